@@ -1,0 +1,1 @@
+"""Experiments: YAML schema, runs, artefacts, suites."""

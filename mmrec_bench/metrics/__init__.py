@@ -1,0 +1,1 @@
+"""Metrics over arrays: per-user ranking metrics and catalogue metrics."""

@@ -1,0 +1,1 @@
+"""Retrieval models, one file each."""

@@ -1,0 +1,1 @@
+"""Exact top-k retrieval with canonical order, over arrays."""

@@ -1,0 +1,220 @@
+"""Strict configuration: documents to frozen pydantic objects, with all errors of a file reported at once."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ModelWrapValidatorHandler, ValidationError, model_validator
+from pydantic_core import InitErrorDetails, PydanticCustomError
+
+from mmrec_bench import strict_yaml
+from mmrec_bench.errors import ConfigError, ConfigIssue, RegistryError
+from mmrec_bench.registry import Registry, nearest
+from mmrec_bench.strict_yaml import Location, StrictYamlError
+
+MAX_BYTES = 1 << 20
+"""A configuration larger than this is a mistake."""
+
+
+C = TypeVar("C", bound="BaseConfig")
+
+
+class BaseConfig(BaseModel):
+    """Every configuration object: unknown keys are errors, values are frozen, types are not coerced."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        strict=True,
+        allow_inf_nan=False,
+        use_attribute_docstrings=True,
+        protected_namespaces=(),
+    )
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _explain(cls, data: Any, handler: ModelWrapValidatorHandler[C]) -> C:
+        """Read YAML lists as tuples; name the nearest valid key for an unknown one, and the value for a bad one."""
+        if isinstance(data, Mapping):
+            data = {key: _frozen(value) for key, value in data.items()}
+        try:
+            return handler(data)
+        except ValidationError as error:
+            details = [_explained(cls, line) for line in error.errors(include_url=False)]
+            raise ValidationError.from_exception_data(cls.__name__, details) from None
+
+
+def _frozen(value: Any) -> Any:
+    return tuple(_frozen(item) for item in value) if isinstance(value, list) else value
+
+
+def _explained(cls: type[BaseModel], line: Any) -> InitErrorDetails:
+    location, message = line["loc"], line["msg"]
+    if line["type"] == "extra_forbidden" and len(location) == 1:
+        known = sorted(cls.model_fields)
+        close = nearest(str(location[0]), known)
+        message = "unknown key;" + (f" did you mean '{close}'?" if close else "") + f" known: {', '.join(known)}"
+    elif line["type"] == "missing":
+        message = "required, but missing"
+    elif line["type"] != "explained":
+        if line["type"] == "model_type":
+            message = "needs a mapping of keys to values"
+        shown = "a mapping" if isinstance(line["input"], (dict, BaseModel)) else repr(line["input"])
+        message = f"{message[:1].lower()}{message[1:]}; got {shown[:80] + '…' if len(shown) > 80 else shown}"
+    kind = PydanticCustomError("explained", "{message}", {"message": message})
+    return InitErrorDetails(type=kind, loc=location, input=line["input"])
+
+
+def explained_error(message: str) -> PydanticCustomError:
+    """Return an error for use inside validators whose message is shown as it is."""
+    return PydanticCustomError("explained", "{message}", {"message": message})
+
+
+def named(
+    registry: Callable[[], Registry[Any]], base: type[C], config_of: Callable[[Any], type[C]]
+) -> Callable[[Any], C]:
+    """Return a validator that turns ``NAME`` or ``{name: NAME, ...}`` into the config class registered under it.
+
+    Args:
+        registry: Returns the registry; a function, so that plug-ins are imported only when a config is read.
+        base: Common base class of the configs; instances pass through.
+        config_of: Gives the config class of a registry entry.
+    """
+
+    def validate(value: Any) -> C:
+        if isinstance(value, base):
+            return value
+        if isinstance(value, str):
+            value = {"name": value}
+        if not isinstance(value, Mapping) or not isinstance(value.get("name"), str):
+            raise explained_error(f"needs a name, or a mapping with the key 'name'; got {str(value)[:80]!r}")
+        try:
+            entry = registry()[value["name"]]
+        except RegistryError as error:
+            raise explained_error(str(error)) from None
+        return config_of(entry).model_validate(dict(value))
+
+    return validate
+
+
+@dataclass(frozen=True)
+class Document:
+    """A parsed YAML file.
+
+    Attributes:
+        source: File name or description, for messages.
+        data: The mapping of the file.
+        lines: One-based line of each path.
+    """
+
+    source: str
+    data: dict[str, Any]
+    lines: Mapping[Location, int] = field(default_factory=dict)
+
+    def parse(self, config: type[C]) -> C:
+        """Validate the document.
+
+        Raises:
+            ConfigError: All issues of the document, each with its path and line.
+        """
+        try:
+            return config.model_validate(self.data)
+        except ValidationError as error:
+            issues = [
+                ConfigIssue(dotted(line["loc"]), line["msg"], self._line(line["loc"]))
+                for line in error.errors(include_url=False)
+            ]
+            raise ConfigError(self.source, issues) from None
+
+    def with_overrides(self, assignments: Sequence[str]) -> Document:
+        """Return a copy in which ``a.b=c`` assignments are applied; values are read as YAML.
+
+        Raises:
+            ConfigError: An assignment is malformed or goes through a value that is no mapping.
+        """
+        data = json.loads(json.dumps(self.data))
+        lines = dict(self.lines)
+        for assignment in assignments:
+            key, separator, text = assignment.partition("=")
+            parts = key.strip().split(".")
+            if not separator or not all(parts):
+                issue = ConfigIssue("--set", f"needs KEY.KEY=VALUE, such as model.n_layers=3; got '{assignment}'")
+                raise ConfigError(self.source, [issue])
+            value = parse_yaml(text, f"--set {assignment}", mapping=False).data["value"]
+            node = data
+            for depth, part in enumerate(parts[:-1]):
+                child = node.get(part)
+                if isinstance(child, str):  # `split: random-811` is short for `split: {name: random-811}`
+                    child = {"name": child}
+                elif child is None:
+                    child = {}
+                elif not isinstance(child, dict):
+                    path = ".".join(parts[: depth + 1])
+                    issue = ConfigIssue(path, f"is {child!r}, not a mapping; --set {assignment} cannot go into it")
+                    raise ConfigError(self.source, [issue])
+                node[part] = child
+                node = child
+            node[parts[-1]] = value
+            lines.pop(tuple(parts), None)
+        return Document(self.source, data, lines)
+
+    def _line(self, location: Location) -> int | None:
+        for length in range(len(location), 0, -1):
+            if (line := self.lines.get(location[:length])) is not None:
+                return line
+        return None
+
+
+def dotted(location: Location) -> str:
+    """Return ``a.b[2]`` for ``("a", "b", 2)``."""
+    text = ""
+    for part in location:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
+    return text
+
+
+def load_yaml(path: Path) -> Document:
+    """Read a YAML file.
+
+    Raises:
+        ConfigError: The file is missing, unreadable, too large, not UTF-8, or not a strict YAML mapping.
+    """
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise ConfigError(
+                str(path), [ConfigIssue("", f"is larger than {MAX_BYTES} bytes, too large for a configuration")]
+            )
+        text = path.read_bytes().decode("utf-8-sig")
+    except FileNotFoundError:
+        raise ConfigError(str(path), [ConfigIssue("", "no such file")]) from None
+    except UnicodeDecodeError as error:
+        raise ConfigError(str(path), [ConfigIssue("", f"is not UTF-8 text: byte {error.start}")]) from None
+    except OSError as error:
+        raise ConfigError(str(path), [ConfigIssue("", f"cannot be read: {error.strerror}")]) from None
+    return parse_yaml(text, str(path))
+
+
+def parse_yaml(text: str, source: str, *, mapping: bool = True) -> Document:
+    """Parse YAML text strictly.
+
+    Args:
+        text: The text.
+        source: Where it comes from, for messages.
+        mapping: Whether the top must be a mapping; if not, the value is returned under the key ``value``.
+
+    Raises:
+        ConfigError: The text is no strict YAML.
+    """
+    try:
+        data, lines = strict_yaml.parse(text)
+    except StrictYamlError as error:
+        raise ConfigError(source, [ConfigIssue("", str(error), error.line)]) from None
+    if not mapping:
+        return Document(source, {"value": data}, lines)
+    if not isinstance(data, dict):
+        raise ConfigError(source, [ConfigIssue("", f"must be a mapping of keys to values; got {type(data).__name__}")])
+    return Document(source, data, lines)

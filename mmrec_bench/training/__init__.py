@@ -1,0 +1,1 @@
+"""One training loop, its step rules, batch sources, stopping and checkpoints."""
