@@ -52,6 +52,11 @@ def parse(text: str) -> tuple[Any, dict[Location, int]]:
         raise StrictYamlError(f"is nested deeper than {MAX_DEPTH} levels") from None
 
 
+def dump(data: Any) -> str:
+    """Return plain data as YAML text that `parse` reads back unchanged."""
+    return yaml.dump(data, Dumper=_StrictDumper, sort_keys=False, width=110)
+
+
 class _StrictLoader(yaml.SafeLoader):
     """SafeLoader that knows only the plain scalars of the core schema and refuses anchors."""
 
@@ -61,6 +66,10 @@ class _StrictLoader(yaml.SafeLoader):
             message = f"anchors and aliases are not allowed (found '{event.anchor}'); write the value out"
             raise StrictYamlError(message, event.start_mark.line + 1)
         return super().compose_node(parent, index)
+
+
+class _StrictDumper(yaml.SafeDumper):
+    """SafeDumper that also quotes text which only the core schema takes for a number, such as ``1e5``."""
 
 
 _SCALARS = (
@@ -76,6 +85,7 @@ _SCALARS = (
 _StrictLoader.yaml_implicit_resolvers = {}
 for _tag, _pattern, _first in _SCALARS:
     _StrictLoader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(_pattern), _first)
+    _StrictDumper.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(_pattern), _first)
 
 
 def _construct(node: yaml.Node, path: Location, lines: dict[Location, int]) -> Any:
@@ -84,7 +94,8 @@ def _construct(node: yaml.Node, path: Location, lines: dict[Location, int]) -> A
     if len(path) > MAX_DEPTH:
         raise StrictYamlError(f"is nested deeper than {MAX_DEPTH} levels", line)
     lines[path] = line
-    if isinstance(node, yaml.MappingNode):
+    kind, text = node.tag.removeprefix("tag:yaml.org,2002:"), str(node.value)
+    if isinstance(node, yaml.MappingNode) and kind == "map":
         mapping: dict[str, Any] = {}
         for key_node, value_node in node.value:
             key_line = key_node.start_mark.line + 1
@@ -95,9 +106,8 @@ def _construct(node: yaml.Node, path: Location, lines: dict[Location, int]) -> A
                 raise StrictYamlError(f"the key '{key}' is given twice", key_line)
             mapping[key] = _construct(value_node, (*path, key), lines)
         return mapping
-    if isinstance(node, yaml.SequenceNode):
+    if isinstance(node, yaml.SequenceNode) and kind == "seq":
         return [_construct(child, (*path, index), lines) for index, child in enumerate(node.value)]
-    kind, text = node.tag.removeprefix("tag:yaml.org,2002:"), str(node.value)
     try:
         if kind == "str":
             return text

@@ -183,6 +183,11 @@ class ModelEntry:
     exports: Literal["vectors", "scorer"] = "vectors"
     needs_time: bool = False
 
+    @property
+    def closed_form(self) -> bool:
+        """Whether it is fitted without gradient steps, so that neither trainer nor seed matters."""
+        return issubclass(self.model, ClosedFormRecommender)
+
 
 class ModelRegistry(Registry[ModelEntry]):
     """The registry of models, with the decorator that fills it."""

@@ -1,0 +1,81 @@
+"""Protocols: everything that decides what a number means, as one named and fingerprinted object."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, PositiveInt, model_validator
+
+from mmrec_bench.data.rules import SplitRule
+from mmrec_bench.errors import ProtocolError
+from mmrec_bench.metrics.ranking import METRICS
+from mmrec_bench.registry import unknown_message
+from mmrec_bench.settings import BaseConfig, explained_error
+
+EVALUATOR_VERSION = 1
+"""Raised whenever the same lists would give other numbers; part of every protocol id."""
+
+
+class RetrievalProtocol(BaseConfig):
+    """How retrieval is judged: which rows are hidden, which items are ranked, which numbers are taken."""
+
+    split: SplitRule
+    """Split rule: ``x-label``, ``random-811``, ``leave-last-out``, ``global-time``, or a mapping with its settings."""
+    exclude: tuple[Literal["train", "valid"], ...] = ("train",)
+    """Items of a user that are not ranked at test. ``[train]`` as MMRec: validation positives stay candidates;
+    ``[train, valid]`` as RecBole. At validation always train only."""
+    cutoffs: Annotated[tuple[PositiveInt, ...], Field(min_length=1)] = (5, 10, 20, 50)
+    """List lengths k, rising."""
+    metrics: Annotated[tuple[str, ...], Field(min_length=1)] = ("recall", "precision", "ndcg", "map", "mrr", "hit-rate")
+    """Names of ranking metrics."""
+    select_by: str = "recall@20"
+    """Validation metric by which weights are chosen; never rounded, never of the test part."""
+    cold_users: Literal["drop", "keep"] = "drop"
+    """What becomes of held-out rows whose user has no train row; both ways they are counted in the manifest."""
+    tie_seed: int = 0
+    """Seed of the hash of external item ids that orders equal scores."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if "train" not in self.exclude:
+            raise explained_error("exclude must hold 'train': items a user is known to have are never ranked")
+        if list(self.cutoffs) != sorted(set(self.cutoffs)):
+            raise explained_error(f"cutoffs must rise without repeats; got {list(self.cutoffs)}")
+        for field, values in (("metrics", self.metrics), ("exclude", self.exclude)):
+            if len(set(values)) != len(values):
+                raise explained_error(f"{field} must not repeat; got {list(values)}")
+        for name in self.metrics:
+            if name not in METRICS:
+                raise explained_error(unknown_message("metric", name, METRICS))
+        choices = self.metric_ids
+        if self.select_by not in choices:
+            raise explained_error(unknown_message("select_by metric", self.select_by, choices))
+        return self
+
+    @property
+    def metric_ids(self) -> tuple[str, ...]:
+        """All ``name@k`` of this protocol, in the order of metrics, then cutoffs."""
+        return tuple(f"{name}@{k}" for name in self.metrics for k in self.cutoffs)
+
+    def check_catalogue(self, n_items: int, where: str) -> None:
+        """Refuse lists longer than the catalogue.
+
+        Raises:
+            ProtocolError: Names the cutoff, the number of items and the remedy.
+        """
+        if (k := self.cutoffs[-1]) > n_items:
+            metric = f"{self.metrics[0]}@k"
+            raise ProtocolError(f"{metric} needs 1 <= k <= n_items ({n_items}); got {k}. Lower protocol.cutoffs in {where}")
+
+    @property
+    def id(self) -> str:
+        """Readable name plus a digest of all settings, such as ``retrieval/x-label/exclude-train/1f2e3d4c``.
+
+        Two tables carry the same id exactly if their numbers mean the same thing.
+        """
+        facts = {"evaluator": EVALUATOR_VERSION, **self.model_dump(mode="json")}
+        facts["metrics"] = {name: METRICS[name].version for name in self.metrics}
+        code = hashlib.blake2b(json.dumps(facts, sort_keys=True).encode(), digest_size=4).hexdigest()
+        return f"retrieval/{self.split.name}/exclude-{'+'.join(sorted(self.exclude))}/{code}"

@@ -1,0 +1,260 @@
+"""One run: train, select on validation, open the test vault once, write the folder of facts."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+
+from mmrec_bench.data.interactions import Interactions
+from mmrec_bench.data.split import VaultLedger
+from mmrec_bench.evaluation.retrieval import Evaluation, RetrievalEvaluator
+from mmrec_bench.experiments import artefact as files
+from mmrec_bench.experiments.artefact import RunArtefact, RunKey
+from mmrec_bench.experiments.environment import (
+    PeakMemory,
+    code_digest,
+    device_facts,
+    git_state,
+    package_versions,
+)
+from mmrec_bench.experiments.prepare import Prepared
+from mmrec_bench.experiments.schema import Experiment
+from mmrec_bench.models.base import ModelContext, Recommender
+from mmrec_bench.models.blocks import item_representation_size
+from mmrec_bench.retrieval.base import Retriever
+from mmrec_bench.retrieval.config import build_retriever
+from mmrec_bench.seeding import Seeds, determinism_of
+from mmrec_bench.training.checkpoint import CheckpointStore
+from mmrec_bench.training.config import TrainerConfig
+from mmrec_bench.training.trainer import Observer, TrainingResult, Validation, train
+
+VAULT_PURPOSE = "final evaluation of the weights selected on validation"
+
+
+@dataclass(frozen=True, slots=True)
+class RunSettings:
+    """How runs are made; none of it changes what a run means.
+
+    Attributes:
+        out: Root of all run folders.
+        device: Where models and dense retrieval live.
+        threads: Threads of torch and faiss.
+        resume: Whether an interrupted run goes on from its checkpoint.
+    """
+
+    out: Path
+    device: torch.device
+    threads: int
+    resume: bool = False
+
+
+def run(
+    experiment: Experiment, prepared: Prepared, key: RunKey, settings: RunSettings, observer: Observer | None = None
+) -> RunArtefact:
+    """Make one run and return its artefact.
+
+    Raises:
+        MMRecBenchError: Whatever went wrong; the run's folder then does not exist.
+    """
+    with files.building(key, settings.out, keep=settings.resume) as folder:
+        _build(experiment, prepared, key, settings, observer, folder)
+    return RunArtefact.load(key.folder(settings.out))
+
+
+def _build(
+    experiment: Experiment,
+    prepared: Prepared,
+    key: RunKey,
+    settings: RunSettings,
+    observer: Observer | None,
+    folder: Path,
+) -> None:
+    config, device = experiment.config, settings.device
+    retriever = build_retriever(config.retriever, device)
+    started = time.perf_counter()
+    with PeakMemory() as memory:
+        if device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(device)
+        valid = _evaluator(experiment, prepared, prepared.split.valid, ("train",), retriever)
+        model, context = build_model(experiment, prepared, key.seed, device)
+        prepare_seconds = time.perf_counter() - started
+
+        def validate(trained: Recommender) -> Validation:
+            evaluation = valid.evaluate(trained.export())
+            return Validation(evaluation.means[config.protocol.select_by], evaluation.means)
+
+        checkpoints = CheckpointStore(folder / "checkpoint", identity=f"{key.fingerprint}/{key.seed}/{code_digest()}")
+        result = train(
+            model, context, config.trainer or TrainerConfig(), validate, context.seeds, device, checkpoints, observer, settings.resume
+        )
+        started = time.perf_counter()
+        ledger = VaultLedger()
+        scoring = model.export()
+        on_valid = valid.evaluate(scoring)
+        test = _evaluator(
+            experiment, prepared, prepared.split.test.open(VAULT_PURPOSE, ledger), config.protocol.exclude, retriever
+        )
+        on_test = test.evaluate(scoring)
+        slices = test.slices(on_test)
+        test_seconds = time.perf_counter() - started
+    checkpoints.clear()
+    parts = {"valid": on_valid, "test": on_test}
+    files.write_config(
+        folder / files.CONFIG,
+        config.model_dump(mode="json") | {"seeds": [key.seed]},
+        f"mmrec-bench run {files.CONFIG}",
+    )
+    files.write_json(
+        folder / files.METRICS,
+        {
+            **{part: files.finite(evaluation.means) for part, evaluation in parts.items()},
+            "test_slices": {name: files.finite(values) for name, values in slices.items()},
+        },
+    )
+    files.write_history(folder / files.HISTORY, result.history)
+    files.write_table(folder / files.PER_USER, _per_user(parts, prepared))
+    files.write_table(folder / files.RANKINGS, _rankings(parts, prepared))
+    files.write_weights(folder / files.WEIGHTS, model.state_dict())
+    seconds = {"prepare": prepare_seconds, **result.seconds, "test": test_seconds}
+    served = {part: dict(evaluation.rankings.served) for part, evaluation in parts.items()}
+    files.write_json(
+        folder / files.MANIFEST,
+        manifest(experiment, prepared, key, settings, model, result, seconds, served, memory.peak_mib, ledger),
+    )
+
+
+def build_model(
+    experiment: Experiment, prepared: Prepared, seed: int, device: torch.device
+) -> tuple[Recommender, ModelContext]:
+    """Return the untrained model on its device, and the context it was built from."""
+    config = experiment.config
+    seeds = Seeds(seed)
+    batch_size = (config.trainer or TrainerConfig()).batch_size
+    context = ModelContext(
+        prepared.split.train, prepared.dataset.features, prepared.dataset.items, seeds, batch_size=batch_size
+    )
+    seeds.seed_global("init")
+    model = config.entry.build(config.model, context)
+    assert isinstance(model, Recommender), f"{config.entry.name} is registered for retrieval but is no Recommender"
+    return model.to(device), context
+
+
+def _evaluator(
+    experiment: Experiment, prepared: Prepared, truth: Interactions, exclude: tuple[str, ...], retriever: Retriever
+) -> RetrievalEvaluator:
+    protocol, split = experiment.config.protocol, prepared.split
+    return RetrievalEvaluator(
+        train=split.train,
+        truth=truth,
+        excluded=[split.train if part == "train" else split.valid for part in exclude],
+        metrics=protocol.metrics,
+        cutoffs=protocol.cutoffs,
+        retriever=retriever,
+        ties=prepared.ties,
+        present={name: table.present for name, table in prepared.dataset.features.items()},
+    )
+
+
+def _per_user(parts: Mapping[str, Evaluation], prepared: Prepared) -> pd.DataFrame:
+    return pd.concat(
+        [
+            pd.DataFrame(
+                {
+                    "part": pd.Categorical([part] * len(evaluation.users), categories=list(parts)),
+                    "user_id": prepared.dataset.user_ids[evaluation.users],
+                    "n_truth": evaluation.n_truth,
+                    **evaluation.per_user,
+                }
+            )
+            for part, evaluation in parts.items()
+        ],
+        ignore_index=True,
+    )
+
+
+def _rankings(parts: Mapping[str, Evaluation], prepared: Prepared) -> pd.DataFrame:
+    frames = []
+    for part, evaluation in parts.items():
+        rankings = evaluation.rankings
+        user, rank = (rankings.items >= 0).nonzero()  # padding is not written
+        items = rankings.items[user, rank]
+        dataset = prepared.dataset
+        frames.append(
+            pd.DataFrame(
+                {
+                    "part": pd.Categorical([part] * len(user), categories=list(parts)),
+                    "user_id": pd.Categorical.from_codes(rankings.users[user].astype("int32"), categories=dataset.user_ids),
+                    "rank": (rank + 1).astype("int16"),
+                    "item_id": pd.Categorical.from_codes(items.astype("int32"), categories=dataset.item_ids),
+                    "score": rankings.scores[user, rank],
+                }
+            )
+        )
+    return pd.concat(frames, ignore_index=True)
+
+
+def manifest(
+    experiment: Experiment,
+    prepared: Prepared,
+    key: RunKey,
+    settings: RunSettings,
+    model: Recommender,
+    result: TrainingResult,
+    seconds: Mapping[str, float],
+    served: Mapping[str, Mapping[str, int]],
+    peak_memory_mib: float,
+    ledger: VaultLedger,
+) -> dict[str, Any]:
+    """Return the facts of ``manifest.json``."""
+    config, device = experiment.config, settings.device
+    features = {name.partition("/")[2]: value for name, value in prepared.fingerprints.items() if "/" in name}
+    facts: dict[str, Any] = {
+        "schema_version": files.SCHEMA_VERSION,
+        "task": config.entry.task,
+        "dataset": prepared.dataset.name,
+        "model": config.model.name,
+        "seed": key.seed,
+        "closed_form": config.entry.closed_form,
+        "fingerprints": {
+            "config": key.fingerprint,
+            "data": prepared.fingerprints["data"],
+            "split": prepared.fingerprints["split"],
+            "features": features,
+            "code": code_digest(),
+        },
+        "git": git_state(),
+        "packages": package_versions(),
+        "device": device_facts(device),
+        "determinism": determinism_of(device),
+        "threads": settings.threads,
+        "protocol_id": config.protocol.id,
+        "select_by": config.protocol.select_by,
+        "n_parameters": {
+            "total": sum(parameter.numel() for parameter in model.parameters()),
+            "item_representation": item_representation_size(model),
+        },
+        "training": {
+            "epochs_run": result.epochs_run,
+            "best_epoch": result.best_epoch,
+            "best_score": result.best_score,
+            "stopped_by": result.stopped_by,
+        },
+        "seconds": dict(seconds),
+        "peak_memory_mib": peak_memory_mib,
+        "vault_openings": [asdict(opening) for opening in ledger.openings],
+        "leak": None,
+        "inputs": [],
+        "retriever": {"backend": config.retriever.backend, "exact": True, "served": served},
+        "data_report": asdict(prepared.dataset.report),
+        "split_report": asdict(prepared.split.report),
+        "deviations": list(config.entry.deviations),
+    }
+    if device.type == "cuda":
+        facts["peak_device_memory_mib"] = torch.cuda.max_memory_allocated(device) / (1 << 20)
+    return facts

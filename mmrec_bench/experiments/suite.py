@@ -1,0 +1,162 @@
+"""Many runs: what is there is skipped, what fails is said at the end, what was interrupted goes on."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Protocol, TypeAlias
+
+from mmrec_bench.errors import ArtefactError, MMRecBenchError
+from mmrec_bench.experiments.artefact import RunArtefact, RunKey
+from mmrec_bench.experiments.environment import code_digest
+from mmrec_bench.experiments.prepare import Prepared, Preparer, run_key
+from mmrec_bench.experiments.run import RunSettings, run
+from mmrec_bench.experiments.schema import Experiment
+from mmrec_bench.training.trainer import Observer
+
+State: TypeAlias = Literal["new", "partial", "stale", "done"]
+"""``stale``: finished, but by other code. ``partial``: interrupted, can be resumed."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedRun:
+    """One run of a plan.
+
+    Attributes:
+        experiment: What to run.
+        prepared: Its data.
+        key: Its identity.
+        state: What lies in its folder.
+    """
+
+    experiment: Experiment
+    prepared: Prepared
+    key: RunKey
+    state: State
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A run, or a whole experiment, that failed.
+
+    Attributes:
+        label: Row name of the experiment.
+        seed: Its seed, or None where the experiment failed before any run.
+        message: What went wrong.
+        trace: Traceback where the error is not one of ours.
+    """
+
+    label: str
+    seed: int | None
+    message: str
+    trace: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a suite came to.
+
+    Attributes:
+        runs: Finished runs with the label of their row, in the order of the suite.
+        failures: What failed.
+        reused: How many of the runs were there already.
+    """
+
+    runs: tuple[tuple[str, RunArtefact], ...]
+    failures: tuple[Failure, ...]
+    reused: int
+
+
+class SuiteObserver(Protocol):
+    """Is told how a suite goes on."""
+
+    def on_run(self, planned: PlannedRun, number: int, total: int) -> Observer | None:
+        """A run starts; the observer returned is told of its epochs."""
+
+    def on_reused(self, planned: PlannedRun, number: int, total: int) -> None:
+        """A finished run is reused."""
+
+    def on_failure(self, failure: Failure) -> None:
+        """A run failed; the suite goes on."""
+
+
+def state_of(key: RunKey, out: Path) -> State:
+    """Return what lies in a run's folder."""
+    folder = key.folder(out)
+    if folder.exists():
+        try:
+            made_by = RunArtefact.load(folder).manifest["fingerprints"]["code"]
+        except (ArtefactError, KeyError, TypeError):
+            return "stale"  # damaged: made again, the old folder is kept aside
+        return "done" if made_by == code_digest() else "stale"
+    return "partial" if key.partial(out).exists() else "new"
+
+
+def plan(experiments: Sequence[Experiment], preparer: Preparer, out: Path) -> tuple[list[PlannedRun], list[Failure]]:
+    """Return all runs of the experiments with their states, and the experiments that cannot be run."""
+    planned: list[PlannedRun] = []
+    failures: list[Failure] = []
+    seen: set[RunKey] = set()
+    for experiment in experiments:
+        try:
+            prepared = preparer(experiment)
+        except Exception as error:
+            failures.append(_failure(experiment.label, None, error))
+            continue
+        for seed in experiment.config.seeds:
+            key = run_key(experiment, prepared, seed)
+            if key not in seen:
+                seen.add(key)
+                planned.append(PlannedRun(experiment, prepared, key, state_of(key, out)))
+    return planned, failures
+
+
+def run_all(
+    planned: Sequence[PlannedRun],
+    settings: RunSettings,
+    observer: SuiteObserver,
+    *,
+    failures: Sequence[Failure] = (),
+    reuse_stale: bool = False,
+) -> Outcome:
+    """Make every run that is not there; go on after a failed one.
+
+    Args:
+        planned: What to run.
+        settings: How.
+        observer: Is told how it goes on.
+        failures: Failures of planning, reported with the others.
+        reuse_stale: Whether runs made by other code count as there.
+    """
+    results = list(_results(planned, settings, observer, reuse_stale))
+    return Outcome(
+        tuple((item.experiment.label, result) for item, result, _ in results if isinstance(result, RunArtefact)),
+        (*failures, *(result for _, result, _ in results if isinstance(result, Failure))),
+        sum(reused for _, _, reused in results),
+    )
+
+
+def _results(
+    planned: Sequence[PlannedRun], settings: RunSettings, observer: SuiteObserver, reuse_stale: bool
+) -> Iterator[tuple[PlannedRun, RunArtefact | Failure, bool]]:
+    for number, item in enumerate(planned, start=1):
+        try:
+            if item.state == "done" or (item.state == "stale" and reuse_stale):
+                artefact = RunArtefact.load(item.key.folder(settings.out))
+                observer.on_reused(item, number, len(planned))
+                yield item, artefact, True
+                continue
+            epochs = observer.on_run(item, number, len(planned))
+            yield item, run(item.experiment, item.prepared, item.key, settings, epochs), False
+        except Exception as error:
+            failure = _failure(item.experiment.label, item.key.seed, error)
+            observer.on_failure(failure)
+            yield item, failure, False
+
+
+def _failure(label: str, seed: int | None, error: Exception) -> Failure:
+    if isinstance(error, MMRecBenchError):
+        return Failure(label, seed, str(error))
+    return Failure(label, seed, f"{type(error).__name__}: {error}", "".join(traceback.format_exception(error)))

@@ -1,0 +1,25 @@
+"""Shared fixtures: where real data is, and markers that skip visibly."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    data = os.environ.get("MMREC_BENCH_DATA")
+    has_data = bool(data) and Path(data or "").is_dir()
+    for item in items:
+        if item.get_closest_marker("data") and not has_data:
+            item.add_marker(pytest.mark.skip(reason="real data: set MMREC_BENCH_DATA"))
+        if item.get_closest_marker("gpu") and not torch.cuda.is_available():
+            item.add_marker(pytest.mark.skip(reason="no CUDA device"))
+
+
+@pytest.fixture(scope="session")
+def data_dir() -> Path:
+    """Folder of real data; only for tests marked `data`."""
+    return Path(os.environ["MMREC_BENCH_DATA"])
