@@ -1,1 +1,7 @@
 """Models: one file a system, registered in `mmrec_bench.models.base.MODELS` by the imports below."""
+
+from mmrec_bench.models.retrieval.ease import EASE as EASE
+from mmrec_bench.models.retrieval.itemknn import ItemKNN as ItemKNN
+from mmrec_bench.models.retrieval.itemknn_content import ItemKNNContent as ItemKNNContent
+from mmrec_bench.models.retrieval.popularity import Popularity as Popularity
+from mmrec_bench.models.retrieval.recent_popularity import RecentPopularity as RecentPopularity
