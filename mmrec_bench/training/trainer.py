@@ -1,0 +1,245 @@
+"""The one training loop."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
+from typing import TypeAlias
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from mmrec_bench.errors import ArtefactError, ModelError, ResourceError, TrainingError
+from mmrec_bench.models.base import (
+    ClosedFormRecommender,
+    GradientRecommender,
+    ModelContext,
+    Pairs,
+    Recommender,
+    Triplets,
+)
+from mmrec_bench.seeding import Seeds
+from mmrec_bench.training.batches import BatchSource, PairBatches, TripletBatches
+from mmrec_bench.training.checkpoint import CheckpointStore, Origin, TrainingState
+from mmrec_bench.training.config import TrainerConfig
+from mmrec_bench.training.loss_log import LossLog
+from mmrec_bench.training.records import EpochRecord, Observer, SilentObserver, StoppedBy, TrainingResult, Validation
+from mmrec_bench.training.stopping import Progress
+
+Validate: TypeAlias = Callable[[Recommender], Validation]
+"""Measures a model, which is in evaluation mode, on the validation part."""
+
+
+def train(
+    model: Recommender,
+    context: ModelContext,
+    config: TrainerConfig,
+    validate: Validate,
+    seeds: Seeds,
+    device: torch.device,
+    checkpoints: CheckpointStore | None = None,
+    observer: Observer | None = None,
+    resume: bool = False,
+) -> TrainingResult:
+    """Train a model and leave it with the weights of its best epoch.
+
+    Args:
+        model: A closed form, which is fitted and validated once, or a model trained by gradient steps.
+        context: Holds the training part.
+        config: How to train.
+        validate: Measures the model; the trainer sees no other part of the data than the training part.
+        seeds: Random streams of the run.
+        device: Where to train; the model is moved there.
+        checkpoints: Where to keep checkpoints; None keeps none. A closed form has none.
+        observer: Told about every batch and epoch.
+        resume: Go on from the checkpoint where there is one. On the same CPU, thread count and package versions the
+            result is bit-identical to that of an unbroken run.
+
+    Raises:
+        TrainingError: A loss, a parameter or the validation score is not finite, or the loss breaks its contract.
+        DataError: The training part is empty, or has no negatives for a user.
+        ArtefactError: The checkpoint is damaged or belongs to another run.
+        ResourceError: Too little memory, or no space for a checkpoint.
+    """
+    observer = observer or SilentObserver()
+    if isinstance(model, ClosedFormRecommender):
+        return _fit(model, context, validate, seeds, device, observer)
+    if not isinstance(model, GradientRecommender):
+        raise ModelError(f"{type(model).__name__} is neither a GradientRecommender nor a ClosedFormRecommender")
+    with _memory_errors(device, config.batch_size):
+        model.to(device)
+        source = batch_source(model, context, config, seeds, device)
+        optimizer = config.make_optimizer(model.parameters())
+    origin = Origin.here(seeds.seed, device)
+
+    progress, best, history = Progress(), dict[str, Tensor](), list[EpochRecord]()
+    saved = checkpoints.load(origin) if checkpoints is not None and resume else None
+    if saved is not None:
+        _restore(model, optimizer, saved)
+        progress, best, history = saved.progress, dict(saved.best), list(saved.history)
+    observer.on_start(tuple(history), config.max_epochs)
+    last_checkpoint = time.monotonic()
+
+    for epoch in range(len(history), config.max_epochs):
+        if progress.waited >= config.patience:
+            break
+        started = time.perf_counter()
+        learning_rate = config.learning_rate_at(epoch)
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate
+        with _memory_errors(device, config.batch_size):
+            terms = _train_epoch(model, source, optimizer, config, seeds, epoch, observer)
+        trained = time.perf_counter()
+
+        validation = None
+        if (epoch + 1) % config.validate_every == 0 or epoch + 1 == config.max_epochs:
+            validation = _validated(model, validate)
+            progress = progress.after(epoch, validation)
+            if progress.epoch == epoch:
+                best = _copied(model.state_dict(), best)
+        record = EpochRecord(
+            epoch=epoch,
+            train_seconds=trained - started,
+            validate_seconds=time.perf_counter() - trained if validation else 0.0,
+            learning_rate=learning_rate,
+            loss=sum(terms.values()),
+            terms=terms,
+            valid=dict(validation.metrics) if validation else None,
+        )
+        history.append(record)
+        observer.on_epoch(record)
+        if checkpoints is not None and time.monotonic() - last_checkpoint >= config.checkpoint_seconds:
+            state = TrainingState(model.state_dict(), optimizer.state_dict()["state"], best, progress, tuple(history))
+            checkpoints.save(state, origin)
+            last_checkpoint = time.monotonic()
+
+    model.load_state_dict(best)
+    model.eval()
+    stopped_by: StoppedBy = "patience" if progress.waited >= config.patience else "max_epochs"
+    return _result(progress, history, stopped_by)
+
+
+def batch_source(
+    model: GradientRecommender, context: ModelContext, config: TrainerConfig, seeds: Seeds, device: torch.device
+) -> BatchSource:
+    """Return the source of what the model eats.
+
+    Raises:
+        DataError: The training part is empty, or has no negatives for a user.
+        ModelError: There is no source for the batch kind of the model.
+    """
+    if model.batch_kind is Pairs:
+        return PairBatches(context.train, config.batch_size, seeds, device)
+    if model.batch_kind is Triplets:
+        return TripletBatches(context.train, config.batch_size, seeds, device)
+    raise ModelError(f"batch_kind of {type(model).__name__} must be Pairs or Triplets; got {model.batch_kind!r}")
+
+
+def _fit(
+    model: ClosedFormRecommender,
+    context: ModelContext,
+    validate: Validate,
+    seeds: Seeds,
+    device: torch.device,
+    observer: Observer,
+) -> TrainingResult:
+    """Fit a closed form and validate it."""
+    observer.on_start((), 1)
+    started = time.perf_counter()
+    seeds.seed_global("epoch", 0)
+    with _memory_errors(device):
+        model.fit(context)
+        model.to(device)
+    fitted = time.perf_counter()
+    validation = _validated(model, validate)
+    record = EpochRecord(
+        epoch=0,
+        train_seconds=fitted - started,
+        validate_seconds=time.perf_counter() - fitted,
+        learning_rate=None,
+        loss=None,
+        terms={},
+        valid=dict(validation.metrics),
+    )
+    observer.on_epoch(record)
+    return _result(Progress().after(0, validation), [record], "closed_form")
+
+
+def _train_epoch(
+    model: GradientRecommender,
+    source: BatchSource,
+    optimizer: Optimizer,
+    config: TrainerConfig,
+    seeds: Seeds,
+    epoch: int,
+    observer: Observer,
+) -> dict[str, float]:
+    """Train one epoch and return the means of the loss terms."""
+    seeds.seed_global("epoch", epoch)
+    model.train()
+    model.on_epoch_start(epoch)
+    log = LossLog(epoch)
+    for number, batch in enumerate(source.epoch(epoch)):
+        log.add(config.step.step(partial(model.loss, batch), optimizer, number))
+        observer.on_batch(epoch, number, source.n_batches)
+    means = log.means()
+    _check_parameters(model, epoch)
+    return means
+
+
+def _check_parameters(model: nn.Module, epoch: int) -> None:
+    """Refuse parameters that are not finite although every loss was: the last step can break what no loss has seen."""
+    named = [(name, parameter.detach()) for name, parameter in model.named_parameters() if parameter.numel()]
+    peaks = torch.stack([torch.linalg.vector_norm(values, ord=torch.inf).double() for _, values in named])
+    if len(bad := (~torch.isfinite(peaks)).nonzero()):
+        raise TrainingError(
+            f"the parameter '{named[int(bad[0])][0]}' is not finite after epoch {epoch} (from 0), though every loss "
+            "was: a gradient overflowed. Lower trainer.learning_rate or set trainer.step.clip_norm"
+        )
+
+
+def _validated(model: Recommender, validate: Validate) -> Validation:
+    model.eval()
+    with torch.no_grad():
+        return validate(model)
+
+
+def _copied(source: Mapping[str, Tensor], into: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Copy tensors, into the memory of an earlier copy where there is one."""
+    return {name: into[name].copy_(value) if name in into else value.clone() for name, value in source.items()}
+
+
+def _restore(model: GradientRecommender, optimizer: Optimizer, saved: TrainingState) -> None:
+    """Put the state of a checkpoint into a freshly built model and optimiser."""
+    try:
+        model.load_state_dict(saved.model)
+        fresh = optimizer.state_dict()
+        optimizer.load_state_dict({"state": saved.optimizer, "param_groups": fresh["param_groups"]})
+    except (RuntimeError, ValueError, KeyError) as error:
+        raise ArtefactError(f"the checkpoint does not fit the model: {error}") from error
+
+
+def _result(progress: Progress, history: list[EpochRecord], stopped_by: StoppedBy) -> TrainingResult:
+    assert progress.epoch is not None  # the last epoch is always validated
+    return TrainingResult(progress.epoch, progress.score, progress.metrics, len(history), tuple(history), stopped_by)
+
+
+@contextmanager
+def _memory_errors(device: torch.device, batch_size: int | None = None) -> Iterator[None]:
+    """Turn the ways in which Python, torch and CUDA run out of memory into one of ours."""
+    try:
+        yield
+    except (MemoryError, torch.OutOfMemoryError) as error:
+        raise _too_little_memory(device, batch_size) from error
+    except RuntimeError as error:  # torch has no class of its own for the memory of the CPU
+        if "can't allocate memory" not in str(error):
+            raise
+        raise _too_little_memory(device, batch_size) from error
+
+
+def _too_little_memory(device: torch.device, batch_size: int | None) -> ResourceError:
+    remedy = "" if batch_size is None else f"Lower trainer.batch_size (now {batch_size}) or model.embedding_dim. "
+    return ResourceError(f"too little memory for training on {device}. {remedy}Close other programs on that device")
