@@ -30,5 +30,5 @@ def test_a_broken_plug_in_is_named_and_hides_no_other(monkeypatch: pytest.Monkey
     points = [EntryPoint("bad", "no_such_module_at_all", "numbers"), Good("good", "x", "numbers")]
     monkeypatch.setattr(module, "entry_points", lambda group: points if group == "numbers" else [])
     assert registry["three"] == 3
-    with pytest.raises(RegistryError, match="plug-in bad .* could not be imported: ModuleNotFoundError"):
+    with pytest.raises(RegistryError, match=r"plug-in bad .* could not be imported: ModuleNotFoundError"):
         registry["four"]

@@ -52,7 +52,8 @@ def errors(text: str) -> ConfigError:
 
 def test_all_errors_of_a_file_come_at_once_with_their_lines() -> None:
     error = errors(
-        "inner:\n  n_layer: 3\n  learning_rate: '1e-3'\n  cutoffs: [1, 2.5]\n  mode: c\nflag: 1\nshape: {name: circle, radius: -1}\n"
+        "inner:\n  n_layer: 3\n  learning_rate: '1e-3'\n  cutoffs: [1, 2.5]\n  mode: c\nflag: 1\n"
+        "shape: {name: circle, radius: -1}\n"
     )
     found = {issue.path: issue for issue in error.issues}
     assert set(found) == {

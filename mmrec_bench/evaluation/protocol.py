@@ -66,8 +66,8 @@ class RetrievalProtocol(BaseConfig):
             ProtocolError: Names the cutoff, the number of items and the remedy.
         """
         if (k := self.cutoffs[-1]) > n_items:
-            metric = f"{self.metrics[0]}@k"
-            raise ProtocolError(f"{metric} needs 1 <= k <= n_items ({n_items}); got {k}. Lower protocol.cutoffs in {where}")
+            rule = f"{self.metrics[0]}@k needs 1 <= k <= n_items ({n_items})"
+            raise ProtocolError(f"{rule}; got {k}. Lower protocol.cutoffs in {where}")
 
     @property
     def id(self) -> str:

@@ -78,7 +78,7 @@ class RunArtefact:
         if not folder.is_dir():
             raise ArtefactError(f"{folder}: no such run folder")
         if missing := [name for name in FILES if not (folder / name).is_file()]:
-            raise ArtefactError(f"{folder}: not a whole run; missing: {', '.join(missing)}. Delete the folder and run again")
+            raise ArtefactError(f"{folder}: not a whole run; missing: {', '.join(missing)}. Delete it and run again")
         manifest = _read_json(folder / MANIFEST)
         if manifest.get("schema_version") != SCHEMA_VERSION:
             raise ArtefactError(
@@ -115,7 +115,8 @@ def find_runs(roots: Sequence[Path]) -> list[RunArtefact]:
     for root in roots:
         if not root.is_dir():
             raise ArtefactError(f"{root}: no such folder")
-        below = {path.parent for path in root.rglob(MANIFEST) if not {PARTIAL, STALE} & set(path.relative_to(root).parts)}
+        manifests = (path for path in root.rglob(MANIFEST) if not {PARTIAL, STALE} & set(path.relative_to(root).parts))
+        below = {path.parent for path in manifests}
         if not below:
             raise ArtefactError(f"{root}: holds no run (no {MANIFEST} below it)")
         folders |= below

@@ -20,8 +20,18 @@ from mmrec_bench import __file__ as package_file
 from mmrec_bench.errors import ResourceError
 
 PACKAGES = (
-    "mmrec-bench", "torch", "torch-geometric", "faiss-cpu", "faiss-gpu-cu12", "numpy", "scipy", "pandas", "pyarrow", "pydantic", "safetensors",
-)  # fmt: skip
+    "mmrec-bench",
+    "torch",
+    "torch-geometric",
+    "faiss-cpu",
+    "faiss-gpu-cu12",
+    "numpy",
+    "scipy",
+    "pandas",
+    "pyarrow",
+    "pydantic",
+    "safetensors",
+)
 PACKAGE_FOLDER = Path(package_file).resolve().parent
 MIB = 1 << 20
 
@@ -132,7 +142,9 @@ class PeakMemory:
         self._thread.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._done.set()
         self._thread.join()
         self._sample()

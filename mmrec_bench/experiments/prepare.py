@@ -7,14 +7,14 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from mmrec_bench.data.cards import load_card, load_dataset
+from mmrec_bench.data.cards import DatasetCard, load_card, load_dataset
 from mmrec_bench.data.dataset import Dataset
 from mmrec_bench.data.interactions import Interactions
 from mmrec_bench.data.rules import make_split
 from mmrec_bench.data.split import Split
 from mmrec_bench.errors import ModelError
 from mmrec_bench.experiments.artefact import RunKey
-from mmrec_bench.experiments.schema import DatasetRef, Experiment
+from mmrec_bench.experiments.schema import Experiment
 from mmrec_bench.retrieval.base import tie_ranks
 from mmrec_bench.types import IntArray
 
@@ -57,16 +57,17 @@ class Preparer:
             ModelError: The model needs what the data does not have.
         """
         config = experiment.config
-        dataset = self._dataset(config.dataset, experiment.source)
+        dataset = self._dataset(experiment)
         config.protocol.check_catalogue(dataset.payload.n_items, str(experiment.source))
         missing = [name for name in config.entry.modalities if name not in dataset.features]
         if missing or (config.entry.uses_features and not dataset.features):
             needs = ", ".join(config.entry.modalities) or "at least one modality"
+            gives = ", ".join(sorted(dataset.features)) or "none"
             raise ModelError(
-                f"model '{config.entry.name}' needs {needs}; data set '{dataset.name}' gives "
-                f"{', '.join(sorted(dataset.features)) or 'none'}. Choose another model, or add the features to the card"
+                f"model '{config.entry.name}' needs {needs}; data set '{dataset.name}' gives {gives}. "
+                "Choose another model, or add the features to the card"
             )
-        key = f"{id(dataset)}/{config.protocol.split.model_dump_json()}/{config.protocol.cold_users}/{config.protocol.tie_seed}"
+        key = f"{id(dataset)}/{config.protocol.model_dump_json(include={'split', 'cold_users', 'tie_seed'})}"
         if key not in self._prepared:
             split = make_split(dataset.payload, config.protocol.split, config.protocol.cold_users)
             fingerprints = {
@@ -78,18 +79,32 @@ class Preparer:
             self._prepared[key] = Prepared(dataset, split, ties, fingerprints)
         return self._prepared[key]
 
-    def _dataset(self, ref: DatasetRef, source: Path) -> Dataset[Interactions]:
-        beside = source.parent / ref.card
-        card = load_card(str(beside) if ref.card.endswith((".yaml", ".yml")) and beside.is_file() else ref.card)
-        key = f"{card.model_dump_json()}/{ref.modalities}"
+    @staticmethod
+    def card(experiment: Experiment) -> DatasetCard:
+        """Return the card of an experiment; a path is looked for beside the experiment's file first.
+
+        Raises:
+            ConfigError: There is no such card, or it is broken.
+        """
+        ref = experiment.config.dataset.card
+        beside = experiment.source.parent / ref
+        return load_card(beside if ref.endswith((".yaml", ".yml")) and beside.is_file() else ref)
+
+    def _dataset(self, experiment: Experiment) -> Dataset[Interactions]:
+        card, modalities = self.card(experiment), experiment.config.dataset.modalities
+        key = f"{card.model_dump_json()}/{modalities}"
         if key not in self._datasets:
-            self._datasets[key] = load_dataset(card, self._data_dir, ref.modalities)
+            self._datasets[key] = load_dataset(card, self._data_dir, modalities)
         return self._datasets[key]
 
 
 def run_key(experiment: Experiment, prepared: Prepared, seed: int) -> RunKey:
-    """Return the identity of one run: its fingerprint covers config, data, split and features, not the seed."""
-    facts = experiment.config.model_dump(mode="json", exclude={"seeds", "dataset"})
+    """Return the identity of one run: its fingerprint covers config, data, split and features, not the seed.
+
+    Settings that cannot move a number (how often to write a checkpoint, how much memory to use) are left out.
+    """
+    without = {"seeds": True, "dataset": True, "trainer": {"checkpoint_seconds"}, "retriever": {"memory_mib"}}
+    facts = experiment.config.model_dump(mode="json", exclude=without)
     facts["dataset"] = {"name": prepared.dataset.name, **prepared.fingerprints}
     text = json.dumps(facts, sort_keys=True, allow_nan=False)
     fingerprint = hashlib.blake2b(text.encode(), digest_size=8).hexdigest()

@@ -32,7 +32,8 @@ from mmrec_bench.retrieval.config import build_retriever
 from mmrec_bench.seeding import Seeds, determinism_of
 from mmrec_bench.training.checkpoint import CheckpointStore
 from mmrec_bench.training.config import TrainerConfig
-from mmrec_bench.training.trainer import Observer, TrainingResult, Validation, train
+from mmrec_bench.training.records import Observer, TrainingResult, Validation
+from mmrec_bench.training.trainer import train
 
 VAULT_PURPOSE = "final evaluation of the weights selected on validation"
 
@@ -91,7 +92,15 @@ def _build(
 
         checkpoints = CheckpointStore(folder / "checkpoint", identity=f"{key.fingerprint}/{key.seed}/{code_digest()}")
         result = train(
-            model, context, config.trainer or TrainerConfig(), validate, context.seeds, device, checkpoints, observer, settings.resume
+            model,
+            context,
+            config.trainer or TrainerConfig(),
+            validate,
+            context.seeds,
+            device,
+            checkpoints,
+            observer,
+            settings.resume,
         )
         started = time.perf_counter()
         ledger = VaultLedger()
@@ -117,7 +126,7 @@ def _build(
             "test_slices": {name: files.finite(values) for name, values in slices.items()},
         },
     )
-    files.write_history(folder / files.HISTORY, result.history)
+    files.write_history(folder / files.HISTORY, [record.as_json() for record in result.history])
     files.write_table(folder / files.PER_USER, _per_user(parts, prepared))
     files.write_table(folder / files.RANKINGS, _rankings(parts, prepared))
     files.write_weights(folder / files.WEIGHTS, model.state_dict())
@@ -189,7 +198,9 @@ def _rankings(parts: Mapping[str, Evaluation], prepared: Prepared) -> pd.DataFra
             pd.DataFrame(
                 {
                     "part": pd.Categorical([part] * len(user), categories=list(parts)),
-                    "user_id": pd.Categorical.from_codes(rankings.users[user].astype("int32"), categories=dataset.user_ids),
+                    "user_id": pd.Categorical.from_codes(
+                        rankings.users[user].astype("int32"), categories=dataset.user_ids
+                    ),
                     "rank": (rank + 1).astype("int16"),
                     "item_id": pd.Categorical.from_codes(items.astype("int32"), categories=dataset.item_ids),
                     "score": rankings.scores[user, rank],

@@ -156,7 +156,9 @@ def load_experiment(name_or_path: str | Path, overrides: tuple[str, ...] = (), l
     return Experiment(config, path, label or config.model.name)
 
 
-def load_suite(name_or_path: str | Path, overrides: tuple[str, ...] = (), seeds: tuple[int, ...] | None = None) -> Suite:
+def load_suite(
+    name_or_path: str | Path, overrides: tuple[str, ...] = (), seeds: tuple[int, ...] | None = None
+) -> Suite:
     """Read a suite and every experiment it names.
 
     Args:

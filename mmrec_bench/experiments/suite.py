@@ -14,7 +14,7 @@ from mmrec_bench.experiments.environment import code_digest
 from mmrec_bench.experiments.prepare import Prepared, Preparer, run_key
 from mmrec_bench.experiments.run import RunSettings, run
 from mmrec_bench.experiments.schema import Experiment
-from mmrec_bench.training.trainer import Observer
+from mmrec_bench.training.records import Observer
 
 State: TypeAlias = Literal["new", "partial", "stale", "done"]
 """``stale``: finished, but by other code. ``partial``: interrupted, can be resumed."""

@@ -1,0 +1,91 @@
+"""What `mmrec-bench doctor` and `mmrec-bench datasets` find out."""
+
+from __future__ import annotations
+
+import importlib.util
+import shutil
+from pathlib import Path
+
+import psutil
+import torch
+
+from mmrec_bench.data.cards import DatasetCard, card_names, find_data, load_card
+from mmrec_bench.experiments.environment import available_cores, code_digest, cpu_name, git_state, package_versions
+
+GIB = 1 << 30
+EXTRAS = {"cpu": ("faiss",), "gpu": ("faiss",), "dev": ("pytest", "hypothesis", "mypy", "ruff", "ranx", "sklearn")}
+"""Extras of the package and the modules they bring."""
+
+Section = tuple[str, list[tuple[str, str]]]
+
+
+def examine(data_dir: Path | None) -> list[Section]:
+    """Return sections of ``(name, value)`` lines."""
+    return [
+        ("versions", [*package_versions().items(), ("code digest", code_digest()), ("git", str(git_state() or "-"))]),
+        ("processors", [*_processors(), ("faiss", _faiss())]),
+        ("memory and disk", _space()),
+        ("extras", [(name, _extra(modules)) for name, modules in EXTRAS.items()]),
+        ("data", _data(data_dir)),
+    ]
+
+
+def card_counts(card: DatasetCard) -> tuple[str, str, str, str]:
+    """Return users, items, interactions and modalities of a card as text."""
+    counts = card.counts
+    numbers = ("-", "-", "-") if counts is None else (counts.users, counts.items, counts.interactions)
+    return (*(f"{n:,}" if isinstance(n, int) else n for n in numbers), ", ".join(card.modalities) or "-")  # type: ignore[return-value]
+
+
+def where(card: DatasetCard, found: Path | None) -> str:
+    """Return where the files of a card are, in words."""
+    if card.embedded:
+        return "embedded (made on the fly)"
+    return str(found) if found is not None else "not found"
+
+
+def _processors() -> list[tuple[str, str]]:
+    rows = [
+        ("CPU", f"{cpu_name()}, {available_cores()} cores usable"),
+        (
+            "torch threads",
+            f"{torch.get_num_threads()} (BLAS and OpenMP), {torch.get_num_interop_threads()} between operators",
+        ),
+    ]
+    if not torch.cuda.is_available():
+        return [*rows, ("GPU", "none that torch can use")]
+    for index in range(torch.cuda.device_count()):
+        facts = torch.cuda.get_device_properties(index)
+        rows.append((f"GPU {index}", f"{facts.name}, {facts.total_memory / GIB:.0f} GiB, CUDA {torch.version.cuda}"))
+    return rows
+
+
+def _faiss() -> str:
+    if importlib.util.find_spec("faiss") is None:
+        return "not installed: pip install 'mmrec-bench[cpu]' or, with an NVIDIA GPU, 'mmrec-bench[gpu]'"
+    import faiss
+
+    gpus = faiss.get_num_gpus() if hasattr(faiss, "get_num_gpus") else 0
+    build = faiss.get_compile_options().strip()
+    return f"{faiss.__version__}, build {build}, {faiss.omp_get_max_threads()} threads, {gpus} GPUs"
+
+
+def _space() -> list[tuple[str, str]]:
+    memory, disk = psutil.virtual_memory(), shutil.disk_usage(Path.cwd())
+    return [
+        ("memory", f"{memory.available / GIB:.1f} GiB free of {memory.total / GIB:.1f}"),
+        ("disk here", f"{disk.free / GIB:.1f} GiB free of {disk.total / GIB:.1f}"),
+    ]
+
+
+def _extra(modules: tuple[str, ...]) -> str:
+    missing = [name for name in modules if importlib.util.find_spec(name) is None]
+    return "installed" if not missing else f"missing {', '.join(missing)}"
+
+
+def _data(data_dir: Path | None) -> list[tuple[str, str]]:
+    rows = [("data folder", str(data_dir) if data_dir else "none given; use --data-dir or MMREC_BENCH_DATA")]
+    for name in card_names():
+        card = load_card(name)
+        rows.append((name, where(card, find_data(card, data_dir))))
+    return rows

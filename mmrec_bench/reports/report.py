@@ -1,0 +1,88 @@
+"""The written report of a suite or of any run folders: ``report.md`` and ``report.csv``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from mmrec_bench.errors import ResourceError
+from mmrec_bench.experiments.artefact import RunArtefact
+from mmrec_bench.experiments.suite import Failure
+from mmrec_bench.reports.collect import Row, TableKey, collect
+from mmrec_bench.reports.tables import Table, frame_of, tables_of
+
+TASK_TITLES = {"retrieval": "Retrieval: which k of all items?"}
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """A report before it is written.
+
+    Attributes:
+        title: Heading.
+        command: The command that makes it again.
+        description: What it shows.
+        tables: Tables by task, then by data set and protocol.
+        frame: All numbers, unrounded.
+        failures: What failed, with its message.
+    """
+
+    title: str
+    command: str
+    description: str
+    tables: Mapping[str, Sequence[tuple[TableKey, Sequence[Table]]]]
+    frame: pd.DataFrame
+    failures: Sequence[Failure]
+
+    def markdown(self) -> str:
+        """Return the whole report in Markdown."""
+        parts = [f"# {self.title}\n"]
+        if self.description:
+            parts.append(self.description.strip() + "\n")
+        parts.append(f"Made by `{self.command}`. Unrounded numbers, all metrics and all slices: `report.csv`.\n")
+        for task, groups in self.tables.items():
+            parts.append(f"## {TASK_TITLES.get(task, task)}\n")
+            parts += [table.markdown() for _, tables in groups for table in tables]
+        if self.failures:
+            parts.append("## Failed\n")
+            parts += [
+                f"- **{item.label}**{'' if item.seed is None else f', seed {item.seed}'}: {item.message}\n"
+                for item in self.failures
+            ]
+        return "\n".join(parts)
+
+    def write(self, folder: Path) -> tuple[Path, Path]:
+        """Write ``report.md`` and ``report.csv`` and return their paths.
+
+        Raises:
+            ResourceError: The folder cannot be written.
+        """
+        page, numbers = folder / "report.md", folder / "report.csv"
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            page.write_text(self.markdown(), encoding="utf-8")
+            self.frame.to_csv(numbers, index=False)
+        except OSError as error:
+            raise ResourceError(f"cannot write the report to {folder}: {error.strerror or error}") from None
+        return page, numbers
+
+
+def make_report(
+    title: str,
+    command: str,
+    runs: Sequence[tuple[str | None, RunArtefact]],
+    *,
+    description: str = "",
+    failures: Sequence[Failure] = (),
+) -> Report:
+    """Return the report of these runs; a pure function of their folders."""
+    grouped: dict[TableKey, list[Row]] = collect(runs)
+    tables: dict[str, list[tuple[TableKey, list[Table]]]] = {}
+    for key, rows in grouped.items():
+        tables.setdefault(key.task, []).append((key, tables_of(key, rows)))
+    frames = [frame_of(key, rows) for key, rows in grouped.items()]
+    frame = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
+    return Report(title, command, description, tables, frame, failures)
