@@ -33,16 +33,15 @@ def flatten(node: Any, path: str = "") -> dict[str, str]:
 
 def differences(left: RunArtefact, right: RunArtefact) -> list[tuple[str, str, str]]:
     """Return ``(what, left, right)`` for every fact that differs: config first, then manifest, then metrics."""
-    found = []
+    found: list[tuple[str, str, str]] = []
     for name, a, b in (
         ("config", left.config(), right.config()),
         ("manifest", _shown(left), _shown(right)),
         ("metrics", left.metrics, right.metrics),
     ):
         flat_a, flat_b = flatten(a, name), flatten(b, name)
-        for key in dict.fromkeys((*flat_a, *flat_b)):
-            if flat_a.get(key) != flat_b.get(key):
-                found.append((key, flat_a.get(key, "-"), flat_b.get(key, "-")))
+        keys = dict.fromkeys((*flat_a, *flat_b))
+        found += [(k, flat_a.get(k, "-"), flat_b.get(k, "-")) for k in keys if flat_a.get(k) != flat_b.get(k)]
     return found
 
 

@@ -10,7 +10,7 @@ import pandas as pd
 from mmrec_bench.metrics.ranking import METRICS
 from mmrec_bench.reports.collect import Estimate, Row, TableKey
 
-ABSENT = "–"
+ABSENT = "-"
 HEADLINE = ("recall@10", "recall@20", "ndcg@10", "ndcg@20")
 """What the field prints; shown where the protocol has all of them."""
 
