@@ -7,17 +7,20 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
-from torch import Tensor
-from torch.nn import functional as F
 
 from mmrec_bench.errors import ModelError
 from mmrec_bench.models.base import MODELS, Citation, ModelConfig, ModelContext
 from mmrec_bench.models.closed_form import NeighbourRecommender, Orientation
-from mmrec_bench.types import BoolArray
+from mmrec_bench.types import FloatArray, IntArray
 
 BLOCK_VALUES = 1 << 24
-"""Similarities held at once: 64 MiB."""
+"""Numbers held at once: 64 MiB."""
+MARGIN = 16
+"""Neighbours fetched beyond k before the first look at ties."""
+SLACK = 2e-5
+"""More than a similarity of the matrix product and the same similarity computed again can differ."""
 
 
 class ItemKNNContentConfig(ModelConfig):
@@ -80,58 +83,87 @@ class ItemKNNContent(NeighbourRecommender):
         self.config = config
 
     def compute(self, context: ModelContext) -> None:
-        """Compare items block by block and keep the most similar of each."""
-        joined, present = self._join(context)
-        vectors = torch.from_numpy(joined).to(self.similarities.device)
-        norms = vectors.norm(dim=1)
-        absent = torch.from_numpy(~present).to(vectors.device) | (norms == 0)
-        n_items, k = self.neighbors.shape
-        step = max(1, BLOCK_VALUES // n_items)
-        for start in range(0, n_items, step):
-            rows = torch.arange(start, min(start + step, n_items), device=vectors.device)
-            similarity = vectors[rows] @ vectors.T
-            similarity /= norms[rows, None] * norms + self.config.shrink
-            similarity[:, absent] = -torch.inf
-            similarity[absent[rows]] = -torch.inf
-            if self.config.exclude_self:
-                similarity[rows - start, rows] = -torch.inf
-            values, items = top_columns(similarity, k)
-            kept = values > -torch.inf
-            self.neighbors[rows] = items.masked_fill(~kept, -1).int()
-            self.similarities[rows] = values.masked_fill(~kept, 0.0)
+        """Keep the most similar items of each item."""
+        vectors, shrink = self._joined(context)
+        exclude_self = self.config.exclude_self
+        neighbors, similarities = nearest_by_content(vectors, self.neighbors.shape[1], shrink, exclude_self)
+        self.neighbors.copy_(torch.from_numpy(neighbors))
+        self.similarities.copy_(torch.from_numpy(similarities))
 
-    def _join(self, context: ModelContext) -> tuple[np.ndarray[Any, np.dtype[np.float32]], BoolArray]:
-        """Return the joined vectors float32 ``[n_items, d]`` and which items have any, bool ``[n_items]``."""
-        parts = []
-        present = np.zeros(context.train.n_items, np.bool_)
-        for modality in sorted(context.features):
-            table = context.features[modality]
-            part = torch.from_numpy(table.filled())
-            if self.config.combine == "weighted":
-                part = F.normalize(part, dim=1) * self.config.modality_weights.get(modality, 1.0) ** 0.5
-            parts.append(part.numpy())
-            present |= table.present
-        return np.concatenate(parts, axis=1), present
+    def _joined(self, context: ModelContext) -> tuple[FloatArray, float]:
+        """Return the joined vectors, scaled so that no square overflows, and the shrinkage that belongs to them."""
+        tables = [context.features[modality] for modality in sorted(context.features)]
+        if self.config.combine == "concatenate":
+            joined = np.concatenate([table.filled() for table in tables], axis=1)
+            largest = float(np.abs(joined).max()) or 1.0
+            joined /= largest
+            return joined, self.config.shrink / largest**2
+        weights = [self.config.modality_weights.get(table.modality, 1.0) for table in tables]
+        scaled = [
+            unit_rows(table.filled()) * (w / sum(weights)) ** 0.5 for table, w in zip(tables, weights, strict=True)
+        ]
+        return np.concatenate(scaled, axis=1, dtype=np.float32), self.config.shrink
 
 
-def top_columns(matrix: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """Return the k largest values of each row and their columns, falling, ties by column.
+def unit_rows(values: FloatArray) -> FloatArray:
+    """Scale rows to unit length in place, rows of zeros apart, and return them."""
+    values /= _or_one(np.abs(values).max(axis=1, keepdims=True))  # so that no square over- or underflows
+    values /= _or_one(np.linalg.norm(values, axis=1, keepdims=True))
+    return values
+
+
+def _or_one(divisors: FloatArray) -> FloatArray:
+    return np.where(divisors > 0, divisors, np.float32(1))
+
+
+def nearest_by_content(
+    vectors: FloatArray, k: int, shrink: float, exclude_self: bool
+) -> tuple[NDArray[np.int32], FloatArray]:
+    """Return the k most similar rows of each row by ``x_j . x_i / (|x_j| |x_i| + shrink)``, ties by row number.
+
+    A matrix product compares all pairs, block by block. What it finds is compared again pair by pair, in an order of
+    additions that does not depend on the place in a block, so that equal vectors are equally similar; rows are fetched
+    deeper until the last one fetched lies clearly below the k-th.
 
     Args:
-        matrix: ``[n, m]`` without NaN.
-        k: ``1 <= k <= m``.
+        vectors: float32 ``[n, d]``; a row of zeros neither has nor is a neighbour.
+        k: ``1 <= k <= n``.
+        shrink: Not negative.
+        exclude_self: Whether a row may not be its own neighbour.
 
     Returns:
-        Values ``[n, k]`` and columns int64 ``[n, k]``.
+        Rows int32 ``[n, k]``, falling by similarity, -1 where there are fewer; and similarities, 0 there.
     """
-    values, columns = matrix.topk(min(k + 1, matrix.shape[1]), dim=1)
-    if values.shape[1] > k:
-        # Which of several equal values topk returns is not defined, so rows cut between equals are sorted in full.
-        cut = (values[:, k - 1] == values[:, k]) & (values[:, k] > -torch.inf)
-        values, columns = values[:, :k], columns[:, :k]
-        if bool(cut.any()):
-            full, order = matrix[cut].sort(dim=1, descending=True, stable=True)
-            values[cut], columns[cut] = full[:, :k], order[:, :k]
-    columns, order = columns.sort(dim=1)
-    values, order = values.gather(1, order).sort(dim=1, descending=True, stable=True)
-    return values, columns.gather(1, order)
+    n = len(vectors)
+    norms = np.linalg.norm(vectors, axis=1)
+    neighbors, similarities = np.full((n, k), -1, np.int32), np.zeros((n, k), np.float32)
+    table = torch.from_numpy(vectors)
+    usable = np.flatnonzero(norms > 0)
+    step = max(1, BLOCK_VALUES // n)
+    for start in range(0, len(usable), step):
+        pending, fetch = usable[start : start + step], min(k + MARGIN, n)
+        block = table[pending] @ table.T
+        block /= torch.from_numpy(norms[pending, None] * norms + np.float32(shrink))
+        block[:, norms == 0] = -torch.inf
+        if exclude_self:
+            block[np.arange(len(pending)), pending] = -torch.inf
+        while len(pending):
+            values, columns = (found.numpy() for found in block.topk(fetch, dim=1))
+            exact = np.where(values > -np.inf, _compare(vectors, norms, pending, columns, shrink), -np.inf)
+            order = np.lexsort((columns, -exact), axis=1)[:, :k]
+            best = np.take_along_axis(exact, order, 1)
+            neighbors[pending] = np.where(best > -np.inf, np.take_along_axis(columns, order, 1), -1)
+            similarities[pending] = np.where(best > -np.inf, best, 0.0)
+            unsettled = (values[:, -1] > -np.inf) & (values[:, -1] >= best[:, -1] - SLACK) & (fetch < n)
+            pending, block, fetch = pending[unsettled], block[unsettled], min(2 * fetch, n)
+    return neighbors, similarities
+
+
+def _compare(vectors: FloatArray, norms: FloatArray, rows: IntArray, others: IntArray, shrink: float) -> FloatArray:
+    """Return the similarity of each row to its others, float32 ``[len(rows), c]``."""
+    products = np.empty(others.shape, np.float32)
+    step = max(1, BLOCK_VALUES // (others.shape[1] * vectors.shape[1]))
+    for start in range(0, len(rows), step):
+        window = slice(start, start + step)
+        products[window] = np.einsum("qcd,qd->qc", vectors[others[window]], vectors[rows[window]])
+    return products / _or_one(norms[rows, None] * norms[others] + np.float32(shrink))
