@@ -1,7 +1,13 @@
 """Models: one file a system, registered in `mmrec_bench.models.base.MODELS` by the imports below."""
 
+from mmrec_bench.models.retrieval.bm3 import BM3 as BM3
 from mmrec_bench.models.retrieval.ease import EASE as EASE
+from mmrec_bench.models.retrieval.freedom import FREEDOM as FREEDOM
 from mmrec_bench.models.retrieval.itemknn import ItemKNN as ItemKNN
 from mmrec_bench.models.retrieval.itemknn_content import ItemKNNContent as ItemKNNContent
+from mmrec_bench.models.retrieval.lightgcn import LightGCN as LightGCN
+from mmrec_bench.models.retrieval.mf import MF as MF
+from mmrec_bench.models.retrieval.mgcn import MGCN as MGCN
 from mmrec_bench.models.retrieval.popularity import Popularity as Popularity
 from mmrec_bench.models.retrieval.recent_popularity import RecentPopularity as RecentPopularity
+from mmrec_bench.models.retrieval.vbpr import VBPR as VBPR

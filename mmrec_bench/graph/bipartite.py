@@ -1,0 +1,96 @@
+"""The user-item graph: symmetric normalisation and LightGCN propagation."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import numpy as np
+import scipy.sparse as sp
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from mmrec_bench.graph.sparse import SparseOperator
+from mmrec_bench.types import DoubleArray, IntArray
+
+
+def edge_weights(users: IntArray, items: IntArray, n_users: int, n_items: int) -> DoubleArray:
+    """Return ``1 / sqrt(d_u d_i)`` of each edge, float64 ``[E]``, degrees counted among these edges."""
+    user_degree, item_degree = np.bincount(users, minlength=n_users), np.bincount(items, minlength=n_items)
+    return 1.0 / np.sqrt(user_degree[users].astype(np.float64) * item_degree[items])
+
+
+def normalised_interactions(users: IntArray, items: IntArray, n_users: int, n_items: int) -> sp.csr_matrix:
+    """Return the user-item block of ``D^-1/2 A D^-1/2`` without self loops, float32 CSR ``[n_users, n_items]``.
+
+    Args:
+        users: User rows of unique edges, int64 ``[E]``.
+        items: Item rows, int64 ``[E]``.
+        n_users: Number of users; those without an edge have an empty row.
+        n_items: Number of items.
+    """
+    values = edge_weights(users, items, n_users, n_items).astype(np.float32)
+    matrix = sp.csr_matrix((values, (users, items)), shape=(n_users, n_items))
+    matrix.sort_indices()
+    return matrix
+
+
+def _mean_of_layers(graph: BipartiteGraph, users: Tensor, items: Tensor, n_layers: int) -> tuple[Tensor, Tensor]:
+    # Horner's scheme: x + Ax + A(Ax) = x + A(x + Ax). Each layer is one fused multiply-add, and the mean is folded
+    # into the last one, so no pass over the tables is spent on sums.
+    matrix, transposed = graph.matrix.tensor(), graph.transposed.tensor()
+    user_sum, item_sum = users, items
+    for layer in range(1, n_layers + 1):
+        scale = 1.0 / (n_layers + 1) if layer == n_layers else 1.0
+        user_sum, item_sum = (
+            torch.addmm(users, matrix, item_sum, beta=scale, alpha=scale),
+            torch.addmm(items, transposed, user_sum, beta=scale, alpha=scale),
+        )
+    return user_sum, item_sum
+
+
+class _Propagation(torch.autograd.Function):
+    """The mean of layers is a symmetric linear map of (users, items): its backward is itself, and nothing is saved."""
+
+    @staticmethod
+    def forward(ctx: Any, users: Tensor, items: Tensor, graph: BipartiteGraph, n_layers: int) -> tuple[Tensor, Tensor]:
+        ctx.map = (graph, n_layers)
+        return _mean_of_layers(graph, users, items, n_layers)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, users: Tensor, items: Tensor) -> tuple[Tensor, Tensor, None, None]:
+        graph, n_layers = ctx.map
+        return (*_mean_of_layers(graph, users.contiguous(), items.contiguous(), n_layers), None, None)
+
+
+class BipartiteGraph(SparseOperator):
+    """The normalised interaction block R, ``[n_users, n_items]``, as an operator from item vectors to user vectors.
+
+    Users and items stay in separate tables throughout: the adjacency ``[[0, R], [R^T, 0]]`` is never formed.
+
+    Args:
+        users: User rows of unique edges, int64 ``[E]``.
+        items: Item rows, int64 ``[E]``.
+        n_users: Number of users.
+        n_items: Number of items.
+    """
+
+    def __init__(self, users: IntArray, items: IntArray, n_users: int, n_items: int) -> None:
+        super().__init__(normalised_interactions(users, items, n_users, n_items))
+
+    def propagate(self, users: Tensor, items: Tensor, n_layers: int) -> tuple[Tensor, Tensor]:
+        """Return the mean of layers ``0..n_layers`` of LightGCN (arXiv:2002.02126, eq. 7 and 8).
+
+        Args:
+            users: float32 ``[n_users, d]``.
+            items: float32 ``[n_items, d]``.
+            n_layers: Applications of the normalised adjacency.
+
+        Returns:
+            Tables of users ``[n_users, d]`` and items ``[n_items, d]``.
+        """
+        if n_layers == 0:
+            return users, items
+        propagated = _Propagation.apply(users, items, self, n_layers)  # type: ignore[no-untyped-call]
+        return cast(tuple[Tensor, Tensor], propagated)

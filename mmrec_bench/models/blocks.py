@@ -1,0 +1,204 @@
+"""What retrieval models are made of: ID tables, feature projections, and the host of an item representation."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Literal, TypeAlias, cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from mmrec_bench.data.features import FeatureTable
+from mmrec_bench.errors import ModelError
+from mmrec_bench.models.base import GradientRecommender, ModelContext
+from mmrec_bench.types import BoolArray
+
+Initialiser: TypeAlias = Literal["xavier_uniform", "xavier_normal"]
+
+
+def gather(table: Tensor, ids: Tensor) -> Tensor:
+    """Return rows ``[B, d]`` of a table ``[n, d]``; unlike that of ``table[ids]``, the backward pass is repeatable."""
+    return F.embedding(ids, table)
+
+
+def initialise(weight: Tensor, initialiser: Initialiser) -> None:
+    """Fill a weight in place; for a table ``[n, d]`` the two fans are d and n."""
+    (nn.init.xavier_uniform_ if initialiser == "xavier_uniform" else nn.init.xavier_normal_)(weight)
+
+
+class ItemRepresentation(nn.Module, ABC):
+    """Where a model reads the vectors that stand for item identities."""
+
+    @abstractmethod
+    def all(self) -> Tensor:
+        """Return the vectors of all items, float32 ``[n_items, d]``; a model calls it at most once a step."""
+
+    @abstractmethod
+    def rows(self, ids: Tensor) -> Tensor:
+        """Return the vectors of some items, float32 ``[B, d]``, for int64 ``[B]``."""
+
+
+class IdEmbedding(ItemRepresentation):
+    """A free vector for each user or item.
+
+    Args:
+        n: Number of rows.
+        dim: Length d of each.
+        initialiser: Law of the start values.
+    """
+
+    def __init__(self, n: int, dim: int, initialiser: Initialiser) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(n, dim))
+        initialise(self.weight, initialiser)
+
+    def all(self) -> Tensor:
+        """Return the whole table, float32 ``[n, d]``."""
+        return self.weight
+
+    def rows(self, ids: Tensor) -> Tensor:
+        """Return some rows, float32 ``[B, d]``."""
+        return gather(self.weight, ids)
+
+
+class ItemHost(GradientRecommender):
+    """A model that reads item identities only through `items`, so that another representation can take its place.
+
+    Attributes:
+        users: Table of users.
+        items: Representation of items; regularisers act on its rows.
+    """
+
+    users: IdEmbedding
+    items: ItemRepresentation
+
+
+def feature_tables(model: str, context: ModelContext) -> tuple[FeatureTable, ...]:
+    """Return all feature tables of a data set, by modality.
+
+    Raises:
+        ModelError: There is none.
+    """
+    if not context.features:
+        raise ModelError(
+            f"{model} needs features of at least one modality, such as image or text; this data set has none"
+        )
+    return tuple(table for _, table in sorted(context.features.items()))
+
+
+class MissingVector(nn.Module):
+    """One learned vector in place of all rows that are absent.
+
+    Args:
+        present: bool ``[n_items]``.
+        start: Start value, float32 ``[d]``.
+    """
+
+    absent: Tensor
+
+    def __init__(self, present: BoolArray, start: Tensor) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(start.detach().clone())
+        self.register_buffer("absent", torch.from_numpy(~present).unsqueeze(1), persistent=False)
+
+    def forward(self, rows: Tensor, ids: Tensor | None = None) -> Tensor:
+        """Return ``rows [B, d]`` with those of absent items replaced; ``ids`` None means all items in order."""
+        absent = self.absent if ids is None else self.absent.index_select(0, ids)
+        return torch.where(absent, self.weight, rows)
+
+
+class FeatureProjection(nn.Module):
+    """One modality, projected: ``W f + b``, and one learned vector for all items without the modality.
+
+    The learned vector exists only where something is missing. It starts at b, which is what a row of zeros would give.
+
+    Args:
+        table: The features.
+        dim: Length d of the projections.
+        trainable: Whether the raw vectors are parameters that start at the features, or constants.
+        bias: Whether there is b.
+        normalise: Whether raw vectors are first scaled to unit length.
+        initialiser: Law of W; None is that of `torch.nn.Linear`.
+        replace_missing: Whether absent items get the learned vector; false where nothing reads their projections.
+    """
+
+    raw: Tensor
+
+    def __init__(
+        self,
+        table: FeatureTable,
+        dim: int,
+        *,
+        trainable: bool = False,
+        bias: bool = True,
+        normalise: bool = False,
+        initialiser: Initialiser | None = None,
+        replace_missing: bool = True,
+    ) -> None:
+        super().__init__()
+        values = torch.from_numpy(table.filled(0.0))
+        if normalise:
+            values = F.normalize(values, dim=1)
+        if trainable:
+            self.raw = nn.Parameter(values)
+        else:
+            self.register_buffer("raw", values, persistent=False)
+        self.linear = nn.Linear(table.dim, dim, bias=bias)
+        if initialiser is not None:
+            initialise(self.linear.weight, initialiser)
+        self.missing: MissingVector | None = None
+        if table.n_missing and replace_missing:
+            self.missing = MissingVector(table.present, self.linear.bias if bias else torch.zeros(dim))
+
+    def all(self) -> Tensor:
+        """Return the projections of all items, float32 ``[n_items, d]``."""
+        rows: Tensor = self.linear(self.raw)
+        return rows if self.missing is None else self.missing(rows)
+
+    def rows(self, ids: Tensor) -> Tensor:
+        """Return the projections of some items, float32 ``[B, d]``, for int64 ``[B]``.
+
+        Raw vectors are gathered before they are projected, unless the batch has more rows than the table.
+        """
+        if len(ids) >= len(self.raw):
+            return gather(self.all(), ids)
+        rows: Tensor = self.linear(gather(self.raw, ids))
+        return rows if self.missing is None else self.missing(rows, ids)
+
+
+class FeatureProjections(nn.ModuleDict):
+    """A `FeatureProjection` of each modality, by name.
+
+    Args:
+        tables: The features, one table a modality.
+        dim: Length d of the projections.
+        trainable: See `FeatureProjection`.
+        bias: See `FeatureProjection`.
+        normalise: See `FeatureProjection`.
+        initialiser: See `FeatureProjection`.
+    """
+
+    def __init__(
+        self,
+        tables: Sequence[FeatureTable],
+        dim: int,
+        *,
+        trainable: bool = False,
+        bias: bool = True,
+        normalise: bool = False,
+        initialiser: Initialiser | None = None,
+    ) -> None:
+        super().__init__(
+            {
+                table.modality: FeatureProjection(
+                    table, dim, trainable=trainable, bias=bias, normalise=normalise, initialiser=initialiser
+                )
+                for table in tables
+            }
+        )
+
+    def by_modality(self) -> list[tuple[str, FeatureProjection]]:
+        """Return modalities and their projections, in the order of the tables."""
+        return cast(list[tuple[str, FeatureProjection]], list(self.items()))

@@ -1,0 +1,122 @@
+"""BM3: bootstrapped alignment of users, items and modalities, without negatives."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt
+from torch import Tensor, nn
+
+from mmrec_bench.graph.bipartite import BipartiteGraph
+from mmrec_bench.losses import RegForm, cosine_alignment, embedding_l2
+from mmrec_bench.models.base import MODELS, Citation, LossTerms, ModelConfig, ModelContext, Pairs
+from mmrec_bench.models.blocks import FeatureProjections, IdEmbedding, ItemHost, feature_tables, gather, initialise
+from mmrec_bench.retrieval.base import Representations
+
+
+class BM3Config(ModelConfig):
+    """Settings of `BM3`."""
+
+    RELEASED: ClassVar[Mapping[str, Any]] = {"reg_form": "frobenius", "reg_scope": "all", "reg_weight": 0.1}
+
+    name: Literal["bm3"] = "bm3"
+    embedding_dim: PositiveInt = 64
+    """Size d of user and item vectors."""
+    n_layers: NonNegativeInt = 1
+    """Propagations K on the user-item graph."""
+    dropout: float = Field(default=0.5, ge=0.0, lt=1.0)
+    """Share of the values of a target that are dropped."""
+    alignment_weight: NonNegativeFloat = 2.0
+    """Weight of the alignments of each modality."""
+    reg_weight: NonNegativeFloat = 0.01
+    """Weight of the size of the propagated vectors."""
+    reg_form: RegForm = "squared"
+    """``squared``: half squares. ``frobenius``: unsquared norms, as released; weights do not carry over."""
+    reg_scope: Literal["batch", "all"] = "batch"
+    """``batch``: vectors of the batch over the batch size. ``all``: both whole tables over the number of items, as
+    released."""
+    train_features: bool = True
+    """Whether the raw features are fine-tuned, as released; false is a deviation, and many times faster."""
+
+
+@MODELS.add(
+    "bm3",
+    task="retrieval",
+    config=BM3Config,
+    paper=Citation(
+        title="Bootstrap Latent Representations for Multi-modal Recommendation",
+        authors="Zhou et al.",
+        venue="WWW 2023",
+        url="https://arxiv.org/abs/2207.05969",
+    ),
+    uses_features=True,
+)
+class BM3(ItemHost):
+    """Scores ``y_ui = q(z_u) . q(z_i)`` with q a shared linear predictor.
+
+    ``[z_u ; z'_i]`` is the mean of K propagations of the tables of users and items, ``z_i = z'_i + e_i`` and
+    ``h_m = W_m f_m + b_m``. Targets, marked ~, are dropped out and carry no gradient. With c the mean cosine over the
+    pairs of a batch::
+
+        loss = [1 - c(q(z_u), ~z_i)] + [1 - c(q(z_i), ~z_u)]
+             + alignment_weight * sum_m [1 - c(q(h_m), ~z_i)] + [1 - c(q(h_m), ~h_m)]
+             + reg_weight * reg(z_u, z_i)
+
+    Source: Zhou et al., WWW 2023, https://arxiv.org/abs/2207.05969.
+
+    Shapes: users ``[n_users, d]`` and items ``[n_items, d]`` Xavier-uniform; W_m ``[d, D_m]`` and the weight of q
+    ``[d, d]`` Xavier-normal, their biases torch's default; raw features ``[n_items, D_m]``, trainable by default.
+    """
+
+    batch_kind = Pairs
+
+    def __init__(self, config: BM3Config, context: ModelContext) -> None:
+        super().__init__()
+        self.config = config
+        train, dim = context.train, config.embedding_dim
+        self.users = IdEmbedding(train.n_users, dim, "xavier_uniform")
+        self.items = IdEmbedding(train.n_items, dim, "xavier_uniform")
+        self.projections = FeatureProjections(
+            feature_tables("bm3", context), dim, trainable=config.train_features, initialiser="xavier_normal"
+        )
+        self.predictor = nn.Linear(dim, dim)
+        initialise(self.predictor.weight, "xavier_normal")
+        self.graph = BipartiteGraph(train.users, train.items, train.n_users, train.n_items)
+
+    def loss(self, batch: Pairs) -> LossTerms:
+        """Return the alignments ``user-item``, ``item-user``, ``M-item``, ``M-M`` of each modality M, and ``reg``."""
+        user_table, item_table = self._propagate()
+        users, items = gather(user_table, batch.users), gather(item_table, batch.items)
+        item_target = self._target(items)
+        terms = {
+            "user-item": cosine_alignment(self.predictor(users), item_target),
+            "item-user": cosine_alignment(self.predictor(items), self._target(users)),
+        }
+        if weight := self.config.alignment_weight:
+            for modality, projection in self.projections.by_modality():
+                content = projection.rows(batch.items)
+                predicted = self.predictor(content)
+                terms[f"{modality}-item"] = weight * cosine_alignment(predicted, item_target)
+                terms[f"{modality}-{modality}"] = weight * cosine_alignment(predicted, self._target(content))
+        if self.config.reg_weight:
+            blocks = (users, items) if self.config.reg_scope == "batch" else (user_table, item_table)
+            size = embedding_l2(*blocks, divisor=len(blocks[1]), form=self.config.reg_form)
+            terms["reg"] = self.config.reg_weight * size
+        return terms
+
+    @torch.no_grad()
+    def export(self) -> Representations:
+        """Return the predictions from the propagated tables."""
+        users, items = self._propagate()
+        return Representations(self.predictor(users), self.predictor(items))
+
+    def _propagate(self) -> tuple[Tensor, Tensor]:
+        ids = self.items.all()
+        users, items = self.graph.propagate(self.users.all(), ids, self.config.n_layers)
+        return users, items + ids
+
+    def _target(self, rows: Tensor) -> Tensor:
+        return F.dropout(rows.detach(), self.config.dropout, self.training)

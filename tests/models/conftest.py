@@ -1,0 +1,65 @@
+"""The toy problem on which released models were run, and the filling of parameters they were run with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from mmrec_bench.data.features import FeatureTable
+from mmrec_bench.data.interactions import Interactions
+from mmrec_bench.models.base import GradientRecommender, ModelContext, Pairs, Triplets
+from mmrec_bench.seeding import Seeds
+
+N_USERS, N_ITEMS, BATCH = 15, 24, 8
+
+
+def wave(n: int) -> Tensor:
+    """The start values ``.1 sin(.37 (n + 1))`` of a flat tensor."""
+    return 0.1 * torch.sin(0.37 * torch.arange(1, n + 1, dtype=torch.float64)).float()
+
+
+@dataclass(frozen=True)
+class Toy:
+    context: ModelContext
+    triplets: Triplets
+
+    def batch(self, model: GradientRecommender) -> Pairs | Triplets:
+        if model.batch_kind is Pairs:
+            return Pairs(self.triplets.users, self.triplets.positives)
+        return self.triplets
+
+    @torch.no_grad()
+    def fill(self, model: nn.Module) -> None:
+        """Fill every parameter with the wave, row-major; raw features stay, projections of several modalities that
+        share a bias are one matrix, text before image."""
+        for name, parameter in model.named_parameters():
+            if not name.endswith(".raw"):
+                parameter.copy_(wave(parameter.numel()).view_as(parameter))
+        joint = [name for name, _ in model.named_parameters() if name.endswith("projections.text.linear.weight")]
+        if joint and "projections.text.linear.bias" not in dict(model.named_parameters()):
+            text, image = (model.get_parameter(f"projections.{m}.linear.weight") for m in ("text", "image"))
+            both = wave(text.numel() + image.numel()).view(len(text), -1)
+            text.copy_(both[:, : text.shape[1]])
+            image.copy_(both[:, text.shape[1] :])
+
+
+@pytest.fixture
+def toy() -> Toy:
+    users = np.concatenate([np.full(3 + user % 4, user) for user in range(N_USERS)])
+    items = np.concatenate([(5 * user + 3 * np.arange(3 + user % 4)) % N_ITEMS for user in range(N_USERS)])
+    i, image, text = np.arange(N_ITEMS)[:, None], np.arange(10), np.arange(6)
+    everywhere = np.ones(N_ITEMS, np.bool_)
+    features = {
+        "image": FeatureTable("image", np.sin(0.37 * (i + 1) * (image + 1)).astype(np.float32), everywhere, "toy"),
+        "text": FeatureTable("text", np.cos(0.23 * (i + 2) * (text + 1)).astype(np.float32), everywhere, "toy"),
+    }
+    train = Interactions(users.astype(np.int64), items.astype(np.int64), N_USERS, N_ITEMS)
+    u = torch.arange(BATCH)
+    return Toy(
+        ModelContext(train, features, seeds=Seeds(0), batch_size=BATCH),
+        Triplets(u, 5 * u % N_ITEMS, (5 * u + 1) % N_ITEMS),
+    )
