@@ -1,0 +1,309 @@
+"""Split rules: which rows are learned from, which select, which judge; and the split that follows.
+
+No rule looks at the order of rows in a file: chance is a seeded hash of the pair itself, so the same facts in another
+order, or with other facts added, are split the same way.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from abc import abstractmethod
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, Literal, NamedTuple, Self, TypeAlias, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, NonNegativeInt, PlainValidator, SerializeAsAny, field_validator, model_validator
+
+from mmrec_bench.data.chance import pair_hash
+from mmrec_bench.data.interactions import Interactions
+from mmrec_bench.data.moments import to_seconds, to_text
+from mmrec_bench.data.split import SealedTest, Split, SplitReport
+from mmrec_bench.errors import ProtocolError
+from mmrec_bench.registry import Registry
+from mmrec_bench.settings import BaseConfig, explained_error, named
+from mmrec_bench.types import BoolArray, IntArray
+
+ColdUsers: TypeAlias = Literal["drop", "keep"]
+"""What becomes of held-out rows whose user has no row in train."""
+
+Fraction = Annotated[float, Field(gt=0, lt=1)]
+
+TRAIN, VALID, TEST = 0, 1, 2
+PARTS = ("train", "valid", "test")
+
+
+class Labelled(NamedTuple):
+    """What a rule decides.
+
+    Attributes:
+        labels: Part of each row (0 train, 1 valid, 2 test), int8 ``[E]``.
+        notes: What is worth knowing, one sentence each.
+    """
+
+    labels: NDArray[np.int8]
+    notes: tuple[str, ...] = ()
+
+
+class SplitConfig(BaseConfig):
+    """Base of all split rules."""
+
+    name: str
+
+    @abstractmethod
+    def assign(self, interactions: Interactions) -> Labelled:
+        """Return the part of each row.
+
+        Raises:
+            ProtocolError: The data lacks what the rule needs.
+        """
+
+
+SPLITS: Registry[type[SplitConfig]] = Registry("split rule")
+"""Config classes of split rules by name."""
+
+R = TypeVar("R", bound=type[SplitConfig])
+
+
+def _rule(name: str) -> Callable[[R], R]:
+    def register(config: R) -> R:
+        SPLITS.register(name, config)
+        return config
+
+    return register
+
+
+SplitRule = Annotated[
+    SerializeAsAny[SplitConfig], PlainValidator(named(lambda: SPLITS, SplitConfig, lambda rule: rule))
+]
+"""A field that takes ``x-label`` or ``{name: random-811, seed: 3}``."""
+
+
+@_rule("x-label")
+class XLabel(SplitConfig):
+    """The split that was delivered with the data."""
+
+    name: Literal["x-label"] = "x-label"
+
+    def assign(self, interactions: Interactions) -> Labelled:
+        """Return the delivered labels."""
+        if interactions.labels is None:
+            raise ProtocolError(
+                "split 'x-label' needs labels delivered with the data (column x_label), and there are none. "
+                "Choose random-811, leave-last-out or global-time under protocol.split"
+            )
+        return Labelled(interactions.labels)
+
+
+@_rule("random-811")
+class Random811(SplitConfig):
+    """About 8 : 1 : 1 of each user's rows at random, with MMRec's numbers.
+
+    Of n rows, n // 5 are held out, half of them (rounded down) for validation. With fewer than 10 rows one row is
+    tested and one validated. Users with fewer than 3 rows are for training alone.
+    """
+
+    name: Literal["random-811"] = "random-811"
+    seed: NonNegativeInt = 0
+    """Of the split; runs of all seeds share it."""
+
+    def assign(self, interactions: Interactions) -> Labelled:
+        """Return a random label for each row."""
+        chance = pair_hash(interactions.users, interactions.items, self.seed, "split")
+        order = np.lexsort((interactions.items, chance, interactions.users))
+        counts = interactions.user_counts()
+        held_out = np.where(counts < 10, 2, counts // 5)
+        n_test = held_out - held_out // 2
+        return _from_the_end(interactions, order, n_test, held_out)
+
+
+@_rule("leave-last-out")
+class LeaveLastOut(SplitConfig):
+    """The last row of each user in time is tested, the one before validated.
+
+    Equal times are ordered by a seeded hash. Users with fewer than 3 rows are for training alone. Training rows may be
+    later than held-out rows of other users: see ``global-time``.
+    """
+
+    name: Literal["leave-last-out"] = "leave-last-out"
+    seed: NonNegativeInt = 0
+    """Of the hash that orders equal times."""
+
+    def assign(self, interactions: Interactions) -> Labelled:
+        """Return labels by place in time."""
+        clock = interactions.clock()
+        if clock is None:
+            raise ProtocolError(
+                "split 'leave-last-out' needs timestamps or an order, and the data has neither. "
+                "Choose x-label or random-811 under protocol.split"
+            )
+        chance = pair_hash(interactions.users, interactions.items, self.seed, "split")
+        order = np.lexsort((interactions.items, chance, clock, interactions.users))
+        counts = interactions.user_counts()
+        ones = np.ones_like(counts)
+        labelled = _from_the_end(interactions, order, ones, 2 * ones)
+        return Labelled(labelled.labels, (*labelled.notes, *_ties(interactions, clock, order, labelled.labels)))
+
+
+@_rule("global-time")
+class GlobalTime(SplitConfig):
+    """Two moments part the past from the future, for all users alike.
+
+    Rows before ``valid_from`` are for training, rows from ``test_from`` on are tested. Without these, the moments are
+    chosen such that the last rows in time make up the two fractions; rows of one second are never parted, those of the
+    cut itself belong to the later part.
+    """
+
+    name: Literal["global-time"] = "global-time"
+    valid_fraction: Fraction | None = None
+    """Share of all rows that are validated; 0.1 by default."""
+    test_fraction: Fraction | None = None
+    """Share of all rows that are tested; 0.1 by default."""
+    valid_from: int | str | None = None
+    """First moment of validation: ISO 8601 (``2014-01-01``, UTC where no zone is given), or seconds since 1970."""
+    test_from: int | str | None = None
+    """First moment of the test."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _default_fractions(cls, data: Any) -> Any:
+        """Write the default out only where no moment is given, so that a resolved config loads again."""
+        if isinstance(data, Mapping) and data.get("valid_from") is None and data.get("test_from") is None:
+            given = {key: value for key, value in data.items() if value is not None}
+            return {"valid_fraction": 0.1, "test_fraction": 0.1, **given}
+        return data
+
+    @field_validator("valid_from", "test_from")
+    @classmethod
+    def _readable(cls, value: int | str | None) -> int | str | None:
+        try:
+            if value is not None:
+                to_seconds(value)
+        except ValueError as error:
+            raise explained_error(str(error)) from None
+        return value
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        moments, fractions = (self.valid_from, self.test_from), (self.valid_fraction, self.test_fraction)
+        if moments == (None, None):
+            if (held_out := sum(fraction or 0 for fraction in fractions)) >= 1:
+                raise explained_error(f"valid_fraction and test_fraction must leave rows for training; got {held_out}")
+        elif fractions != (None, None):
+            raise explained_error("takes either moments or fractions; remove one of the two")
+        elif self.valid_from is None or self.test_from is None:
+            raise explained_error("needs both valid_from and test_from, or neither")
+        elif to_seconds(self.valid_from) >= to_seconds(self.test_from):
+            raise explained_error(f"valid_from must be before test_from; got {self.valid_from} and {self.test_from}")
+        return self
+
+    def assign(self, interactions: Interactions) -> Labelled:
+        """Return labels by time."""
+        times = interactions.timestamps
+        if times is None:
+            raise ProtocolError(
+                "split 'global-time' needs timestamps, and the data has none. "
+                "Choose x-label, random-811 or leave-last-out under protocol.split"
+            )
+        valid_from, test_from = self._cuts(times)
+        labels = (times >= valid_from).astype(np.int8) + (times >= test_from).astype(np.int8)
+        return Labelled(labels, (f"validation starts at {to_text(valid_from)}, the test at {to_text(test_from)}",))
+
+    def _cuts(self, times: IntArray) -> tuple[int, int]:
+        if self.valid_from is not None and self.test_from is not None:
+            return to_seconds(self.valid_from), to_seconds(self.test_from)
+        if self.valid_fraction is None or self.test_fraction is None or not len(times):
+            return 0, 0
+        latest_first = np.sort(times)[::-1]
+        n_test = max(round(len(times) * self.test_fraction), 1)
+        n_held_out = max(round(len(times) * (self.valid_fraction + self.test_fraction)), 1)
+        return int(latest_first[n_held_out - 1]), int(latest_first[n_test - 1])
+
+
+def make_split(interactions: Interactions, rule: SplitConfig, cold_users: ColdUsers = "drop") -> Split[Interactions]:
+    """Part the interactions by a rule.
+
+    Every part is ordered by user and item, and carries no delivered labels.
+
+    Args:
+        interactions: All of the data set.
+        rule: Which row belongs where.
+        cold_users: What becomes of held-out rows whose user has no row in train; counted both ways.
+
+    Raises:
+        ProtocolError: The data lacks what the rule needs, or a part is empty.
+    """
+    labels, notes = rule.assign(interactions)
+    canonical = np.argsort(interactions.keys(), kind="stable")
+    facts, labels = dataclasses.replace(interactions.select(canonical), labels=None), labels[canonical]
+    warm = np.zeros(interactions.n_users, np.bool_)
+    warm[facts.users[labels == TRAIN]] = True
+    known = np.zeros(interactions.n_items, np.bool_)
+    known[facts.items[labels == TRAIN]] = True
+
+    kept: dict[str, BoolArray] = {"train": labels == TRAIN}
+    cold: dict[str, int] = {}
+    dropped: dict[str, int] = {}
+    for part, label in (("valid", VALID), ("test", TEST)):
+        rows = labels == label
+        is_cold = rows & ~warm[facts.users]
+        cold[part] = len(np.unique(facts.users[is_cold]))
+        dropped[part] = int(is_cold.sum()) if cold_users == "drop" else 0
+        kept[part] = rows & ~is_cold if cold_users == "drop" else rows
+    parts = {part: facts.select(kept[part]) for part in PARTS}
+    for part in PARTS:
+        if not kept[part].any():
+            raise ProtocolError(_empty(part, rule, labels, dropped))
+    report = SplitReport(
+        counts={part: len(parts[part]) for part in PARTS},
+        users={part: len(np.unique(parts[part].users)) for part in PARTS},
+        cold_users=cold,
+        cold_users_dropped=dropped,
+        cold_items={part: int((parts[part].item_counts()[~known] > 0).sum()) for part in PARTS[1:]},
+        notes=notes,
+    )
+    return Split(parts["train"], parts["valid"], SealedTest(parts["test"]), report)
+
+
+def _empty(part: str, rule: SplitConfig, labels: NDArray[np.int8], dropped: dict[str, int]) -> str:
+    counts = " / ".join(str(count) for count in np.bincount(labels, minlength=3))
+    message = f"split '{rule.name}' leaves the part '{part}' empty (train / valid / test have {counts} rows"
+    if dropped.get(part):
+        message += f", of which {dropped[part]} of '{part}' belong to users without a training row and are dropped"
+    return f"{message}); there is no fall-back. Choose another protocol.split, or data with more rows a user"
+
+
+def _from_the_end(interactions: Interactions, order: IntArray, n_test: IntArray, n_held_out: IntArray) -> Labelled:
+    """Label the last rows of each user, in an order that keeps users together, but leave short users to training.
+
+    Args:
+        interactions: The rows.
+        order: Row numbers, sorted by user first, int64 ``[E]``.
+        n_test: Rows at the very end that are tested, int64 ``[n_users]``.
+        n_held_out: Rows at the end that are tested or validated, int64 ``[n_users]``.
+    """
+    counts = interactions.user_counts()
+    users = interactions.users[order]
+    from_end = np.cumsum(counts)[users] - np.arange(len(users))  # 1 = the last
+    long_enough = counts[users] >= 3
+    labels = np.zeros(len(users), np.int8)
+    labels[order] = long_enough * ((from_end <= n_held_out[users]).astype(np.int8) + (from_end <= n_test[users]))
+    short = int(((counts > 0) & (counts < 3)).sum())
+    notes = (f"{short} users have fewer than 3 rows and are for training alone",) if short else ()
+    return Labelled(labels, notes)
+
+
+def _ties(interactions: Interactions, clock: IntArray, order: IntArray, labels: NDArray[np.int8]) -> tuple[str, ...]:
+    """Say how often times are equal within a user, and how often that decides what is held out."""
+    users, times, parts = interactions.users[order], clock[order], labels[order]
+    equal = (users[1:] == users[:-1]) & (times[1:] == times[:-1])
+    if not equal.any():
+        return ()
+    tied = np.zeros(len(users), np.bool_)
+    tied[1:] |= equal
+    tied[:-1] |= equal
+    decided = len(np.unique(users[1:][equal & (parts[1:] != parts[:-1])]))
+    return (
+        f"{tied.mean():.2%} of the rows share their time with another row of the user; for {decided} of "
+        f"{len(np.unique(users))} users a seeded hash decides what is held out",
+    )

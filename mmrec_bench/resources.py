@@ -1,0 +1,80 @@
+"""Where the YAML files that travel with the package are: in a wheel or in a checkout."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+from mmrec_bench.errors import ConfigError, ConfigIssue
+from mmrec_bench.registry import unknown_message
+
+Kind: TypeAlias = Literal["configs", "datasets"]
+"""``configs``: experiments, suites and tuning spaces. ``datasets``: cards."""
+
+_WHAT: dict[Kind, str] = {"configs": "config", "datasets": "dataset card"}
+_SUFFIXES = (".yaml", ".yml")
+
+
+def bundled(kind: Kind) -> Path:
+    """Return the folder of the YAML files that came with the package.
+
+    Raises:
+        ConfigError: The installation holds no such folder.
+    """
+    package = Path(__file__).resolve().parent
+    if (inside := package / "_bundled" / kind).is_dir():
+        return inside
+    # Site-packages may hold a folder named `configs` of anybody; only a checkout has our pyproject.toml beside it.
+    beside = package.parent / kind
+    if (package.parent / "pyproject.toml").is_file() and beside.is_dir():
+        return beside
+    message = (
+        f"the package came without its folder '{kind}': neither {inside} nor {beside} is there. "
+        "Install mmrec-bench again, or give the path of a YAML file"
+    )
+    raise ConfigError(str(package), [ConfigIssue("", message)])
+
+
+def names(kind: Kind) -> tuple[str, ...]:
+    """Return the names of all bundled files, such as ``amazon-baby/freedom``, sorted."""
+    return tuple(_files(kind))
+
+
+def find_yaml(kind: Kind, name_or_path: str | Path) -> Path:
+    """Return the file of a bundled name, or of a path that ends in ``.yaml``.
+
+    A path that exists comes first. One that does not may still name a bundled file (``configs/amazon-baby/bm3.yaml``),
+    so that the commands of the documentation work outside a checkout.
+
+    Raises:
+        ConfigError: No such file; lists the known names and the nearest one.
+    """
+    text = str(name_or_path)
+    path = Path(text)
+    is_path = text.endswith(_SUFFIXES)
+    if is_path and _is_file(path):
+        return path
+    name = text.removesuffix(path.suffix) if is_path else text
+    name = name.replace("\\", "/").removeprefix("./").removeprefix(f"{kind}/")
+    files = _files(kind)
+    if name in files:
+        return files[name]
+    message = unknown_message(_WHAT[kind], name, files)
+    if is_path:
+        message = f"no such file, and {message}"
+    raise ConfigError(
+        text or "(empty name)", [ConfigIssue("", f"{message}. Give one of these, or the path of a .yaml file")]
+    )
+
+
+def _files(kind: Kind) -> dict[str, Path]:
+    folder = bundled(kind)
+    found = (path for suffix in _SUFFIXES for path in folder.rglob(f"*{suffix}"))
+    return dict(sorted((path.relative_to(folder).with_suffix("").as_posix(), path) for path in found))
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # a name too long for the file system, or with a NUL
+        return False
