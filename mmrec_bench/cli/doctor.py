@@ -9,8 +9,9 @@ from pathlib import Path
 import psutil
 import torch
 
-from mmrec_bench.data.cards import DatasetCard, card_names, find_data, load_card
+from mmrec_bench.data.cards import DatasetCard, find_data, load_card
 from mmrec_bench.experiments.environment import available_cores, code_digest, cpu_name, git_state, package_versions
+from mmrec_bench.resources import names
 
 GIB = 1 << 30
 EXTRAS = {"cpu": ("faiss",), "gpu": ("faiss",), "dev": ("pytest", "hypothesis", "mypy", "ruff", "ranx", "sklearn")}
@@ -32,14 +33,16 @@ def examine(data_dir: Path | None) -> list[Section]:
 
 def card_counts(card: DatasetCard) -> tuple[str, str, str, str]:
     """Return users, items, interactions and modalities of a card as text."""
-    counts = card.counts
-    numbers = ("-", "-", "-") if counts is None else (counts.users, counts.items, counts.interactions)
-    return (*(f"{n:,}" if isinstance(n, int) else n for n in numbers), ", ".join(card.modalities) or "-")  # type: ignore[return-value]
+    users, items, interactions = (
+        "-" if count is None else f"{count:,}"
+        for count in (card.counts.n_users, card.counts.n_items, card.counts.n_interactions)
+    )
+    return users, items, interactions, ", ".join(card.modalities) or "-"
 
 
 def where(card: DatasetCard, found: Path | None) -> str:
     """Return where the files of a card are, in words."""
-    if card.embedded:
+    if card.main_file is None:
         return "embedded (made on the fly)"
     return str(found) if found is not None else "not found"
 
@@ -85,7 +88,7 @@ def _extra(modules: tuple[str, ...]) -> str:
 
 def _data(data_dir: Path | None) -> list[tuple[str, str]]:
     rows = [("data folder", str(data_dir) if data_dir else "none given; use --data-dir or MMREC_BENCH_DATA")]
-    for name in card_names():
+    for name in names("datasets"):
         card = load_card(name)
         rows.append((name, where(card, find_data(card, data_dir))))
     return rows

@@ -10,6 +10,7 @@ from pydantic import Field, PositiveInt, model_validator
 
 from mmrec_bench.data.rules import SplitRule
 from mmrec_bench.errors import ProtocolError
+from mmrec_bench.metrics.identity import MetricId, checked_cutoffs
 from mmrec_bench.metrics.ranking import METRICS
 from mmrec_bench.registry import unknown_message
 from mmrec_bench.settings import BaseConfig, explained_error
@@ -57,7 +58,7 @@ class RetrievalProtocol(BaseConfig):
     @property
     def metric_ids(self) -> tuple[str, ...]:
         """All ``name@k`` of this protocol, in the order of metrics, then cutoffs."""
-        return tuple(f"{name}@{k}" for name in self.metrics for k in self.cutoffs)
+        return tuple(str(MetricId(name, k)) for name in self.metrics for k in self.cutoffs)
 
     def check_catalogue(self, n_items: int, where: str) -> None:
         """Refuse lists longer than the catalogue.
@@ -65,9 +66,10 @@ class RetrievalProtocol(BaseConfig):
         Raises:
             ProtocolError: Names the cutoff, the number of items and the remedy.
         """
-        if (k := self.cutoffs[-1]) > n_items:
-            rule = f"{self.metrics[0]}@k needs 1 <= k <= n_items ({n_items})"
-            raise ProtocolError(f"{rule}; got {k}. Lower protocol.cutoffs in {where}")
+        try:
+            checked_cutoffs(self.cutoffs, n_items, self.metrics[0])
+        except ProtocolError as error:
+            raise ProtocolError(f"{error} in {where}") from None
 
     @property
     def id(self) -> str:

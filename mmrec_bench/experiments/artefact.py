@@ -20,6 +20,7 @@ from torch import Tensor
 
 from mmrec_bench import strict_yaml
 from mmrec_bench.errors import ArtefactError, ResourceError
+from mmrec_bench.experiments.environment import code_digest
 from mmrec_bench.settings import load_yaml
 
 SCHEMA_VERSION = 1
@@ -50,8 +51,8 @@ class RunKey:
         return out / self.dataset / self.model / self.fingerprint / f"seed-{self.seed}"
 
     def partial(self, out: Path) -> Path:
-        """Return the folder in which the run is built."""
-        return out / PARTIAL / f"{self.fingerprint}-seed-{self.seed}"
+        """Return the folder in which this code builds the run; a checkpoint made by other code is not gone on from."""
+        return out / PARTIAL / f"{self.fingerprint}-seed-{self.seed}-code-{code_digest()[:8]}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -103,8 +103,10 @@ def run_key(experiment: Experiment, prepared: Prepared, seed: int) -> RunKey:
 
     Settings that cannot move a number (how often to write a checkpoint, how much memory to use) are left out.
     """
-    without = {"seeds": True, "dataset": True, "trainer": {"checkpoint_seconds"}, "retriever": {"memory_mib"}}
-    facts = experiment.config.model_dump(mode="json", exclude=without)
+    facts = experiment.config.model_dump(
+        mode="json",
+        exclude={"seeds": True, "dataset": True, "trainer": {"checkpoint_seconds"}, "retriever": {"memory_mib"}},
+    )
     facts["dataset"] = {"name": prepared.dataset.name, **prepared.fingerprints}
     text = json.dumps(facts, sort_keys=True, allow_nan=False)
     fingerprint = hashlib.blake2b(text.encode(), digest_size=8).hexdigest()

@@ -8,12 +8,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import torch
 
 from mmrec_bench.data.interactions import Interactions
 from mmrec_bench.data.split import VaultLedger
-from mmrec_bench.evaluation.retrieval import Evaluation, RetrievalEvaluator
+from mmrec_bench.evaluation.retrieval import Evaluation, RetrievalEvaluator, SliceResult
 from mmrec_bench.experiments import artefact as files
 from mmrec_bench.experiments.artefact import RunArtefact, RunKey
 from mmrec_bench.experiments.environment import (
@@ -26,7 +27,7 @@ from mmrec_bench.experiments.environment import (
 from mmrec_bench.experiments.prepare import Prepared
 from mmrec_bench.experiments.schema import Experiment
 from mmrec_bench.models.base import ModelContext, Recommender
-from mmrec_bench.models.blocks import item_representation_size
+from mmrec_bench.models.blocks import ItemHost
 from mmrec_bench.retrieval.base import Retriever
 from mmrec_bench.retrieval.config import build_retriever
 from mmrec_bench.seeding import Seeds, determinism_of
@@ -34,6 +35,7 @@ from mmrec_bench.training.checkpoint import CheckpointStore
 from mmrec_bench.training.config import TrainerConfig
 from mmrec_bench.training.records import Observer, TrainingResult, Validation
 from mmrec_bench.training.trainer import train
+from mmrec_bench.types import IntArray
 
 VAULT_PURPOSE = "final evaluation of the weights selected on validation"
 
@@ -90,7 +92,7 @@ def _build(
             evaluation = valid.evaluate(trained.export())
             return Validation(evaluation.means[config.protocol.select_by], evaluation.means)
 
-        checkpoints = CheckpointStore(folder / "checkpoint", identity=f"{key.fingerprint}/{key.seed}/{code_digest()}")
+        checkpoints = CheckpointStore(folder / "checkpoint.safetensors", identity=f"{key.fingerprint}/{key.seed}")
         result = train(
             model,
             context,
@@ -106,28 +108,26 @@ def _build(
         ledger = VaultLedger()
         scoring = model.export()
         on_valid = valid.evaluate(scoring)
-        test = _evaluator(
-            experiment, prepared, prepared.split.test.open(VAULT_PURPOSE, ledger), config.protocol.exclude, retriever
-        )
+        truth = prepared.split.test.open(VAULT_PURPOSE, ledger)
+        test = _evaluator(experiment, prepared, truth, config.protocol.exclude, retriever)
         on_test = test.evaluate(scoring)
         slices = test.slices(on_test)
+        metrics = {
+            "valid": files.finite({**on_valid.means, **valid.catalogue(on_valid)}),
+            "test": files.finite({**on_test.means, **test.catalogue(on_test)}),
+            "test_slices": {name: _slice_facts(result) for name, result in slices.items()},
+        }
         test_seconds = time.perf_counter() - started
-    checkpoints.clear()
     parts = {"valid": on_valid, "test": on_test}
+    n_truth = {"valid": prepared.split.valid.user_counts(), "test": truth.user_counts()}
     files.write_config(
         folder / files.CONFIG,
         config.model_dump(mode="json") | {"seeds": [key.seed]},
         f"mmrec-bench run {files.CONFIG}",
     )
-    files.write_json(
-        folder / files.METRICS,
-        {
-            **{part: files.finite(evaluation.means) for part, evaluation in parts.items()},
-            "test_slices": {name: files.finite(values) for name, values in slices.items()},
-        },
-    )
+    files.write_json(folder / files.METRICS, metrics)
     files.write_history(folder / files.HISTORY, [record.as_json() for record in result.history])
-    files.write_table(folder / files.PER_USER, _per_user(parts, prepared))
+    files.write_table(folder / files.PER_USER, _per_user(parts, n_truth, prepared))
     files.write_table(folder / files.RANKINGS, _rankings(parts, prepared))
     files.write_weights(folder / files.WEIGHTS, model.state_dict())
     seconds = {"prepare": prepare_seconds, **result.seconds, "test": test_seconds}
@@ -136,6 +136,7 @@ def _build(
         folder / files.MANIFEST,
         manifest(experiment, prepared, key, settings, model, result, seconds, served, memory.peak_mib, ledger),
     )
+    checkpoints.clear()  # last: until every file is written, an interrupted run can still go on
 
 
 def build_model(
@@ -170,14 +171,18 @@ def _evaluator(
     )
 
 
-def _per_user(parts: Mapping[str, Evaluation], prepared: Prepared) -> pd.DataFrame:
+def _slice_facts(result: SliceResult) -> dict[str, float]:
+    return {"n_users": result.n_users, "n_items": result.n_items, **files.finite(result.metrics)}
+
+
+def _per_user(parts: Mapping[str, Evaluation], n_truth: Mapping[str, IntArray], prepared: Prepared) -> pd.DataFrame:
     return pd.concat(
         [
             pd.DataFrame(
                 {
                     "part": pd.Categorical([part] * len(evaluation.users), categories=list(parts)),
                     "user_id": prepared.dataset.user_ids[evaluation.users],
-                    "n_truth": evaluation.n_truth,
+                    "n_truth": n_truth[part][evaluation.users],
                     **evaluation.per_user,
                 }
             )
@@ -188,25 +193,19 @@ def _per_user(parts: Mapping[str, Evaluation], prepared: Prepared) -> pd.DataFra
 
 
 def _rankings(parts: Mapping[str, Evaluation], prepared: Prepared) -> pd.DataFrame:
+    user_ids, item_ids = pd.Index(prepared.dataset.user_ids), pd.Index(prepared.dataset.item_ids)
     frames = []
     for part, evaluation in parts.items():
         rankings = evaluation.rankings
         user, rank = (rankings.items >= 0).nonzero()  # padding is not written
-        items = rankings.items[user, rank]
-        dataset = prepared.dataset
-        frames.append(
-            pd.DataFrame(
-                {
-                    "part": pd.Categorical([part] * len(user), categories=list(parts)),
-                    "user_id": pd.Categorical.from_codes(
-                        rankings.users[user].astype("int32"), categories=dataset.user_ids
-                    ),
-                    "rank": (rank + 1).astype("int16"),
-                    "item_id": pd.Categorical.from_codes(items.astype("int32"), categories=dataset.item_ids),
-                    "score": rankings.scores[user, rank],
-                }
-            )
-        )
+        columns = {
+            "part": pd.Categorical([part] * len(user), categories=list(parts)),
+            "user_id": pd.Categorical.from_codes(rankings.users[user], user_ids),
+            "rank": (rank + 1).astype(np.int16),
+            "item_id": pd.Categorical.from_codes(rankings.items[user, rank], item_ids),
+            "score": rankings.scores[user, rank],
+        }
+        frames.append(pd.DataFrame(columns))
     return pd.concat(frames, ignore_index=True)
 
 
@@ -248,7 +247,9 @@ def manifest(
         "select_by": config.protocol.select_by,
         "n_parameters": {
             "total": sum(parameter.numel() for parameter in model.parameters()),
-            "item_representation": item_representation_size(model),
+            "item_representation": sum(p.numel() for p in model.items.parameters())
+            if isinstance(model, ItemHost)
+            else 0,
         },
         "training": {
             "epochs_run": result.epochs_run,

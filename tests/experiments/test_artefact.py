@@ -1,0 +1,107 @@
+"""Run folders exist whole or not at all."""
+
+from __future__ import annotations
+
+import errno
+import multiprocessing
+from pathlib import Path
+
+import pytest
+
+from mmrec_bench.errors import ArtefactError, ResourceError
+from mmrec_bench.experiments.artefact import FILES, MANIFEST, METRICS, RunArtefact, RunKey, building, find_runs, finite
+
+KEY = RunKey("data", "model", "f" * 16, 3)
+
+
+def fill(folder: Path, mark: str = "x") -> None:
+    for name in FILES:
+        (folder / name).write_text('{"schema_version": 1, "mark": "' + mark + '"}', encoding="utf-8")
+
+
+def test_a_run_appears_only_when_it_is_whole(tmp_path: Path) -> None:
+    final = KEY.folder(tmp_path)
+    assert final == tmp_path / "data" / "model" / ("f" * 16) / "seed-3"
+    with building(KEY, tmp_path, keep=False) as folder:
+        fill(folder)
+        assert not final.exists()
+    assert sorted(path.name for path in final.iterdir()) == sorted(FILES)
+    assert RunArtefact.load(final).manifest["mark"] == "x"
+
+
+def test_a_failed_run_leaves_nothing_visible_and_can_keep_its_checkpoint(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError, match="boom"), building(KEY, tmp_path, keep=False) as folder:
+        (folder / "checkpoint").write_text("half", encoding="utf-8")
+        raise RuntimeError("boom")
+    assert not KEY.folder(tmp_path).exists()
+    with building(KEY, tmp_path, keep=True) as folder:
+        assert (folder / "checkpoint").read_text(encoding="utf-8") == "half"
+        (folder / "checkpoint").unlink()
+    with pytest.raises(RuntimeError), building(KEY, tmp_path, keep=False) as folder:
+        assert not list(folder.iterdir())
+        raise RuntimeError
+
+
+def test_a_full_disk_is_a_clear_error_and_the_old_run_stays(tmp_path: Path) -> None:
+    with building(KEY, tmp_path, keep=False) as folder:
+        fill(folder, "old")
+    with pytest.raises(ResourceError, match="the disk is full.*--resume"), building(KEY, tmp_path, keep=False) as folder:
+        raise OSError(errno.ENOSPC, "No space left on device", str(folder / MANIFEST))
+    assert RunArtefact.load(KEY.folder(tmp_path)).manifest["mark"] == "old"
+
+
+def test_a_run_made_again_keeps_the_old_one_aside(tmp_path: Path) -> None:
+    for mark in ("first", "second", "third"):
+        with building(KEY, tmp_path, keep=False) as folder:
+            fill(folder, mark)
+    assert RunArtefact.load(KEY.folder(tmp_path)).manifest["mark"] == "third"
+    aside = sorted((tmp_path / ".stale").iterdir())
+    assert [RunArtefact.load(path).manifest["mark"] for path in aside] == ["first", "second"]
+    assert [run.manifest["mark"] for run in find_runs([tmp_path])] == ["third"]
+
+
+def _hold(root: str, entered: multiprocessing.Event, leave: multiprocessing.Event) -> None:  # type: ignore[valid-type]
+    with building(KEY, Path(root), keep=False) as folder:
+        fill(folder)
+        entered.set()
+        leave.wait(30)
+
+
+def test_two_processes_cannot_build_one_run(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("spawn")
+    entered, leave = context.Event(), context.Event()
+    process = context.Process(target=_hold, args=(str(tmp_path), entered, leave))
+    process.start()
+    try:
+        assert entered.wait(60)
+        with pytest.raises(ArtefactError, match="another process"), building(KEY, tmp_path, keep=False):
+            pass
+    finally:
+        leave.set()
+        process.join()
+    assert RunArtefact.load(KEY.folder(tmp_path))
+
+
+def test_broken_folders_are_named(tmp_path: Path) -> None:
+    with pytest.raises(ArtefactError, match="no such run folder"):
+        RunArtefact.load(tmp_path / "none")
+    with pytest.raises(ArtefactError, match=r"missing: config.yaml, manifest.json"):
+        RunArtefact.load(tmp_path)
+    with pytest.raises(ArtefactError, match="holds no run"):
+        find_runs([tmp_path])
+    fill(tmp_path)
+    (tmp_path / METRICS).write_text("[1]", encoding="utf-8")
+    with pytest.raises(ArtefactError, match="must hold a JSON object"):
+        RunArtefact.load(tmp_path)
+    (tmp_path / METRICS).write_text('{"a": ', encoding="utf-8")
+    with pytest.raises(ArtefactError, match="cannot be read"):
+        RunArtefact.load(tmp_path)
+    (tmp_path / MANIFEST).write_text('{"schema_version": 99}', encoding="utf-8")
+    with pytest.raises(ArtefactError, match="schema_version is 99"):
+        RunArtefact.load(tmp_path)
+
+
+def test_a_metric_that_is_no_number_is_refused() -> None:
+    assert finite({"a": 1}) == {"a": 1.0}
+    with pytest.raises(ArtefactError, match="not so: b"):
+        finite({"a": 1.0, "b": float("nan")})
