@@ -8,10 +8,15 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
+import scipy.sparse as sp
 import torch
 
-from mmrec_bench.models.base import MODELS, GradientRecommender
+from mmrec_bench.data.features import FeatureTable
+from mmrec_bench.data.interactions import Interactions
+from mmrec_bench.models.base import MODELS, GradientRecommender, ModelContext
+from mmrec_bench.models.retrieval import freedom, mgcn
 from mmrec_bench.retrieval.base import Representations
 
 GOLDEN: dict[str, tuple[dict[str, Any], tuple[float, float, float, float, float]]] = {
@@ -60,3 +65,51 @@ def test_released_numbers(name: str, toy: Any) -> None:
     s = scores(model)
     got = (loss.item(), norm.item(), s[0, 3].item(), s[5, 20].item(), s.sum().item())
     assert got == pytest.approx(expected, rel=1e-4)
+
+
+BABY = {"n_users": 19_445, "n_items": 7_050, "image": 4_096, "text": 384}
+"""Shapes of Amazon Baby with its original features."""
+
+
+@pytest.mark.parametrize(
+    ("name", "count"),
+    [
+        ("mf", 1_695_680),
+        ("lightgcn", 1_695_680),
+        ("vbpr", 3_226_944),
+        ("bm3", 33_570_688),
+        ("freedom", 33_566_528),
+        ("mgcn", 33_587_392),
+    ],
+)
+def test_parameter_counts_on_amazon_baby(name: str, count: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_graph(values: Any, *_: Any) -> sp.csr_matrix:
+        return sp.eye(len(values), format="csr")  # the neighbours of 7,050 equal items take long and count for nothing
+
+    for module in (freedom, mgcn):
+        monkeypatch.setattr(module, "knn_graph", no_graph)
+    features = {
+        modality: FeatureTable(
+            modality,
+            np.zeros((BABY["n_items"], BABY[modality]), np.float32),
+            np.ones(BABY["n_items"], np.bool_),
+            "none",
+        )
+        for modality in ("image", "text")
+    }
+    one = np.zeros(1, np.int64)
+    model = build(name, ModelContext(Interactions(one, one, BABY["n_users"], BABY["n_items"]), features))
+    assert sum(parameter.numel() for parameter in model.parameters()) == count
+    assert all(parameter.requires_grad for parameter in model.parameters())
+
+
+@pytest.mark.parametrize("name", ["bm3", "freedom", "mgcn"])
+def test_frozen_features_are_no_parameters(name: str, toy: Any) -> None:
+    options = {} if name == "bm3" else {"n_neighbors": 4}
+    frozen, trained = (
+        {key for key, _ in build(name, toy.context, train_features=train, **options).named_parameters()}
+        for train in (False, True)
+    )
+    raw = {key for key in trained if key.endswith(".raw")}
+    assert len(raw) == 2
+    assert frozen == trained - raw

@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from mmrec_bench.data.features import FeatureTable
+from mmrec_bench.errors import ModelError
+from mmrec_bench.models.base import ModelContext
+from mmrec_bench.models.blocks import FeatureProjection, FeatureProjections, IdEmbedding, feature_tables, gather
+
+
+def features(n: int = 12, dim: int = 5, absent: tuple[int, ...] = (), modality: str = "image") -> FeatureTable:
+    values = np.random.default_rng(1).standard_normal((n, dim)).astype(np.float32)
+    present = np.ones(n, np.bool_)
+    present[list(absent)] = False
+    return FeatureTable(modality, values, present, "test")
+
+
+@pytest.mark.parametrize(
+    ("initialiser", "bound", "std"),
+    [("xavier_uniform", (6 / 64_000) ** 0.5, (2 / 64_000) ** 0.5), ("xavier_normal", 1.0, (2 / 64_000) ** 0.5)],
+)
+def test_start_values_of_tables(initialiser: Any, bound: float, std: float) -> None:
+    torch.manual_seed(0)
+    table = IdEmbedding(63_936, 64, initialiser).all()
+    assert table.abs().max().item() <= bound
+    assert table.std().item() == pytest.approx(std, rel=0.01)
+
+
+def test_rows_are_those_of_the_whole_and_gradients_add_up() -> None:
+    table = IdEmbedding(6, 3, "xavier_normal")
+    ids = torch.tensor([4, 0, 4])
+    assert torch.equal(table.rows(ids), table.all()[ids])
+    gather(table.weight, ids).sum().backward()
+    assert table.weight.grad is not None
+    assert table.weight.grad.sum(dim=1).tolist() == [3.0, 0, 0, 0, 6.0, 0]
+
+
+@pytest.mark.parametrize("absent", [(), (2, 7)])
+@pytest.mark.parametrize("trainable", [True, False])
+@pytest.mark.parametrize("n_rows", [3, 12, 40])
+def test_projected_rows_are_those_of_the_whole(absent: tuple[int, ...], trainable: bool, n_rows: int) -> None:
+    projection = FeatureProjection(features(absent=absent), 4, trainable=trainable)
+    ids = torch.randint(12, (n_rows,), generator=torch.Generator().manual_seed(2))
+    ids[0] = 2
+    grads = []
+    for rows in (projection.rows(ids), projection.all()[ids]):
+        projection.zero_grad()
+        rows.square().sum().backward()
+        grads.append([parameter.grad.clone() for parameter in projection.parameters() if parameter.grad is not None])
+    torch.testing.assert_close(projection.rows(ids), projection.all()[ids])
+    torch.testing.assert_close(grads[0], grads[1])
+
+
+def test_absent_items_share_one_learned_vector_that_starts_at_the_bias() -> None:
+    table = features(absent=(2, 7))
+    projection = FeatureProjection(table, 4, trainable=True)
+    projected = projection.all()
+    assert torch.equal(projected[2], projection.linear.bias)
+    assert torch.equal(projected[2], projected[7])
+    torch.testing.assert_close(projected[3], projection.linear(torch.tensor(table.values[3])))
+    projected[[2, 7]].sum().backward()
+    assert projection.missing is not None
+    assert projection.missing.weight.grad is not None
+    assert projection.missing.weight.grad.tolist() == [2.0] * 4
+    assert projection.raw.grad is not None
+    assert not projection.raw.grad.any()
+
+
+def test_the_learned_vector_exists_only_where_it_is_read() -> None:
+    def names(projection: FeatureProjection) -> set[str]:
+        return {name for name, _ in projection.named_parameters()}
+
+    linear = {"linear.weight", "linear.bias"}
+    assert names(FeatureProjection(features(), 4)) == linear
+    assert names(FeatureProjection(features(), 4, trainable=True)) == {"raw", *linear}
+    assert names(FeatureProjection(features(absent=(1,)), 4, replace_missing=False)) == linear
+    assert names(FeatureProjection(features(absent=(1,)), 4, bias=False)) == {"linear.weight", "missing.weight"}
+
+
+def test_raw_features_are_copied_normalised_on_demand_and_not_saved_when_constant() -> None:
+    table = features(absent=(3,))
+    constant, trained = FeatureProjection(table, 4, normalise=True), FeatureProjection(table, 4, trainable=True)
+    expected = np.ones(12)
+    expected[3] = 0.0
+    np.testing.assert_allclose(constant.raw.norm(dim=1).numpy(), expected, rtol=1e-6)
+    assert "raw" not in constant.state_dict()
+    assert "raw" in trained.state_dict()
+    with torch.no_grad():
+        trained.raw.add_(1.0)
+    np.testing.assert_array_equal(table.values[0], features().values[0])
+
+
+def test_features_are_read_by_modality_and_asked_for(toy: Any) -> None:
+    assert [table.modality for table in feature_tables("x", toy.context)] == ["image", "text"]
+    with pytest.raises(ModelError, match="x needs features"):
+        feature_tables("x", ModelContext(toy.context.train))
+    projections = FeatureProjections([features(modality="text"), features(modality="image")], 4)
+    assert [modality for modality, _ in projections.by_modality()] == ["text", "image"]

@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from mmrec_bench.losses import bpr, cosine_alignment, dot, embedding_l2, gram_vs_cosine, info_nce
+
+
+def rows(seed: int, *shape: int) -> Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def test_dot() -> None:
+    assert dot(torch.tensor([[1.0, 2.0], [0.0, 3.0]]), torch.tensor([[3.0, 4.0], [5.0, -1.0]])).tolist() == [11, -3]
+
+
+def test_bpr_is_the_mean_log_loss() -> None:
+    positive, negative = rows(0, 7), rows(1, 7)
+    expected = -np.log(1 / (1 + np.exp(-(positive - negative).numpy()))).mean()
+    assert bpr(positive, negative).item() == pytest.approx(expected)
+    assert bpr(positive, positive).item() == pytest.approx(math.log(2))
+
+
+def test_bpr_neither_overflows_nor_goes_deaf() -> None:
+    positive = torch.tensor([-500.0, 500.0], requires_grad=True)
+    loss = bpr(positive, torch.zeros(2))
+    loss.backward()
+    assert loss.item() == pytest.approx(250.0)
+    assert positive.grad is not None
+    assert positive.grad.tolist() == pytest.approx([-0.5, 0.0])
+
+
+def test_info_nce_against_a_loop() -> None:
+    anchors, targets, tau = rows(2, 5, 3), rows(3, 5, 3), 0.2
+    a, b = (x.numpy() / np.linalg.norm(x, axis=1, keepdims=True) for x in (anchors, targets))
+    expected = [
+        -math.log(math.exp(a[r] @ b[r] / tau) / sum(math.exp(a[r] @ b[s] / tau) for s in range(5))) for r in range(5)
+    ]
+    assert info_nce(anchors, targets, tau).item() == pytest.approx(float(np.mean(expected)))
+
+
+def test_info_nce_of_equal_rows_is_log_n_and_survives_cold_temperatures() -> None:
+    assert info_nce(torch.ones(6, 4), torch.ones(6, 4), 0.2).item() == pytest.approx(math.log(6))
+    loss = info_nce(torch.eye(4), -torch.eye(4), 1e-4)
+    assert loss.item() == pytest.approx(1e4 + math.log(3), rel=1e-5)
+
+
+def test_cosine_alignment_has_known_ends() -> None:
+    x = rows(4, 6, 3)
+    assert cosine_alignment(x, 5 * x).item() == pytest.approx(0.0, abs=1e-9)
+    assert cosine_alignment(x, -x).item() == pytest.approx(2.0)
+    assert cosine_alignment(torch.zeros(2, 3), torch.ones(2, 3)).item() == 1.0
+
+
+def test_gram_vs_cosine() -> None:
+    h, f = rows(5, 4, 3), rows(6, 4, 8)
+    unit = f.numpy() / np.linalg.norm(f, axis=1, keepdims=True)
+    expected = np.linalg.norm(h.numpy() @ h.numpy().T - unit @ unit.T) / 4
+    assert gram_vs_cosine(h, f).item() == pytest.approx(expected)
+    isometry = torch.linalg.qr(rows(7, 12, 8)).Q.T  # orthonormal rows: an isometry into 12 dimensions
+    assert gram_vs_cosine(torch.nn.functional.normalize(f) @ isometry, f).item() == pytest.approx(0.0, abs=1e-9)
+
+
+def test_gram_vs_cosine_holds_the_references_fixed() -> None:
+    h, f = rows(5, 4, 3).requires_grad_(), rows(6, 4, 8).requires_grad_()
+    gram_vs_cosine(h, f).backward()
+    assert h.grad is not None
+    assert f.grad is None
+
+
+def test_both_forms_of_the_regulariser() -> None:
+    x, y = torch.tensor([[3.0, 4.0]]), torch.tensor([[0.0, 2.0], [1.0, 2.0]])
+    assert embedding_l2(x, y, divisor=2).item() == pytest.approx(0.5 * (25 + 9) / 2)
+    assert embedding_l2(x, y, divisor=2, form="frobenius").item() == pytest.approx((5 + 3) / 2)
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [
+        lambda x, y: bpr(dot(x, y), dot(y, y)),
+        lambda x, y: info_nce(x, y, 0.2),
+        cosine_alignment,
+        gram_vs_cosine,
+        lambda x, y: embedding_l2(x, y, divisor=3),
+        lambda x, y: embedding_l2(x, y, divisor=3, form="frobenius"),
+    ],
+    ids=["bpr", "info_nce", "cosine_alignment", "gram_vs_cosine", "squared", "frobenius"],
+)
+def test_gradients_are_right_and_finite_at_zero(loss: Callable[[Tensor, Tensor], Tensor]) -> None:
+    x, y = rows(8, 3, 4).requires_grad_(), rows(9, 3, 4)
+    assert torch.autograd.gradcheck(lambda x: loss(x, y), (x,))
+    zero = torch.zeros(3, 4, requires_grad=True)
+    value = loss(zero, torch.zeros(3, 4))
+    value.backward()
+    assert torch.isfinite(value)
+    assert zero.grad is not None
+    assert torch.isfinite(zero.grad).all()
