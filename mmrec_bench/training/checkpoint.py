@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -101,16 +102,16 @@ class CheckpointStore:
             _flush(partial)
             os.replace(partial, self.path)
             _flush(self.path.parent)
-        except (OSError, SafetensorError) as error:
-            partial.unlink(missing_ok=True)
+        except BaseException as error:
+            with suppress(OSError):
+                partial.unlink()
+            if not isinstance(error, (OSError, SafetensorError)):
+                raise
             size = sum(tensor.nbytes for tensor in tensors.values()) / 2**20
             raise ResourceError(
                 f"cannot write the checkpoint {self.path} ({size:.1f} MiB): {error}. The previous checkpoint, if any, "
                 "is intact: free space there or choose another folder, and resume"
             ) from error
-        except BaseException:
-            partial.unlink(missing_ok=True)
-            raise
 
     def load(self, origin: Origin) -> TrainingState | None:
         """Return the checkpoint with tensors on the CPU, or None where there is none.
