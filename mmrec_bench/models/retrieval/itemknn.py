@@ -22,9 +22,9 @@ class ItemKNNConfig(ModelConfig):
     """Settings of `ItemKNN`."""
 
     name: Literal["itemknn"] = "itemknn"
-    n_neighbors: PositiveInt = 100
+    n_neighbors: PositiveInt = 200
     """Neighbours k kept an item."""
-    shrink: NonNegativeFloat = 10.0
+    shrink: NonNegativeFloat = 100.0
     """Added to the denominator of the cosine: similarities that rest on few users shrink towards 0."""
     orientation: Orientation = "column"
     """``column`` keeps the k nearest neighbours of the scored item, ``row`` those of the consumed item."""
@@ -65,8 +65,10 @@ class ItemKNN(NeighbourRecommender):
         by_item = by_user.T.tocsr()
         norms = np.sqrt(context.train.item_counts())
         for start, stop in _blocks(by_item, by_user):
-            block = (by_item[start:stop] @ by_user).tocoo()
-            rows, columns = block.row.astype(np.int64), block.col.astype(np.int64)
+            block = by_item[start:stop] @ by_user
+            block.sort_indices()
+            rows = np.repeat(np.arange(stop - start), np.diff(block.indptr))
+            columns = block.indices
             similarity = block.data / (norms[start + rows] * norms[columns] + self.shrink)
             others = columns != start + rows
             neighbors, similarities = largest_entries(
@@ -86,13 +88,13 @@ def _blocks(by_item: sp.csr_matrix, by_user: sp.csr_matrix) -> list[tuple[int, i
 
 
 def largest_entries(
-    rows: IntArray, columns: IntArray, values: NDArray[np.float64], shape: tuple[int, int]
+    rows: IntArray, columns: NDArray[np.integer], values: NDArray[np.float64], shape: tuple[int, int]
 ) -> tuple[NDArray[np.int32], FloatArray]:
     """Return the k largest entries of each row of a sparse matrix, ties by column.
 
     Args:
-        rows: int64 ``[n]``.
-        columns: int64 ``[n]``.
+        rows: int64 ``[n]``, ascending.
+        columns: Integers ``[n]``, ascending within a row.
         values: float64 ``[n]``.
         shape: Number of rows, and k.
 
@@ -100,7 +102,7 @@ def largest_entries(
         Columns int32 ``[n_rows, k]``, falling by value, -1 where a row has fewer; and values float32, 0 there.
     """
     n_rows, k = shape
-    order = np.lexsort((columns, -values, rows))
+    order = np.lexsort((-values, rows))  # stable, so ties stay in the order of columns
     rows = rows[order]
     place = np.arange(len(rows)) - np.searchsorted(rows, np.arange(n_rows))[rows]
     kept = place < k
