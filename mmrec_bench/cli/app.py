@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -11,6 +12,7 @@ import click
 import typer
 from rich.console import Console
 from rich.markup import escape
+from rich.measure import Measurement
 from rich.table import Table as RichTable
 
 import mmrec_bench
@@ -286,10 +288,12 @@ def _print_table(table: Table) -> None:
     out.print(table.note, style="dim", highlight=False, markup=False)
 
 
-def _print_rows(header: tuple[str, ...], rows: object) -> None:
+def _print_rows(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     shown = RichTable(box=None, pad_edge=False, header_style="bold")
     for index, name in enumerate(header):
         shown.add_column(escape(name), justify="left" if index == 0 else "right", no_wrap=True)
-    for row in rows:  # type: ignore[attr-defined]
-        shown.add_row(*(escape(str(cell)) for cell in row))
-    out.print(shown)
+    for row in rows:
+        shown.add_row(*(escape(cell) for cell in row))
+    # A table is never cut to the terminal's width: in a log file or a pipe there is none.
+    width = Measurement.get(out, out.options.update(width=10_000), shown).maximum
+    Console(width=max(width, out.width)).print(shown)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import shutil
+from importlib.metadata import Distribution
 from pathlib import Path
 
 import psutil
@@ -14,8 +15,8 @@ from mmrec_bench.experiments.environment import available_cores, code_digest, cp
 from mmrec_bench.resources import names
 
 GIB = 1 << 30
-EXTRAS = {"cpu": ("faiss",), "gpu": ("faiss",), "dev": ("pytest", "hypothesis", "mypy", "ruff", "ranx", "sklearn")}
-"""Extras of the package and the modules they bring."""
+EXTRAS = {"cpu": ("faiss-cpu",), "gpu": ("faiss-gpu-cu12",), "dev": ("pytest", "hypothesis", "mypy", "ruff", "ranx")}
+"""Extras of the package and distributions they bring; faiss-cpu and faiss-gpu share one import name."""
 
 Section = tuple[str, list[tuple[str, str]]]
 
@@ -26,7 +27,7 @@ def examine(data_dir: Path | None) -> list[Section]:
         ("versions", [*package_versions().items(), ("code digest", code_digest()), ("git", str(git_state() or "-"))]),
         ("processors", [*_processors(), ("faiss", _faiss())]),
         ("memory and disk", _space()),
-        ("extras", [(name, _extra(modules)) for name, modules in EXTRAS.items()]),
+        ("extras", [(name, _extra(parts)) for name, parts in EXTRAS.items()]),
         ("data", _data(data_dir)),
     ]
 
@@ -81,8 +82,8 @@ def _space() -> list[tuple[str, str]]:
     ]
 
 
-def _extra(modules: tuple[str, ...]) -> str:
-    missing = [name for name in modules if importlib.util.find_spec(name) is None]
+def _extra(distributions: tuple[str, ...]) -> str:
+    missing = [name for name in distributions if not list(Distribution.discover(name=name))]
     return "installed" if not missing else f"missing {', '.join(missing)}"
 
 

@@ -48,7 +48,9 @@ def write_world(folder: Path, *, shuffle_test: bool = False) -> Path:
     return card
 
 
-def write_config(folder: Path, model: str, *, trainer: str = "{max_epochs: 4, batch_size: 64}", extra: str = "") -> Path:
+def write_config(
+    folder: Path, model: str, *, trainer: str = "{max_epochs: 4, batch_size: 64}", extra: str = ""
+) -> Path:
     path = folder / f"{model.split(',', maxsplit=1)[0]}.yaml"
     section = f"trainer: {trainer}\n" if trainer else ""
     path.write_text(

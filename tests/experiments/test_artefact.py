@@ -45,7 +45,10 @@ def test_a_failed_run_leaves_nothing_visible_and_can_keep_its_checkpoint(tmp_pat
 def test_a_full_disk_is_a_clear_error_and_the_old_run_stays(tmp_path: Path) -> None:
     with building(KEY, tmp_path, keep=False) as folder:
         fill(folder, "old")
-    with pytest.raises(ResourceError, match="the disk is full.*--resume"), building(KEY, tmp_path, keep=False) as folder:
+    with (
+        pytest.raises(ResourceError, match=r"the disk is full.*--resume"),
+        building(KEY, tmp_path, keep=False) as folder,
+    ):
         raise OSError(errno.ENOSPC, "No space left on device", str(folder / MANIFEST))
     assert RunArtefact.load(KEY.folder(tmp_path)).manifest["mark"] == "old"
 

@@ -32,8 +32,8 @@ def test_the_folder_of_facts(experiment: Experiment, settings: RunSettings) -> N
     assert sorted(path.name for path in artefact.folder.iterdir()) == sorted(FILES)
     manifest = artefact.manifest
     for key in (
-        "schema_version", "fingerprints", "git", "packages", "device", "threads", "protocol_id", "n_parameters", "seconds",
-        "peak_memory_mib", "vault_openings", "leak", "inputs", "retriever",
+        "schema_version", "fingerprints", "git", "packages", "device", "threads", "protocol_id", "n_parameters",
+        "seconds", "peak_memory_mib", "vault_openings", "leak", "inputs", "retriever",
     ):  # fmt: skip
         assert key in manifest, key
     assert set(manifest["fingerprints"]) == {"config", "data", "split", "features", "code"}
@@ -44,13 +44,17 @@ def test_the_folder_of_facts(experiment: Experiment, settings: RunSettings) -> N
     assert manifest["n_parameters"] == {"total": (40 + 30) * 64, "item_representation": 30 * 64}
     history = artefact.history()
     assert len(history) == 4
-    assert history[-1]["loss"] == pytest.approx(sum(history[-1][name] for name in history[-1] if name in ("bpr", "reg")))
+    assert history[-1]["loss"] == pytest.approx(
+        sum(history[-1][name] for name in history[-1] if name in ("bpr", "reg"))
+    )
     best = max(record["valid"]["recall@10"] for record in history)
     assert artefact.metrics["valid"]["recall@10"] == best
     assert json.loads((artefact.folder / "metrics.json").read_text())["test_slices"]
 
 
-def test_the_written_config_loads_to_the_same_run(experiment: Experiment, settings: RunSettings, tmp_path: Path) -> None:
+def test_the_written_config_loads_to_the_same_run(
+    experiment: Experiment, settings: RunSettings, tmp_path: Path
+) -> None:
     artefact = make(experiment, settings, seed=5)
     (tmp_path / "again").mkdir()
     copy = tmp_path / "config.yaml"
@@ -138,14 +142,18 @@ def test_shuffled_test_labels_change_nothing_before_the_vault_opens(
         monkeypatch.setattr(SealedTest, "open", original)
         assert opened == [4], "the vault is opened once, after the last epoch"
         weights = load_file(artefact.folder / "model.safetensors")
-        seen.append((lines.lines, artefact.metrics["valid"], {k: v.tolist() for k, v in weights.items()}, artefact.metrics))
+        seen.append(
+            (lines.lines, artefact.metrics["valid"], {k: v.tolist() for k, v in weights.items()}, artefact.metrics)
+        )
     assert seen[0][:3] == seen[1][:3]
     assert seen[0][3]["test"] != seen[1][3]["test"], "the shuffle must matter once the vault is open"
 
 
 def test_what_cannot_be_judged_is_refused(world: Path) -> None:
     long = load_experiment(write_config(world, "lightgcn"), ("protocol.cutoffs=[10, 31]",))
-    with pytest.raises(ProtocolError, match=r"needs 1 <= k <= n_items \(30\); got 31. Lower protocol.cutoffs in .*lightgcn"):
+    with pytest.raises(
+        ProtocolError, match=r"needs 1 <= k <= n_items \(30\); got 31. Lower protocol.cutoffs in .*lightgcn"
+    ):
         Preparer(None)(long)
     bare = load_experiment(write_config(world, "mgcn"), ("dataset.modalities=[image]",))
     with pytest.raises(ModelError, match="'mgcn' needs image, text; data set 'tiny' gives image"):

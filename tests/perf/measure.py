@@ -163,7 +163,7 @@ def scale(n_users: int = 200_000, n_items: int = 500_000, dim: int = 64, history
     exclude = Exclusions.of(seen)
     took = seconds(lambda: retriever.top_k(Representations(users, items), np.arange(n_users), 50, exclude, ties))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / MIB
-    print(f"\n### Retrieval at scale\n\n| users | items | d | k | s | peak of the process, MiB |")
+    print("\n### Retrieval at scale\n\n| users | items | d | k | s | peak of the process, MiB |")
     print("| --: | --: | --: | --: | --: | --: |")
     print(f"| {n_users:,} | {n_items:,} | {dim} | 50 | {took:.0f} | {peak:.0f} |")
 

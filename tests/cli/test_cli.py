@@ -1,0 +1,138 @@
+"""The commands as a user types them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from mmrec_bench.cli import app as cli
+from mmrec_bench.models.base import MODELS
+
+QUICK = [
+    "protocol.cutoffs=[5, 20]",
+    "trainer.max_epochs=2",
+    "trainer.validate_every=1",
+]
+
+
+def call(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
+    """Run the command line in this process and return its exit code."""
+    monkeypatch.setattr(sys, "argv", ["mmrec-bench", *arguments])
+    with pytest.raises(SystemExit) as stopped:
+        cli.main()
+    return int(stopped.value.code or 0)
+
+
+def flags(overrides: list[str]) -> list[str]:
+    return [part for override in overrides for part in ("--set", override)]
+
+
+def test_one_experiment_from_yaml_to_table(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    command = ["run", "configs/synthetic/lightgcn.yaml", *flags(QUICK), "--seed", "3", "--out", str(tmp_path / "runs")]
+    assert call(monkeypatch, *command) == 0
+    printed = capsys.readouterr().out
+    folder = Path(next(line for line in printed.splitlines() if line.startswith("run: ")).removeprefix("run: "))
+    assert folder.name == "seed-3"
+    assert (folder / "manifest.json").is_file()
+    for part in ("synthetic: accuracy", "recall@20", "items:tail", "peak MiB"):
+        assert part in printed
+    assert call(monkeypatch, *command) == 0
+    assert "there already" in capsys.readouterr().out
+    assert call(monkeypatch, "report", str(tmp_path / "runs"), "--report-dir", str(tmp_path / "report")) == 0
+    assert (tmp_path / "report" / "report.csv").is_file()
+    assert call(monkeypatch, "diff", str(folder), str(folder)) == 0
+    assert "no difference" in capsys.readouterr().out
+
+
+def test_bench_ends_with_a_report_and_exit_code_1_after_a_failure(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    configs = Path("configs/synthetic").resolve()
+    suite = tmp_path / "mine.yaml"
+    text = (
+        "schema_version: 1\ntitle: Mine\nseeds: [0]\nexperiments:\n"
+        f"  - {{config: '{configs}/popularity.yaml'}}\n"
+        f"  - {{config: '{configs}/mf.yaml', set: [{', '.join(QUICK[1:])}]}}\n"
+    )
+    suite.write_text(text, encoding="utf-8")
+    places = ["--out", str(tmp_path / "runs"), "--report-dir", str(tmp_path / "reports")]
+    assert call(monkeypatch, "plan", str(suite), "--out", str(tmp_path / "runs")) == 0
+    assert capsys.readouterr().out.count("new") >= 2
+    assert call(monkeypatch, "bench", str(suite), *places) == 0
+    assert "# Mine" in (tmp_path / "reports" / "mine" / "report.md").read_text(encoding="utf-8")
+    suite.write_text(
+        text + f"  - {{config: '{configs}/mgcn.yaml', set: [dataset.modalities=[image]]}}\n", encoding="utf-8"
+    )
+    assert call(monkeypatch, "bench", str(suite), *places) == 1
+    captured = capsys.readouterr()
+    assert "there already" in captured.out
+    assert "1 failed" in captured.err
+    assert "needs image, text" in (tmp_path / "reports" / "mine" / "report.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["run", "configs/synthetic/lightgcn.yaml", "--set", "model.n_layer=3"], "did you mean 'n_layers'"),
+        (["run", "configs/synthetic/lightgnc.yaml"], "did you mean"),
+        (["run", "no/such/file.yaml"], "no such file"),
+        (["run", "configs/synthetic/lightgcn.yaml", "--set", "trainer.batch_size=0"], "greater than 0"),
+        (["run", "configs/synthetic/lightgcn.yaml", "--set", "protocol.select_by=recall@21"], "select_by"),
+        (["run", "configs/synthetic/ease.yaml", "--set", "retriever.backend=faiss"], "torch"),
+        (["run", "configs/synthetic/ease.yaml", "--set", "trainer.max_epochs=3"], "closed form"),
+        (["run", "configs/synthetic/lightgcn.yaml", "--device", "tpu"], "auto, cpu or cuda"),
+        (["report", "nowhere"], "no such folder"),
+        (["validate", "configs/synthetic/mf.yaml", "--set", "dataset.card=amazon-bby"], "did you mean 'amazon-baby'"),
+        (["run"], "Missing argument"),
+        (["fly"], "No such command"),
+    ],
+)
+def test_bad_input_is_one_clear_error_and_exit_code_2(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
+) -> None:
+    assert call(monkeypatch, *arguments) == 2
+    captured = capsys.readouterr()
+    assert message in captured.err
+    assert "Traceback" not in captured.err + captured.out
+
+
+def test_data_that_is_not_there_says_where_to_put_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.delenv("MMREC_BENCH_DATA", raising=False)
+    command = ["run", "configs/amazon-baby/mf.yaml", "--data-dir", str(tmp_path), "--out", str(tmp_path / "runs")]
+    assert call(monkeypatch, *command) == 1
+    printed = capsys.readouterr()
+    text = printed.out + printed.err
+    assert "baby.inter was not found" in text
+    assert "--data-dir" in text
+    assert "Traceback" not in text
+
+
+def test_listings(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert call(monkeypatch, "models") == 0
+    printed = capsys.readouterr().out
+    assert all(name in printed for name in MODELS)
+    assert call(monkeypatch, "datasets", "--data-dir", str(tmp_path)) == 0
+    printed = capsys.readouterr().out
+    assert "amazon-baby" in printed
+    assert "160,792" in printed
+    assert call(monkeypatch, "doctor", "--data-dir", str(tmp_path)) == 0
+    printed = capsys.readouterr().out
+    for part in ("torch", "faiss", "threads", "free of", "extras", "amazon-sports"):
+        assert part in printed
+    assert call(monkeypatch, "validate", "configs/suites/quick.yaml") == 0
+    assert capsys.readouterr().out.count("ok:") == len(list(MODELS))
+    assert call(monkeypatch, "--version") == 0
+
+
+def test_the_command_is_installed() -> None:
+    command = Path(sys.executable).with_name("mmrec-bench")
+    done = subprocess.run([command, "--version"], capture_output=True, text=True, check=True, env={**os.environ})
+    assert done.stdout.strip().count(".") == 2

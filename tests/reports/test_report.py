@@ -1,0 +1,93 @@
+"""Reports: mean and unbiased standard deviation over seeds, and no table of unlike numbers."""
+
+from __future__ import annotations
+
+import statistics
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from mmrec_bench.experiments.artefact import RunArtefact
+from mmrec_bench.experiments.suite import Failure
+from mmrec_bench.reports.collect import Estimate, collect
+from mmrec_bench.reports.report import make_report
+
+
+def artefact(seed: int, recall: float, **changes: Any) -> RunArtefact:
+    facts: dict[str, Any] = {
+        "task": "retrieval",
+        "dataset": "tiny",
+        "model": "mf",
+        "seed": seed,
+        "protocol_id": "retrieval/x-label/exclude-train/aaaa",
+        "select_by": "recall@20",
+        "fingerprints": {"config": "c" * 16, "data": "d", "split": "s"},
+        "n_parameters": {"total": 1000},
+        "training": {"epochs_run": 10},
+        "seconds": {"prepare": 0.1, "train": 1.0, "validate": 0.5, "test": 0.2},
+        "peak_memory_mib": 500.0,
+        "device": {"name": "a CPU"},
+        "threads": 2,
+    }
+    for name, value in changes.items():
+        facts[name] = {**facts[name], **value} if isinstance(value, dict) else value
+    values = {"recall@20": recall, "ndcg@20": recall / 2, "coverage@20": 0.5}
+    slices = {"items:tail": {"n_users": 7, "recall@20": recall / 10}, "items:cold": {"n_users": 0}}
+    return RunArtefact(Path("none"), facts, {"valid": values, "test": values, "test_slices": slices})
+
+
+def test_seeds_become_one_row_with_the_unbiased_deviation() -> None:
+    values = [0.1, 0.12, 0.17]
+    ((key, rows),) = collect([(None, artefact(seed, value)) for seed, value in enumerate(values)]).items()
+    (row,) = rows
+    assert key.select_by == "recall@20"
+    assert row.seeds == (0, 1, 2)
+    estimate = row.metric("test", "recall@20")
+    assert estimate == Estimate(pytest.approx(statistics.fmean(values)), pytest.approx(statistics.stdev(values)), 3)
+    assert estimate.text() == "0.1300 ± 0.0361"
+    assert Estimate.of([0.5]).text() == "0.5000"
+
+
+def test_unlike_numbers_never_share_a_table() -> None:
+    runs = [
+        artefact(0, 0.1),
+        artefact(0, 0.2, protocol_id="retrieval/x-label/exclude-train+valid/bbbb"),
+        artefact(0, 0.3, dataset="other"),
+        artefact(0, 0.4, fingerprints={"split": "another draw"}),
+    ]
+    assert len(collect([(None, run) for run in runs])) == 4
+
+
+def test_two_configurations_of_one_model_are_told_apart_and_sorted_by_validation() -> None:
+    runs = [artefact(0, 0.1), artefact(0, 0.2, fingerprints={"config": "e" * 16})]
+    ((_, rows),) = collect([(None, run) for run in runs]).items()
+    assert [row.label for row in rows] == ["mf [eeeeee]", "mf [cccccc]"]
+    ((_, rows),) = collect([("a", runs[0]), ("b", runs[1])]).items()
+    assert [row.label for row in rows] == ["b", "a"]
+
+
+def test_the_written_report(tmp_path: Path) -> None:
+    runs = [(None, artefact(seed, 0.1 + seed / 100)) for seed in range(2)]
+    failures = [Failure("mgcn", 0, "needs image"), Failure("other", None, "no data")]
+    report = make_report("A title", "mmrec-bench bench x", runs, description="Why.", failures=failures)
+    page, numbers = report.write(tmp_path / "deep" / "folder")
+    text = page.read_text(encoding="utf-8")
+    for part in (
+        "# A title", "Why.", "mmrec-bench bench x", "## Retrieval", "retrieval/x-label/exclude-train/aaaa",
+        "0.1050 ± 0.0071", "items:tail (7)", "n = 2 seeds", "1,000", "**mgcn**, seed 0: needs image",
+        "**other**: no data",
+    ):  # fmt: skip
+        assert part in text, part
+    assert "items:cold" not in text, "an empty slice has no column"
+    frame = pd.read_csv(numbers)
+    line = frame[(frame.part == "test") & (frame.metric == "recall@20")].iloc[0]
+    assert line["mean"] == pytest.approx(0.105, abs=1e-15)
+    assert line["sd"] == pytest.approx(statistics.stdev([0.1, 0.11]))
+    assert line["seeds"] == "0 1"
+
+
+def test_a_report_without_runs_still_says_what_failed(tmp_path: Path) -> None:
+    page, _ = make_report("T", "c", [], failures=[Failure("x", None, "broken")]).write(tmp_path)
+    assert "broken" in page.read_text(encoding="utf-8")
