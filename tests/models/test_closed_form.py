@@ -12,10 +12,11 @@ import torch
 
 from mmrec_bench.data.features import FeatureTable
 from mmrec_bench.data.interactions import Interactions
-from mmrec_bench.errors import ModelError, ResourceError
+from mmrec_bench.errors import ConfigError, ModelError, ResourceError
 from mmrec_bench.models.base import MODELS, ClosedFormRecommender, ModelContext
 from mmrec_bench.models.retrieval import ease, itemknn, itemknn_content
 from mmrec_bench.models.retrieval.popularity import LARGEST_EXACT_COUNT, exact_counts
+from mmrec_bench.settings import Document
 from mmrec_bench.testing.subjects import all_scores, tiny_context
 
 
@@ -231,6 +232,12 @@ def test_items_without_features_have_no_neighbours() -> None:
 def test_weights_of_unknown_modalities_are_refused() -> None:
     with pytest.raises(ModelError, match=r"missing: audio\. This data set has: image, text"):
         scores("itemknn-content", tiny_context(), modality_weights={"audio": 1.0})
+
+
+def test_weights_that_nothing_reads_are_refused() -> None:
+    data = {"name": "itemknn-content", "preset": "released", "modality_weights": {"text": 2.0}}
+    with pytest.raises(ConfigError, match="modality_weights need combine: weighted"):
+        Document("test", data).parse(MODELS["itemknn-content"].config)
 
 
 # ease

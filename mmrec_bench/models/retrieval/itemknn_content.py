@@ -8,11 +8,12 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
+from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
 
 from mmrec_bench.errors import ModelError
 from mmrec_bench.models.base import MODELS, Citation, ModelConfig, ModelContext
 from mmrec_bench.models.closed_form import NeighbourRecommender, Orientation
+from mmrec_bench.settings import explained_error
 from mmrec_bench.types import FloatArray, IntArray
 
 BLOCK_VALUES = 1 << 24
@@ -47,6 +48,12 @@ class ItemKNNContentConfig(ModelConfig):
     weighted mean of their cosines; ``concatenate`` joins the raw vectors, whatever their scales."""
     modality_weights: Mapping[str, PositiveFloat] = {}
     """Weight of each modality under ``combine: weighted``; 1 where none is given."""
+
+    @model_validator(mode="after")
+    def _weights_are_read(self) -> ItemKNNContentConfig:
+        if self.modality_weights and self.combine == "concatenate":
+            raise explained_error("modality_weights need combine: weighted; raw vectors are joined as they are")
+        return self
 
 
 @MODELS.add(
