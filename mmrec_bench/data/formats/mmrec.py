@@ -120,7 +120,7 @@ def _ids(
     rows = table.integers(column, meaning, None if external is None else len(external))
     found = np.unique(rows)
     if external is None:
-        if len(found) != found[-1] + 1:
+        if found[-1] >= len(found):
             gap = int(np.flatnonzero(found != np.arange(len(found)))[0])
             raise DataError(
                 f"{table.path}: row numbers in column '{column}' must run from 0 without gaps; {gap} is missing, the "

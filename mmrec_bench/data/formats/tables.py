@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import re
 from collections.abc import Sequence
@@ -22,7 +23,9 @@ from mmrec_bench.types import BoolArray, DoubleArray, IntArray, StringArray
 Separator: TypeAlias = Literal["\t", ",", ";", "|", " "]
 """Between the columns of a line. Only files with commas may quote values (``"a, b"``)."""
 
-_MAX_LINE = 1 << 24
+_BLOCK = 1 << 24
+"""Bytes parsed at a time; no line may be longer."""
+
 _INTEGER = r"^[0-9]{1,19}$"
 _NUMBER = r"^[-+]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][-+]?[0-9]{1,4})?$"
 
@@ -132,13 +135,32 @@ def shown(value: str) -> str:
     return repr(value if len(value) <= 60 else value[:60] + "…")
 
 
+def _check_text(path: Path, data: bytes) -> None:
+    """Refuse what is no UTF-8 text; Arrow's handler of bad rows would print a traceback for it."""
+    if (place := data.find(b"\0")) >= 0:
+        line = data.count(b"\n", 0, place) + 1
+        raise DataError(f"{path}, line {line}: holds a NUL byte; is this a text file?")
+    if not _is_utf8(data):
+        line = next(number for number, text in enumerate(data.splitlines(), 1) if not _is_utf8(text))
+        raise DataError(f"{path}, line {line}: is not UTF-8 text; save the file as UTF-8")
+
+
+def _is_utf8(data: bytes) -> bool:
+    decoder = codecs.getincrementaldecoder("utf-8")()  # in blocks: the text itself is not needed
+    try:
+        for start in range(0, len(data), _BLOCK):
+            decoder.decode(memoryview(data)[start : start + _BLOCK])
+        decoder.decode(b"", final=True)
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
 def _header(path: Path, first: bytes, separator: Separator) -> list[str]:
     """Return the names of the columns from the first line."""
     try:
         line = first.decode("utf-8-sig")
         names = next(csv.reader([line], strict=True), []) if separator == "," else line.split(separator)
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path}, line 1: is not UTF-8 text (byte {error.start}); save the file as UTF-8") from None
     except csv.Error as error:
         raise DataError(f"{path}, line 1: {error}") from None
     names = [name.strip() for name in names]
@@ -162,9 +184,7 @@ def read_table(
         DataError: Names the file, the line and what is wrong.
     """
     data = read_file(path)
-    if (place := data.find(b"\0")) >= 0:
-        line = data.count(b"\n", 0, place) + 1
-        raise DataError(f"{path}, line {line}: holds a NUL byte; is this a text file?")
+    _check_text(path, data)
     first = next(re.finditer(rb"[^\r\n]*", data)).group()
     if separator is None:
         separator = "\t" if b"\t" in first else ","
@@ -207,7 +227,7 @@ def _parse(path: Path, body: memoryview, columns: list[str], wanted: list[str], 
 
     reading = pacsv.ReadOptions(
         column_names=columns,
-        block_size=_MAX_LINE,
+        block_size=_BLOCK,
         use_threads=False,  # threads would hide the number of a bad row
     )
     quote = '"' if separator == "," else False
@@ -222,9 +242,4 @@ def _parse(path: Path, body: memoryview, columns: list[str], wanted: list[str], 
             line = TextTable(path, {}, 0).line(wrong[0].number - 1)
             counts = f"has {wrong[0].actual_columns} columns, the header {wrong[0].expected_columns}"
             raise DataError(f"{path}, line {line}: {counts}; columns are separated by {separator!r}") from None
-        for number, text in enumerate(bytes(body).splitlines(), 1):
-            try:
-                text.decode()
-            except UnicodeDecodeError:
-                raise DataError(f"{path}, line {number}: is not UTF-8 text; save the file as UTF-8") from None
         raise DataError(f"{path}: cannot be parsed: {' '.join(str(error).split())[:200]}") from None
