@@ -47,7 +47,7 @@ class TrainerConfig(BaseConfig):
     step: AnyStepRule = PlainStep()
     """What is done with the loss of a batch: ``plain`` or ``{name: mirror-gradient, alpha2: 0.1, beta: 3}``; both take
     ``clip_norm``."""
-    checkpoint_seconds: NonNegativeFloat = 30.0
+    checkpoint_seconds: NonNegativeFloat = 60.0
     """Seconds that must have passed since the last checkpoint before an epoch's end writes the next; 0 writes one
     after every epoch. A killed run loses at most this and one epoch."""
 

@@ -271,6 +271,13 @@ def test_parameters_that_overflow_in_the_last_step_are_noticed(toy: ModuleType) 
         train(model, context, config, toy.validate, Seeds(0), CPU)
 
 
+def test_large_finite_parameters_are_no_overflow(toy: ModuleType) -> None:
+    model, context = toy.build("mf")
+    model.register_parameter("large", nn.Parameter(torch.full((4,), 3e38)))  # the sum of these is inf
+    model.register_parameter("none", nn.Parameter(torch.zeros(0)))
+    assert train(model, context, TrainerConfig(max_epochs=2), toy.validate, Seeds(0), CPU).epochs_run == 2
+
+
 def test_nan_score_is_refused(toy: ModuleType) -> None:
     model, context = toy.build("mf")
     with pytest.raises(TrainingError, match="validation score of epoch 1 is nan"):
