@@ -34,10 +34,9 @@ def examine(data_dir: Path | None) -> list[Section]:
 
 def card_counts(card: DatasetCard) -> tuple[str, str, str, str]:
     """Return users, items, interactions and modalities of a card as text."""
-    users, items, interactions = (
-        "-" if count is None else f"{count:,}"
-        for count in (card.counts.n_users, card.counts.n_items, card.counts.n_interactions)
-    )
+    counts = card.counts
+    found = (None,) * 3 if counts is None else (counts.n_users, counts.n_items, counts.n_interactions)
+    users, items, interactions = ("-" if count is None else f"{count:,}" for count in found)
     return users, items, interactions, ", ".join(card.modalities) or "-"
 
 
