@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+import torch
+
+import mmrec_bench.models  # noqa: F401 - fills the registry
+from mmrec_bench.models.base import MODELS, ClosedFormRecommender, Recommender
+from mmrec_bench.testing.subjects import Subject, all_scores
+from mmrec_bench.training.checkpoint import CheckpointStore
+from mmrec_bench.training.config import TrainerConfig
+from mmrec_bench.training.records import EpochRecord, SilentObserver, TrainingResult, Validation
+from mmrec_bench.training.trainer import train
+
+CPU = torch.device("cpu")
+CONFIG = TrainerConfig(learning_rate=0.02, batch_size=16, max_epochs=5, checkpoint_seconds=0)
+SUBJECTS = [
+    Subject(MODELS[name], {"preset": preset})
+    for name in MODELS
+    for preset in ("clean", "released")
+    if MODELS[name].task == "retrieval" and not issubclass(MODELS[name].model, ClosedFormRecommender)
+]
+
+
+class KilledError(Exception):
+    pass
+
+
+class Killer(SilentObserver):
+    """Raises at the end of an epoch, when its checkpoint is not yet written."""
+
+    def __init__(self, epoch: int) -> None:
+        self.epoch = epoch
+        self.done_before = 0
+
+    def on_start(self, history: Sequence[EpochRecord], max_epochs: int) -> None:
+        self.done_before = len(history)
+
+    def on_epoch(self, record: EpochRecord) -> None:
+        if record.epoch == self.epoch:
+            raise KilledError
+
+
+def validate(model: Recommender) -> Validation:
+    """A wavering score, so that the best epoch is not always the last."""
+    score = float(torch.sin(20 * all_scores(model.export()).double()).mean())
+    return Validation(score, {"wave": score})
+
+
+def run(subject: Subject, **options: object) -> tuple[Recommender, TrainingResult]:
+    context = subject.context(seed=5)
+    model = subject.build(context)
+    return model, train(model, context, CONFIG, validate, context.seeds, CPU, **options)
+
+
+@pytest.mark.parametrize("subject", SUBJECTS, ids=lambda subject: f"{subject.entry.name}-{subject.options['preset']}")
+def test_resume_and_restored_weights(subject: Subject, toy: ModuleType, tmp_path: Path) -> None:
+    model, result = run(subject)
+    expected, scores = toy.outcome(model, result), all_scores(model.export())
+    # What a model exports hangs on its state dict alone: the restored weights score as they did when they were best.
+    assert validate(model).score == result.best_score
+
+    store = CheckpointStore(tmp_path / "checkpoint", "toy")
+    for epoch, done_before in ((0, 0), (3, 0), (4, 3)):
+        killer = Killer(epoch)
+        with pytest.raises(KilledError):
+            run(subject, checkpoints=store, observer=killer, resume=True)
+        assert killer.done_before == done_before
+    model, result = run(subject, checkpoints=store, resume=True)
+    assert toy.outcome(model, result) == expected
+    assert torch.equal(all_scores(model.export()), scores)
