@@ -118,10 +118,9 @@ def _discounts(hits: BoolArray) -> DoubleArray:
 
 def _ndcg(hits: BoolArray, n_relevant: IntArray) -> DoubleArray:
     discounts = _discounts(hits)
-    best: DoubleArray = np.cumsum(discounts)
     places = np.minimum(n_relevant[:, None], np.arange(1, hits.shape[1] + 1)) - 1
-    gains: DoubleArray = np.cumsum(hits * discounts, axis=1)
-    return gains / best[places]
+    best: DoubleArray = np.cumsum(discounts)[places]
+    return np.cumsum(hits * discounts, axis=1) / best
 
 
 def _ndcg_k(hits: BoolArray, n_relevant: IntArray) -> DoubleArray:

@@ -108,7 +108,7 @@ def check_range(vectors: Representations) -> None:
         max(-float(low), float(high))
         for low, high in (torch.aminmax(table.detach()) for table in (vectors.users, vectors.items))
     ]
-    if vectors.users.shape[1] * largest[0] * largest[1] > np.finfo(np.float32).max:
+    if vectors.users.shape[1] * largest[0] * largest[1] > float(np.finfo(np.float32).max):
         raise ModelError(
             f"scores may overflow float32: values reach {largest[0]:.3g} for users and {largest[1]:.3g} for items. "
             "The model has diverged; lower trainer.learning_rate or raise model.weight_decay"
