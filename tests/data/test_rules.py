@@ -109,12 +109,12 @@ def test_leave_last_out_takes_an_order_where_there_is_no_clock() -> None:
 
 
 def test_leave_last_out_reports_ties_and_breaks_them_by_seed() -> None:
-    # user 0: the last two are tied; user 1: only the first two are, which decides nothing; user 2: no tie
-    users, times = np.repeat([0, 1, 2], 4), np.array([1, 2, 9, 9, 1, 1, 2, 3, 1, 2, 3, 4])
+    # user 0: the last two are tied; users 1 and 2: only the first two are, which decides nothing
+    users, times = np.repeat([0, 1, 2], 4), np.array([1, 2, 9, 9, 1, 1, 2, 3, 1, 1, 3, 4])
     facts = Interactions(users, np.tile(np.arange(4), 3), 3, 4, timestamps=times)
     split = make_split(facts, rule("leave-last-out"))
     assert split.report.notes == (
-        "33.33% of the rows share their time with another row of the user; for 1 of 3 users a seeded hash decides what "
+        "50.00% of the rows share their time with another row of the user; for 1 of 3 users a seeded hash decides what "
         "is held out",
     )
     tested = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import pickle
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -146,7 +147,7 @@ H = "userID\titemID\tx_label\n"
         ("userID\titem\n0\t0\n", "the column 'itemID' is missing; found: 'userID', 'item'. Did you mean 'item'"),
         (INTER.replace("\t", ","), r"the column 'userID' is missing.*only one column: is '\\t' the separator"),
         ("userID\titemID\tuserID\n0\t0\t0\n", "line 1: the column 'userID' is named twice"),
-        (H + "0\t0\t0\n\n0\t1\n", "line 4: has 2 columns, the header 3"),
+        (H + "0\t0\t0\n\n0\t1\n" + "0\t1\t0\n" * 9, "line 4: has 2 columns, the header 3"),
         (H + "0\t0\t0\t\n", "line 2: has 4 columns, the header 3"),
         (H + "0\t0\t0\n-1\t1\t0\n", "line 3: column 'userID' holds '-1'; row numbers are whole numbers from 0"),
         (H + "0\t1.0\t0\n", "line 2: column 'itemID' holds '1.0'"),
@@ -258,9 +259,12 @@ def test_blocks_do_not_change_a_table(load: Load, monkeypatch: pytest.MonkeyPatc
     values = np.arange(6, dtype=np.float16).reshape(3, 2)
     values[2] = 0
     whole = load(card="features: {image: image.npy}\n", image_npy=values).features["image"]
+    infinite = np.array([[1.0], [1.0], [np.inf]])
     monkeypatch.setattr("mmrec_bench.data.formats.vectors._BLOCK_VALUES", 1)
     pieces = load(card="features: {image: image.npy}\n", image_npy=values).features["image"]
     assert pieces.fingerprint() == whole.fingerprint()
+    with pytest.raises(DataError, match="row 2 holds a value that is infinite"):
+        load(card="features: {image: image.npy}\n", image_npy=infinite)
 
 
 def _npy(array: Any) -> bytes:
@@ -318,8 +322,9 @@ class Bomb:
 def test_objects_are_never_unpickled(load: Load) -> None:
     import builtins
 
-    with pytest.raises(DataError, match="never unpickled"):
-        load(card="features: {image: image.npy}\n", image_npy=_npy(np.array([[Bomb()]] * 3, object)))
+    for content in (_npy(np.array([[Bomb()]] * 3, object)), pickle.dumps(Bomb())):
+        with pytest.raises(DataError, match="never unpickled"):
+            load(card="features: {image: image.npy}\n", image_npy=content)
     assert not hasattr(builtins, "bomb")
 
 
@@ -360,6 +365,7 @@ def test_an_id_file_lists_the_whole_catalogue(load: Load) -> None:
         ("itemID\n0\n1\n2\n", "needs two columns, 'itemID' and the external id; found: 'itemID'"),
         ("a\tb\titemID\nx\ty\t0\n", "needs two columns"),
         ('asin,itemID\n"B0,0\nB1,1\n', r"i\.csv: a quoted value spans|has 1 columns"),
+        ('asin,itemID\n"B0\n",0\nB1,1\nB2,2\n', r"i\.csv: a quoted value spans several lines.*4 lines make 3 rows"),
         ("", "is empty"),
     ],
 )
