@@ -234,26 +234,26 @@ def make_split(interactions: Interactions, rule: SplitConfig, cold_users: ColdUs
         ProtocolError: The data lacks what the rule needs, or a part is empty.
     """
     labels, notes = rule.assign(interactions)
-    canonical = np.argsort(interactions.keys(), kind="stable")
-    facts, labels = dataclasses.replace(interactions.select(canonical), labels=None), labels[canonical]
+    users, items = interactions.users, interactions.items
     warm = np.zeros(interactions.n_users, np.bool_)
-    warm[facts.users[labels == TRAIN]] = True
+    warm[users[labels == TRAIN]] = True
     known = np.zeros(interactions.n_items, np.bool_)
-    known[facts.items[labels == TRAIN]] = True
+    known[items[labels == TRAIN]] = True
 
     kept: dict[str, BoolArray] = {"train": labels == TRAIN}
     cold: dict[str, int] = {}
     dropped: dict[str, int] = {}
     for part, label in (("valid", VALID), ("test", TEST)):
         rows = labels == label
-        is_cold = rows & ~warm[facts.users]
-        cold[part] = len(np.unique(facts.users[is_cold]))
+        is_cold = rows & ~warm[users]
+        cold[part] = len(np.unique(users[is_cold]))
         dropped[part] = int(is_cold.sum()) if cold_users == "drop" else 0
         kept[part] = rows & ~is_cold if cold_users == "drop" else rows
-    parts = {part: facts.select(kept[part]) for part in PARTS}
     for part in PARTS:
         if not kept[part].any():
             raise ProtocolError(_empty(part, rule, labels, dropped))
+    order = np.argsort(interactions.keys(), kind="stable")
+    parts = {part: dataclasses.replace(interactions.select(order[kept[part][order]]), labels=None) for part in PARTS}
     report = SplitReport(
         counts={part: len(parts[part]) for part in PARTS},
         users={part: len(np.unique(parts[part].users)) for part in PARTS},
