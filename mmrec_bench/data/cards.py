@@ -151,9 +151,10 @@ def _check_counts(card: DatasetCard, dataset: Dataset[Interactions], folder: Pat
     wanted = {name: count for name, count in published.items() if count is not None}
     if wrong := [name for name, count in wanted.items() if found[name] != count]:
         facts = ", ".join(f"{name} is {found[name]}, the card says {wanted[name]}" for name in wrong)
+        where = "" if card.embedded else f" in {folder}"
         merged = f" ({dataset.report.n_duplicates} repeated pairs were merged)" if dataset.report.n_duplicates else ""
         raise DataError(
-            f"data set '{card.name}' in {folder}: {facts}{merged}. The files are cut short, or of another version; "
+            f"data set '{card.name}'{where}: {facts}{merged}. The files are cut short, or of another version; "
             "get them again, or write a card of your own for them"
         )
 
