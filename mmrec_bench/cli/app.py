@@ -18,7 +18,7 @@ from rich.table import Table as RichTable
 import mmrec_bench
 from mmrec_bench.cli import doctor as doctor_facts
 from mmrec_bench.cli.progress import RunProgress
-from mmrec_bench.data.cards import find_data, load_card
+from mmrec_bench.data.cards import card_names, find_data, load_card
 from mmrec_bench.errors import ConfigError, ConfigIssue, MMRecBenchError
 from mmrec_bench.experiments.artefact import RunArtefact, find_runs
 from mmrec_bench.experiments.compare import differences
@@ -30,7 +30,7 @@ from mmrec_bench.experiments.suite import Outcome, plan, run_all
 from mmrec_bench.models.base import MODELS
 from mmrec_bench.reports.report import Report, make_report
 from mmrec_bench.reports.tables import Table
-from mmrec_bench.resources import find_yaml, names
+from mmrec_bench.resources import find_yaml
 from mmrec_bench.settings import load_yaml
 
 app = typer.Typer(
@@ -212,7 +212,7 @@ def models() -> None:
 def datasets(data_dir: DataDir = None) -> None:
     """List the data set cards and where their files were found."""
     rows = []
-    for name in names("datasets"):
+    for name in card_names():
         card = load_card(name)
         rows.append((name, *doctor_facts.card_counts(card), doctor_facts.where(card, find_data(card, data_dir))))
     _print_rows(("card", "users", "items", "interactions", "modalities", "files"), rows)

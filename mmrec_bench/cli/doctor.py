@@ -10,9 +10,8 @@ from pathlib import Path
 import psutil
 import torch
 
-from mmrec_bench.data.cards import DatasetCard, find_data, load_card
+from mmrec_bench.data.cards import DatasetCard, card_names, find_data, load_card
 from mmrec_bench.experiments.environment import available_cores, code_digest, cpu_name, git_state, package_versions
-from mmrec_bench.resources import names
 
 GIB = 1 << 30
 EXTRAS = {"cpu": ("faiss-cpu",), "gpu": ("faiss-gpu-cu12",), "dev": ("pytest", "hypothesis", "mypy", "ruff", "ranx")}
@@ -42,7 +41,7 @@ def card_counts(card: DatasetCard) -> tuple[str, str, str, str]:
 
 def where(card: DatasetCard, found: Path | None) -> str:
     """Return where the files of a card are, in words."""
-    if card.main_file is None:
+    if card.embedded:
         return "embedded (made on the fly)"
     return str(found) if found is not None else "not found"
 
@@ -88,7 +87,7 @@ def _extra(distributions: tuple[str, ...]) -> str:
 
 def _data(data_dir: Path | None) -> list[tuple[str, str]]:
     rows = [("data folder", str(data_dir) if data_dir else "none given; use --data-dir or MMREC_BENCH_DATA")]
-    for name in names("datasets"):
+    for name in card_names():
         card = load_card(name)
         rows.append((name, where(card, find_data(card, data_dir))))
     return rows

@@ -92,7 +92,7 @@ class Preparer:
 
     def _dataset(self, experiment: Experiment) -> Dataset[Interactions]:
         card, modalities = self.card(experiment), experiment.config.dataset.modalities
-        key = f"{card.model_dump_json()}/{modalities}"
+        key = f"{card.folder}/{card.model_dump_json()}/{modalities}"
         if key not in self._datasets:
             self._datasets[key] = load_dataset(card, self._data_dir, modalities)
         return self._datasets[key]
