@@ -155,11 +155,11 @@ def weighted_order(weights: DoubleArray, k: int, rng: np.random.Generator) -> In
 
 def _seconds(truth: WorldTruth, users: IntArray, items: IntArray, rng: np.random.Generator) -> IntArray:
     """Return when each pair happened: a period by its weight, then a uniform time of the user's life in it."""
+    draws = rng.random((len(users), 2))  # by row, so that the size of a block does not matter
     cumulative = np.cumsum(truth.period_weights(users, items), axis=1)
-    periods = (cumulative <= rng.random(len(users))[:, None] * cumulative[:, -1:]).sum(axis=1)
+    periods = (cumulative <= draws[:, :1] * cumulative[:, -1:]).sum(axis=1)
     begins, ends = truth.active_bounds(users, periods)
-    times = begins + rng.random(len(users)) * (ends - begins)
-    return truth.seconds(times)
+    return truth.seconds(begins + draws[:, 1] * (ends - begins))
 
 
 def _external_ids(prefix: str, n: int) -> StringArray:
