@@ -8,7 +8,6 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated
 
-import click
 import typer
 from rich.console import Console
 from rich.markup import escape
@@ -60,16 +59,10 @@ ReportDir = Annotated[Path, typer.Option("--report-dir", help="Where reports are
 def main() -> None:
     """Run the command line and exit."""
     try:
-        sys.exit(app(standalone_mode=False) or 0)
+        app()
     except MMRecBenchError as error:
         errors.print(f"error: {error}", style="red", highlight=False, markup=False)
         sys.exit(2)
-    except click.ClickException as error:
-        error.show()
-        sys.exit(error.exit_code)
-    except (click.Abort, KeyboardInterrupt):
-        errors.print("interrupted; finished runs are kept, run again with --resume to go on", highlight=False)
-        sys.exit(130)
 
 
 @app.command()
@@ -263,7 +256,11 @@ def _run_all(experiments: list[Experiment], settings: RunSettings, data_dir: Pat
         planned, failures = plan(experiments, Preparer(data_dir), settings.out)
         for failure in failures:
             progress.on_failure(failure)
-        return run_all(planned, settings, progress, failures=failures, reuse_stale=reuse_stale)
+        try:
+            return run_all(planned, settings, progress, failures=failures, reuse_stale=reuse_stale)
+        except KeyboardInterrupt:
+            errors.print("interrupted: finished runs are kept; `bench`, or `run --resume`, goes on", highlight=False)
+            raise typer.Exit(130) from None
 
 
 def _finish(outcome: Outcome) -> None:

@@ -67,7 +67,7 @@ def test_bench_ends_with_a_report_and_exit_code_1_after_a_failure(
     assert call(monkeypatch, "bench", str(suite), *places) == 0
     assert "# Mine" in (tmp_path / "reports" / "mine" / "report.md").read_text(encoding="utf-8")
     suite.write_text(
-        text + f"  - {{config: '{configs}/mgcn.yaml', set: [dataset.modalities=[image]]}}\n", encoding="utf-8"
+        text + f"  - {{config: '{configs}/mgcn.yaml', set: ['dataset.modalities=[image]']}}\n", encoding="utf-8"
     )
     assert call(monkeypatch, "bench", str(suite), *places) == 1
     captured = capsys.readouterr()
