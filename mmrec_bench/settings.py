@@ -44,12 +44,19 @@ class BaseConfig(BaseModel):
         try:
             return handler(data)
         except ValidationError as error:
-            details = [_explained(cls, line) for line in error.errors(include_url=False)]
+            lines = error.errors(include_url=False)
+            details = [_explained(cls, line) for line in lines if not _follows(line, lines)]
             raise ValidationError.from_exception_data(cls.__name__, details) from None
 
 
 def _frozen(value: Any) -> Any:
     return tuple(_frozen(item) for item in value) if isinstance(value, list) else value
+
+
+def _follows(line: Any, lines: Sequence[Any]) -> bool:
+    """Whether an error only follows from others: a sequence is too short because its items were refused."""
+    below = (other["loc"] for other in lines if len(other["loc"]) > len(line["loc"]))
+    return line["type"] == "too_short" and any(place[: len(line["loc"])] == line["loc"] for place in below)
 
 
 def _explained(cls: type[BaseModel], line: Any) -> InitErrorDetails:

@@ -171,11 +171,8 @@ def validate(
 ) -> None:
     """Check a YAML without running it; all errors are reported at once."""
     experiments = _experiments(config, tuple(overrides))
-    issues = [
-        ConfigIssue("dataset.card", message)
-        for item in experiments
-        if (message := _card_issue(item)) is not None
-    ]  # fmt: skip
+    found = [(item, _card_issue(item)) for item in experiments]
+    issues = [ConfigIssue(f"dataset of {item.label}", message) for item, message in found if message is not None]
     if issues:
         raise ConfigError(config, issues)
     for item in experiments:
@@ -245,10 +242,12 @@ def _experiments(config: str, overrides: tuple[str, ...]) -> list[Experiment]:
 
 def _card_issue(experiment: Experiment) -> str | None:
     try:
-        Preparer(None).card(experiment)
+        card = Preparer.card(experiment)
     except MMRecBenchError as error:
         return str(error)
-    return None
+    given = experiment.config.dataset.modalities or card.modalities
+    missing = [name for name in experiment.config.entry.modalities if name not in given]
+    return f"'{experiment.config.model.name}' needs {', '.join(missing)}, which is not there" if missing else None
 
 
 def _run_all(experiments: list[Experiment], settings: RunSettings, data_dir: Path | None, reuse_stale: bool) -> Outcome:

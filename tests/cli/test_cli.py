@@ -89,6 +89,7 @@ def test_bench_ends_with_a_report_and_exit_code_1_after_a_failure(
         (["run", "configs/synthetic/lightgcn.yaml", "--device", "tpu"], "auto, cpu or cuda"),
         (["report", "nowhere"], "no such folder"),
         (["validate", "configs/synthetic/mf.yaml", "--set", "dataset.card=amazon-bby"], "did you mean 'amazon-baby'"),
+        (["validate", "configs/synthetic/mgcn.yaml", "--set", "dataset.modalities=[text]"], "'mgcn' needs image"),
         (["run"], "Missing argument"),
         (["fly"], "No such command"),
     ],

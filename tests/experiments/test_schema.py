@@ -1,0 +1,125 @@
+"""Every YAML that ships is valid, says how to run itself, and survives a round trip."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from mmrec_bench.data.cards import load_card
+from mmrec_bench.errors import ConfigError
+from mmrec_bench.experiments.artefact import write_config as write_resolved
+from mmrec_bench.experiments.schema import ExperimentConfig, load_experiment, load_suite
+from mmrec_bench.models.base import MODELS
+from mmrec_bench.resources import bundled, names
+from mmrec_bench.settings import load_yaml, parse_yaml
+
+ALL = names("configs")
+EXPERIMENTS = [name for name in ALL if not name.startswith(("suites/", "tuning/"))]
+SUITES = [name for name in ALL if name.startswith("suites/")]
+BASE = "schema_version: 1\ndataset: {card: synthetic}\nprotocol: {split: random-811}\n"
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_every_experiment_is_complete_and_round_trips(name: str, tmp_path: Path) -> None:
+    experiment = load_experiment(name)
+    text = (bundled("configs") / f"{name}.yaml").read_text(encoding="utf-8")
+    assert text.startswith(f"# mmrec-bench run configs/{name}.yaml"), "the first comment is the exact command"
+    card = load_card(experiment.config.dataset.card)
+    assert name == f"{card.name}/{experiment.config.model.name}"
+    assert set(experiment.config.entry.modalities) <= set(card.modalities)
+    write_resolved(tmp_path / "again.yaml", experiment.config.model_dump(mode="json"), "resolved")
+    assert load_yaml(tmp_path / "again.yaml").parse(ExperimentConfig) == experiment.config
+
+
+@pytest.mark.parametrize("name", SUITES)
+def test_every_suite_loads(name: str) -> None:
+    suite = load_suite(name)
+    text = (bundled("configs") / f"{name}.yaml").read_text(encoding="utf-8")
+    assert text.startswith(f"# make bench SUITE=configs/{name}.yaml")
+    assert suite.experiments
+
+
+def test_the_quick_suite_holds_every_model() -> None:
+    assert {item.config.model.name for item in load_suite("suites/quick").experiments} == set(MODELS)
+
+
+@pytest.mark.parametrize(
+    ("text", "path", "message"),
+    [
+        ("model: lightgcn\nprotocl: {}", "protocl", "did you mean 'protocol'"),
+        ("model: {name: lightgnc}", "model", "did you mean 'lightgcn'"),
+        ("model: {name: lightgcn, n_layers: -1}", "model.n_layers", "got -1"),
+        ("model: {name: bm3, dropout: 1.0}", "model.dropout", "got 1.0"),
+        ("model: lightgcn\ntrainer: {schedule: {name: exponential, rate: 0}}", "trainer.schedule.rate", "got 0"),
+        ("model: lightgcn\ntrainer: {step: mirror}", "trainer.step", "mirror-gradient"),
+        ("model: lightgcn\nseeds: []", "seeds", "at least 1"),
+        ("model: lightgcn\nseeds: [1, 1]", "", "seeds must not repeat"),
+        ("model: lightgcn\nseeds: [-1]", "seeds[0]", "got -1"),
+        ("model: lightgcn\nretriever: {backend: annoy}", "retriever.backend", "'faiss' or 'torch'"),
+        ("model: ease", "", "retriever: {backend: torch}"),
+        ("model: popularity\ntrainer: {max_epochs: 3}", "", "remove it"),
+    ],
+)
+def test_what_is_refused(text: str, path: str, message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse_yaml(BASE + text, "x.yaml").parse(ExperimentConfig)
+    (issue,) = caught.value.issues
+    assert issue.path == path
+    assert message in issue.message
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ("cutoffs: [20, 10]", "must rise"),
+        ("cutoffs: []", "at least 1"),
+        ("cutoffs: [0]", "greater than 0"),
+        ("select_by: recall@21", "did you mean"),
+        ("metrics: [recal]", "did you mean 'recall'"),
+        ("exclude: [valid]", "must hold 'train'"),
+        ("exclude: [test]", "'train' or 'valid'"),
+        ("split: {name: random-811, sed: 1}", "did you mean 'seed'"),
+    ],
+)
+def test_protocols_that_make_no_sense_are_refused(settings: str, message: str) -> None:
+    split = "" if "split" in settings else "split: x-label, "
+    text = f"schema_version: 1\ndataset: {{card: synthetic}}\nmodel: mf\nprotocol: {{{split}{settings}}}\n"
+    with pytest.raises(ConfigError, match=message):
+        parse_yaml(text, "x.yaml").parse(ExperimentConfig)
+
+
+def test_protocol_ids_differ_exactly_when_the_numbers_may() -> None:
+    def protocol_id(settings: str) -> str:
+        return (
+            parse_yaml(BASE.replace("{split: random-811}", f"{{{settings}}}") + "model: mf", "x")
+            .parse(ExperimentConfig)
+            .protocol.id
+        )
+
+    base = protocol_id("split: random-811")
+    assert base == protocol_id("split: {name: random-811, seed: 0}, exclude: [train]")
+    changed = {
+        protocol_id(f"split: random-811, {change}")
+        for change in (
+            "exclude: [train, valid]",
+            "tie_seed: 1",
+            "cold_users: keep",
+            "cutoffs: [20]",
+            "select_by: ndcg@20",
+        )
+    } | {protocol_id("split: {name: random-811, seed: 1}"), protocol_id("split: x-label")}
+    assert len(changed | {base}) == 8
+    assert base.startswith("retrieval/random-811/exclude-train/")
+
+
+def test_the_resolved_config_of_a_trained_model_has_its_trainer_and_of_a_closed_form_none() -> None:
+    def parsed(model: str) -> ExperimentConfig:
+        return parse_yaml(BASE + f"model: {model}", "x").parse(ExperimentConfig)
+
+    assert parsed("mf").trainer is not None
+    assert parsed("popularity").trainer is None
+    released = parsed("{name: lightgcn, preset: released}").model
+    assert released.model_dump()["reg_form"] == "frobenius"
+    kept = parsed("{name: lightgcn, preset: released, reg_form: squared}").model
+    assert kept.model_dump()["reg_form"] == "squared"
