@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 RegForm: TypeAlias = Literal["squared", "frobenius"]
 """``squared``: half the sum of squares, as papers write it. ``frobenius``: sum of unsquared Frobenius norms, as MMRec
@@ -28,19 +29,58 @@ def dot(left: Tensor, right: Tensor) -> Tensor:
     return (left * right).sum(dim=-1)
 
 
-def info_nce(anchors: Tensor, targets: Tensor, temperature: float) -> Tensor:
+def info_nce(anchors: Tensor, targets: Tensor, temperature: float, counts: Tensor | None = None) -> Tensor:
     """Return in-batch InfoNCE of cosines, from anchors to targets (arXiv:1807.03748).
 
-    Row r of the targets is the positive of row r of the anchors and all rows are in its denominator; repeated rows
-    are not merged. Gradients reach both sides.
+    Row r of the targets is the positive of row r of the anchors, and all rows are in its denominator. Gradients reach
+    both sides. A batch that repeats rows may be given once without repeats and with counts: the loss is the same.
 
     Args:
         anchors: float32 ``[B, d]``.
         targets: float32 ``[B, d]``.
         temperature: Divisor of the cosines, positive.
+        counts: How often each row stands in the batch, ``[B]``; once by default.
     """
-    logits = F.normalize(anchors, dim=1) @ F.normalize(targets, dim=1).T / temperature
-    return (torch.logsumexp(logits, dim=1) - logits.diagonal()).mean()
+    scaled, unit = F.normalize(anchors, dim=1) / temperature, F.normalize(targets, dim=1)
+    weights = scaled.new_ones(len(scaled)) if counts is None else counts.to(scaled.dtype)
+    return cast(Tensor, _SoftmaxOfRows.apply(scaled, unit, weights))  # type: ignore[no-untyped-call]
+
+
+class _SoftmaxOfRows(torch.autograd.Function):
+    """Mean over r, weighted by c_r, of ``log sum_s c_s exp(a_r . b_s) - a_r . b_r``.
+
+    Both gradients are known as soon as the softmax is, so they are made with it, one block of rows after another: no
+    matrix ``[B, B]`` is kept, or leaves the cache.
+    """
+
+    BLOCK_VALUES = 1 << 19
+
+    @staticmethod
+    def forward(ctx: Any, anchors: Tensor, targets: Tensor, counts: Tensor) -> Tensor:
+        n = len(anchors)
+        step = max(1, _SoftmaxOfRows.BLOCK_VALUES // n)
+        weights = counts.unsqueeze(1)
+        weighted_targets = weights * targets
+        total = -(weights * anchors * targets).sum()
+        to_anchors, to_targets = -targets, -anchors
+        for start in range(0, n, step):
+            rows = slice(start, start + step)
+            logits = anchors[rows] @ targets.T
+            largest = logits.amax(dim=1, keepdim=True)
+            exponentials = logits.sub_(largest).exp_()
+            sums = exponentials @ weights
+            total += (weights[rows] * (sums.log() + largest)).sum()
+            to_anchors[rows] += exponentials @ weighted_targets / sums
+            to_targets += exponentials.T @ (anchors[rows] * weights[rows] / sums)
+        weights = weights / counts.sum()
+        ctx.save_for_backward(weights * to_anchors, weights * to_targets)
+        return total / counts.sum()
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, None]:
+        to_anchors, to_targets = ctx.saved_tensors
+        return gradient * to_anchors, gradient * to_targets, None
 
 
 def cosine_alignment(left: Tensor, right: Tensor) -> Tensor:

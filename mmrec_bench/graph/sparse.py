@@ -8,6 +8,7 @@ from typing import Any, cast
 import numpy as np
 import scipy.sparse as sp
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
@@ -89,3 +90,25 @@ class SparseOperator(nn.Module):
             float32 ``[n, d]``.
         """
         return cast(Tensor, _Product.apply(x, base, self))  # type: ignore[no-untyped-call]
+
+    def rows(self, ids: Tensor, x: Tensor) -> Tensor:
+        """Return some rows of ``M x``; far cheaper than all of them where the ids are few and M has many rows.
+
+        Args:
+            ids: Rows of M, int64 ``[B]``.
+            x: float32 ``[m, d]``.
+
+        Returns:
+            float32 ``[B, d]``.
+        """
+        if ids.device.type != "cpu":  # shapes that hang on data make accelerators wait
+            return F.embedding(ids, self(x))
+        matrix = self.matrix
+        starts = matrix.offsets[ids].long()
+        ends = (matrix.offsets[ids + 1].long() - starts).cumsum(0)
+        lengths = ends.diff(prepend=ends.new_zeros(1))
+        entries = torch.repeat_interleave(starts - ends + lengths, lengths)
+        entries += torch.arange(len(entries))
+        return F.embedding_bag(
+            matrix.columns[entries].long(), x, ends - lengths, mode="sum", per_sample_weights=matrix.values[entries]
+        )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Literal, TypeAlias, cast
 
 import torch
@@ -21,6 +22,32 @@ Initialiser: TypeAlias = Literal["xavier_uniform", "xavier_normal"]
 def gather(table: Tensor, ids: Tensor) -> Tensor:
     """Return rows ``[B, d]`` of a table ``[n, d]``; unlike that of ``table[ids]``, the backward pass is repeatable."""
     return F.embedding(ids, table)
+
+
+@dataclass(frozen=True, slots=True)
+class Distinct:
+    """The rows of a batch without repeats, so that work on rows is done once for each.
+
+    Attributes:
+        ids: Distinct ids, int64 ``[n]``.
+        places: Where each row of the batch stands in ``ids``, int64 ``[B]``.
+        counts: How often each id stands in the batch, int64 ``[n]``.
+    """
+
+    ids: Tensor
+    places: Tensor
+    counts: Tensor
+
+    @classmethod
+    def of(cls, ids: Tensor) -> Distinct:
+        """Part ids ``[B]``; on accelerators every row stays, since shapes that hang on data make them wait."""
+        if ids.device.type == "cpu":
+            return cls(*torch.unique(ids, return_inverse=True, return_counts=True))
+        return cls(ids, torch.arange(len(ids), device=ids.device), torch.ones_like(ids))
+
+    def expand(self, rows: Tensor) -> Tensor:
+        """Return the rows of the batch, ``[B, d]``, from those of the distinct ids, ``[n, d]``."""
+        return gather(rows, self.places)
 
 
 def initialise(weight: Tensor, initialiser: Initialiser) -> None:
@@ -202,3 +229,8 @@ class FeatureProjections(nn.ModuleDict):
     def by_modality(self) -> list[tuple[str, FeatureProjection]]:
         """Return modalities and their projections, in the order of the tables."""
         return cast(list[tuple[str, FeatureProjection]], list(self.items()))
+
+    def rows(self, ids: Tensor) -> dict[str, Tensor]:
+        """Return projections of some items by modality, float32 ``[B, d]`` each, for int64 ``[B]``."""
+        distinct = Distinct.of(ids)
+        return {modality: distinct.expand(projection.rows(distinct.ids)) for modality, projection in self.by_modality()}

@@ -31,6 +31,16 @@ def test_products_and_their_gradients(matrix: sp.csr_matrix) -> None:
     assert torch.autograd.gradcheck(operator, (x.detach(), base))
 
 
+def test_rows_of_products_are_those_of_the_whole(matrix: sp.csr_matrix) -> None:
+    operator = SparseOperator(matrix)
+    x = torch.randn(4, 3, requires_grad=True)
+    for ids in (torch.tensor([5, 2, 0, 5]), torch.tensor([2]), torch.arange(6), torch.zeros(0, dtype=torch.int64)):
+        some, whole = operator.rows(ids, x), operator(x)[ids]
+        torch.testing.assert_close(some, whole)
+        gradient = torch.randn(len(ids), 3)
+        torch.testing.assert_close(*(torch.autograd.grad(rows, x, gradient)[0] for rows in (some, whole)))
+
+
 def test_gradient_is_asked_for_only_where_it_is_needed(matrix: sp.csr_matrix) -> None:
     operator = SparseOperator(matrix)
     base = torch.zeros(6, 2, requires_grad=True)

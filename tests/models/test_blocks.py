@@ -9,7 +9,14 @@ import torch
 from mmrec_bench.data.features import FeatureTable
 from mmrec_bench.errors import ModelError
 from mmrec_bench.models.base import ModelContext
-from mmrec_bench.models.blocks import FeatureProjection, FeatureProjections, IdEmbedding, feature_tables, gather
+from mmrec_bench.models.blocks import (
+    Distinct,
+    FeatureProjection,
+    FeatureProjections,
+    IdEmbedding,
+    feature_tables,
+    gather,
+)
 
 
 def features(n: int = 12, dim: int = 5, absent: tuple[int, ...] = (), modality: str = "image") -> FeatureTable:
@@ -100,3 +107,21 @@ def test_features_are_read_by_modality_and_asked_for(toy: Any) -> None:
         feature_tables("x", ModelContext(toy.context.train))
     projections = FeatureProjections([features(modality="text"), features(modality="image")], 4)
     assert [modality for modality, _ in projections.by_modality()] == ["text", "image"]
+
+
+def test_distinct_rows_are_put_back_in_their_places() -> None:
+    ids = torch.tensor([4, 1, 4, 4, 0])
+    distinct = Distinct.of(ids)
+    assert distinct.ids.tolist() == [0, 1, 4]
+    assert distinct.counts.tolist() == [1, 1, 3]
+    table = torch.randn(6, 2)
+    assert torch.equal(distinct.expand(table[distinct.ids]), table[ids])
+
+
+def test_rows_of_all_modalities_are_those_of_each() -> None:
+    projections = FeatureProjections([features(modality="text"), features(absent=(4,))], 3)
+    ids = torch.tensor([4, 1, 4, 4, 0])
+    got = projections.rows(ids)
+    assert list(got) == ["text", "image"]
+    for modality, projection in projections.by_modality():
+        torch.testing.assert_close(got[modality], projection.all()[ids])

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
 import torch
-import torch.nn.functional as F
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt
 from torch import Tensor, nn
 
@@ -20,7 +19,7 @@ from mmrec_bench.retrieval.base import Representations
 class BM3Config(ModelConfig):
     """Settings of `BM3`."""
 
-    RELEASED: ClassVar[Mapping[str, Any]] = {"reg_form": "frobenius", "reg_scope": "all", "reg_weight": 0.1}
+    RELEASED: ClassVar[Mapping[str, Any]] = {"reg_form": "frobenius", "reg_scope": "all"}
 
     name: Literal["bm3"] = "bm3"
     embedding_dim: PositiveInt = 64
@@ -31,7 +30,7 @@ class BM3Config(ModelConfig):
     """Share of the values of a target that are dropped."""
     alignment_weight: NonNegativeFloat = 2.0
     """Weight of the alignments of each modality."""
-    reg_weight: NonNegativeFloat = 0.01
+    reg_weight: NonNegativeFloat = 0.1
     """Weight of the size of the propagated vectors."""
     reg_form: RegForm = "squared"
     """``squared``: half squares. ``frobenius``: unsquared norms, as released; weights do not carry over."""
@@ -62,7 +61,7 @@ class BM3(ItemHost):
     pairs of a batch::
 
         loss = [1 - c(q(z_u), ~z_i)] + [1 - c(q(z_i), ~z_u)]
-             + alignment_weight * sum_m [1 - c(q(h_m), ~z_i)] + [1 - c(q(h_m), ~h_m)]
+             + alignment_weight * sum_m ([1 - c(q(h_m), ~z_i)] + [1 - c(q(h_m), ~h_m)])
              + reg_weight * reg(z_u, z_i)
 
     Source: Zhou et al., WWW 2023, https://arxiv.org/abs/2207.05969.
@@ -96,8 +95,7 @@ class BM3(ItemHost):
             "item-user": cosine_alignment(self.predictor(items), self._target(users)),
         }
         if weight := self.config.alignment_weight:
-            for modality, projection in self.projections.by_modality():
-                content = projection.rows(batch.items)
+            for modality, content in self.projections.rows(batch.items).items():
                 predicted = self.predictor(content)
                 terms[f"{modality}-item"] = weight * cosine_alignment(predicted, item_target)
                 terms[f"{modality}-{modality}"] = weight * cosine_alignment(predicted, self._target(content))
@@ -119,4 +117,7 @@ class BM3(ItemHost):
         return users, items + ids
 
     def _target(self, rows: Tensor) -> Tensor:
-        return F.dropout(rows.detach(), self.config.dropout, self.training)
+        rows = rows.detach()
+        if not self.training:
+            return rows
+        return rows * (torch.rand_like(rows) >= self.config.dropout)  # cosines need no rescaling

@@ -110,8 +110,8 @@ class FREEDOM(ItemHost):
         positives, negatives = gather(item_table, item_ids).chunk(2)
         terms = {"bpr": bpr(dot(users, positives), dot(users, negatives))}
         if weight := self.config.content_weight:
-            for modality, projection in self.projections.by_modality():
-                liked, other = projection.rows(item_ids).chunk(2)
+            for modality, content in self.projections.rows(item_ids).items():
+                liked, other = content.chunk(2)
                 terms[f"bpr-{modality}"] = weight * bpr(dot(users, liked), dot(users, other))
         return terms
 

@@ -17,12 +17,12 @@ from mmrec_bench.retrieval.base import Representations
 class MFConfig(ModelConfig):
     """Settings of `MF`."""
 
-    RELEASED: ClassVar[Mapping[str, Any]] = {"reg_form": "frobenius", "reg_weight": 0.1}
+    RELEASED: ClassVar[Mapping[str, Any]] = {"reg_form": "frobenius"}
 
     name: Literal["mf"] = "mf"
     embedding_dim: PositiveInt = 64
     """Size d of user and item vectors."""
-    reg_weight: NonNegativeFloat = 0.01
+    reg_weight: NonNegativeFloat = 0.1
     """Weight of the size of the vectors in the batch."""
     reg_form: RegForm = "squared"
     """``squared``: half squares over the batch size, as in the paper. ``frobenius``: unsquared norms over the batch

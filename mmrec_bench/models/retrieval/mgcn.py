@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -14,7 +15,7 @@ from mmrec_bench.graph.neighbours import knn_graph
 from mmrec_bench.graph.sparse import SparseOperator
 from mmrec_bench.losses import bpr, dot, embedding_l2, info_nce
 from mmrec_bench.models.base import MODELS, Citation, LossTerms, ModelConfig, ModelContext, Triplets
-from mmrec_bench.models.blocks import FeatureProjection, IdEmbedding, ItemHost, feature_tables, gather
+from mmrec_bench.models.blocks import Distinct, FeatureProjection, IdEmbedding, ItemHost, feature_tables, gather
 from mmrec_bench.retrieval.base import Representations
 
 
@@ -98,19 +99,20 @@ class MGCN(ItemHost):
         self.graph = BipartiteGraph(train.users, train.items, train.n_users, train.n_items)
 
     def loss(self, batch: Triplets) -> LossTerms:
-        """Return ``bpr``, ``contrastive-items``, ``contrastive-users`` and ``reg``."""
-        item_ids = torch.cat((batch.positives, batch.negatives))
-        behaviour, content = self._propagate()
-        # Fusion works row by row, so it is spent on the rows of the batch alone.
-        user_behaviour, item_behaviour = gather(behaviour[0], batch.users), gather(behaviour[1], item_ids)
-        user_side = self.fusion(user_behaviour, gather(content[0], batch.users))
-        item_side = self.fusion(item_behaviour, gather(content[1], item_ids))
-        users, (positives, negatives) = user_behaviour + user_side, (item_behaviour + item_side).chunk(2)
+        """Return ``bpr``, ``contrastive-users``, ``contrastive-items`` and ``reg``."""
+        user_behaviour, item_behaviour, item_content = self._propagate()
+        # Fusion works row by row, so it is spent on the rows of the batch alone, and once on each.
+        rows = Distinct.of(batch.users)
+        fused = [self._fuse(rows, user_behaviour, self.graph.rows(rows.ids, item_content))]
+        for ids in (batch.positives, batch.negatives):
+            rows = Distinct.of(ids)
+            fused.append(self._fuse(rows, item_behaviour, gather(item_content, rows.ids)))
+        users, positives, negatives = (part.vectors() for part in fused)
         terms = {"bpr": bpr(dot(users, positives), dot(users, negatives))}
         if weight := self.config.contrastive_weight:
-            n, temperature = len(users), self.config.temperature
-            terms["contrastive-items"] = weight * info_nce(item_side[:n], item_behaviour[:n], temperature)
-            terms["contrastive-users"] = weight * info_nce(user_side, user_behaviour, temperature)
+            for name, part in (("users", fused[0]), ("items", fused[1])):
+                contrast = info_nce(part.side, part.behaviour, self.config.temperature, part.rows.counts)
+                terms[f"contrastive-{name}"] = weight * contrast
         if self.config.reg_weight:
             divisor = len(users) if self.config.reg_divisor == "actual" else self.batch_size
             terms["reg"] = self.config.reg_weight * embedding_l2(users, positives, negatives, divisor=divisor)
@@ -119,15 +121,31 @@ class MGCN(ItemHost):
     @torch.no_grad()
     def export(self) -> Representations:
         """Return behaviour plus content of all users and items."""
-        users, items = (own + self.fusion(own, side) for own, side in zip(*self._propagate(), strict=True))
-        return Representations(users, items)
+        users, items, content = self._propagate()
+        return Representations(users + self.fusion(users, self.graph(content)), items + self.fusion(items, content))
 
-    def _propagate(self) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
-        """Return behaviour, and content of all modalities side by side, of users and items."""
+    def _propagate(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Return behaviour of users and of items, and content of items: all modalities side by side."""
         ids = self.items.all()
-        behaviour = self.graph.propagate(self.users.all(), ids, self.config.n_layers)
-        items = torch.cat([view(ids) for view in self.views], dim=1)
-        return behaviour, (self.graph(items), items)
+        users, items = self.graph.propagate(self.users.all(), ids, self.config.n_layers)
+        return users, items, torch.cat([view(ids) for view in self.views], dim=1)
+
+    def _fuse(self, rows: Distinct, behaviour: Tensor, content: Tensor) -> _Fused:
+        own = gather(behaviour, rows.ids)
+        return _Fused(rows, own, self.fusion(own, content))
+
+
+@dataclass(frozen=True, slots=True)
+class _Fused:
+    """Distinct users or items of a batch: behaviour and side vectors, ``[n, d]``."""
+
+    rows: Distinct
+    behaviour: Tensor
+    side: Tensor
+
+    def vectors(self) -> Tensor:
+        """Return the final vectors of the batch, ``[B, d]``."""
+        return self.rows.expand(self.behaviour + self.side)
 
 
 class ContentView(nn.Module):

@@ -23,7 +23,7 @@ class VBPRConfig(ModelConfig):
     name: Literal["vbpr"] = "vbpr"
     embedding_dim: PositiveInt = 64
     """Size d of item vectors and of projected content; user vectors have 2d values."""
-    reg_weight: NonNegativeFloat = 0.01
+    reg_weight: NonNegativeFloat = 0.1
     """Weight of the size of the vectors in the batch, content included."""
     reg_form: RegForm = "squared"
     """``squared``: half squares over the batch size, as in the paper. ``frobenius``: unsquared norms over the batch
@@ -76,7 +76,7 @@ class VBPR(ItemHost):
         """Return ``bpr`` and ``reg``."""
         item_ids = torch.cat((batch.positives, batch.negatives))
         users = self.users.rows(batch.users)
-        content = sum((projection.rows(item_ids) for _, projection in self.projections.by_modality()), self.bias)
+        content = sum(self.projections.rows(item_ids).values(), self.bias)
         positives, negatives = torch.cat((self.items.rows(item_ids), content), dim=1).chunk(2)
         terms = {"bpr": bpr(dot(users, positives), dot(users, negatives))}
         if self.config.reg_weight:
