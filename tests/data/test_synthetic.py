@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import cache
 
 import numpy as np
@@ -10,7 +9,9 @@ import pytest
 from threadpoolctl import threadpool_limits
 
 from mmrec_bench.data import synthetic
+from mmrec_bench.data.cards import load_card
 from mmrec_bench.data.dataset import Dataset
+from mmrec_bench.data.formats.synthetic import SyntheticCard
 from mmrec_bench.data.interactions import Interactions
 from mmrec_bench.data.synthetic import generate, make_world, weighted_order
 from mmrec_bench.data.world import KINDS, FeatureConfig, KindShares, World, WorldConfig, products
@@ -300,9 +301,12 @@ def test_popularity_drifts_as_configured() -> None:
 
 
 def test_the_size_of_the_drift_is_the_configured_one() -> None:
-    truth = world(n_users=50, popularity_drift=0.8, n_periods=100).truth
+    truth = world(n_users=50, popularity_drift=0.8, n_periods=101).truth
     change = truth.log_popularity[-1] - truth.log_popularity[0]
-    assert change.std() == pytest.approx(2 * 0.8 * 99 / 100, rel=0.1)
+    assert change.std() == pytest.approx(2 * 0.8 * 100 / 101, rel=0.1)
+    power_law = np.arange(1.0, 1_001) ** -0.7
+    in_the_middle = np.sort(np.exp(truth.log_popularity[50]))[::-1]
+    np.testing.assert_allclose(in_the_middle, power_law / power_law.sum())
 
 
 def turned(made: World) -> float:
@@ -407,7 +411,67 @@ def test_extreme_worlds_are_made(config: dict[str, object]) -> None:
 # --- the bundled worlds
 
 
-def content(dataset: Dataset[Interactions], modality: str) -> Callable[[np.ndarray], np.ndarray]:
-    """Return a scorer: similarity to the mean vector of a user's training items."""
-    values = dataset.features[modality].filled()
-    return lambda train: train.astype(np.float32) @ values @ values.T
+@cache
+def bundled(name: str) -> World:
+    """Return the world of a bundled card."""
+    card = load_card(name)
+    assert isinstance(card, SyntheticCard)
+    return generate(card.world, card.name)
+
+
+def scores(made: World, scorer: str, train: np.ndarray) -> np.ndarray:
+    """Return the scores of a closed-form scorer, float ``[n_users, n_items]``."""
+    seen = train.astype(np.float32)
+    if scorer == "popularity":
+        return np.broadcast_to(seen.sum(axis=0), seen.shape)
+    if scorer == "neighbours":
+        lengths = np.sqrt(np.maximum(seen.sum(axis=0), 1))
+        return np.asarray(seen / lengths @ (seen.T @ seen) / lengths)
+    values = made.dataset.features[scorer].filled()
+    return np.asarray(seen @ values @ values.T)
+
+
+def measure(name: str, kind: str) -> dict[str, float]:
+    """Return recall@20 of closed-form scorers for the users of one kind."""
+    made = bundled(name)
+    train, test = halves(made)
+    users = made.truth.user_kinds == KINDS.index(kind)  # type: ignore[arg-type]
+    names = ("popularity", "neighbours", "image", "text")
+    return {scorer: recall(scores(made, scorer, train)[users], train[users], test[users]) for scorer in names}
+
+
+def test_the_default_world_has_the_size_and_the_mix_it_was_made_for() -> None:
+    made = bundled("synthetic")
+    assert 20_000 <= len(made.dataset.payload) <= 30_000
+    assert set(made.truth.user_kinds) == {0, 1, 2}
+    assert 0 < made.dataset.features["image"].n_missing < 100
+    assert 0 < made.dataset.features["text"].n_missing < 100
+
+
+@pytest.mark.parametrize(("kind", "other"), [("image", "text"), ("text", "image")])
+def test_content_says_most_where_users_are_driven_by_it_and_items_are_rare(kind: str, other: str) -> None:
+    made = bundled(f"synthetic-{kind}")
+    assert np.median(made.dataset.payload.item_counts()) < 8
+    found = measure(f"synthetic-{kind}", kind)
+    assert found[kind] > 1.5 * max(found["neighbours"], found["popularity"])
+    assert found[other] < 2 * 20 / made.dataset.payload.n_items
+
+
+def test_content_says_nothing_to_collaborative_users_but_neighbours_do() -> None:
+    made = bundled("synthetic-collaborative")
+    found = measure("synthetic-collaborative", "collaborative")
+    assert found["neighbours"] > 2 * found["popularity"]
+    assert max(found["image"], found["text"]) < 1.5 * 20 / made.dataset.payload.n_items
+
+
+@pytest.mark.parametrize(("kind", "other"), [("image", "text"), ("text", "image")])
+def test_in_the_mixed_world_each_kind_of_user_is_served_by_its_own_modality(kind: str, other: str) -> None:
+    found = measure("synthetic", kind)
+    assert found[kind] > 1.5 * found["popularity"]
+    assert found[kind] > 4 * found[other]
+
+
+def test_in_the_mixed_world_collaborative_users_are_served_by_neighbours_alone() -> None:
+    found = measure("synthetic", "collaborative")
+    assert found["neighbours"] > 1.2 * found["popularity"]
+    assert found["popularity"] > 2 * max(found["image"], found["text"])
