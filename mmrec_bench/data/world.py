@@ -50,7 +50,7 @@ class FeatureConfig(BaseConfig):
 
     dim: PositiveInt = 64
     """Columns of the table."""
-    signal: Share = 0.5
+    signal: Share = 0.8
     """Share of each column's variance that the modality's item factors carry; the rest is independent noise."""
     missing: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Share of the items without a vector."""
@@ -96,7 +96,7 @@ class WorldConfig(BaseConfig):
     """Items of the catalogue, chosen by anyone or not."""
     mean_interactions: PositiveFloat = 12.0
     """Expected interactions of a user; counts follow a power law from the minimum to the maximum."""
-    min_interactions: PositiveInt = 5
+    min_interactions: PositiveInt = 6
     """Fewest interactions of a user."""
     max_interactions: PositiveInt = 200
     """Most interactions of a user."""
@@ -106,7 +106,7 @@ class WorldConfig(BaseConfig):
     """Item factors of each kind, and length of a user's taste."""
     taste_strength: Annotated[float, Field(ge=0, le=20)] = 3.0
     """Standard deviation of a user's taste over the items, in logits; 0 = everyone follows popularity alone."""
-    popularity_exponent: Annotated[float, Field(ge=0, le=4)] = 0.7
+    popularity_exponent: Annotated[float, Field(ge=0, le=4)] = 0.4
     """Popularity of the item of rank r is proportional to r^-exponent; 0 = all items alike."""
     image: FeatureConfig = FeatureConfig()
     """Image features."""
@@ -120,7 +120,7 @@ class WorldConfig(BaseConfig):
     """Equal periods of the span within which popularity and tastes stand still."""
     user_life: Annotated[float, Field(gt=0, le=1)] = 0.5
     """Share of the span during which a user is active; it begins at a uniformly random time."""
-    popularity_drift: Annotated[float, Field(ge=0, le=5)] = 0.5
+    popularity_drift: Annotated[float, Field(ge=0, le=5)] = 1.0
     """Standard deviation over items of the change of log popularity from the middle of the span to its end."""
     taste_drift: Share = 0.0
     """Share of a quarter turn by which every taste turns over the span; 1 = the last is orthogonal to the first."""
