@@ -43,7 +43,8 @@ def info_nce(anchors: Tensor, targets: Tensor, temperature: float, counts: Tenso
     """
     scaled, unit = F.normalize(anchors, dim=1) / temperature, F.normalize(targets, dim=1)
     weights = scaled.new_ones(len(scaled)) if counts is None else counts.to(scaled.dtype)
-    return cast(Tensor, _SoftmaxOfRows.apply(scaled, unit, weights))  # type: ignore[no-untyped-call]
+    bounded = 1.0 / temperature <= 40.0  # exp(40) is far from overflow: only colder logits need a shift
+    return cast(Tensor, _SoftmaxOfRows.apply(scaled, unit, weights, bounded))  # type: ignore[no-untyped-call]
 
 
 class _SoftmaxOfRows(torch.autograd.Function):
@@ -56,7 +57,7 @@ class _SoftmaxOfRows(torch.autograd.Function):
     BLOCK_VALUES = 1 << 19
 
     @staticmethod
-    def forward(ctx: Any, anchors: Tensor, targets: Tensor, counts: Tensor) -> Tensor:
+    def forward(ctx: Any, anchors: Tensor, targets: Tensor, counts: Tensor, bounded: bool) -> Tensor:
         n = len(anchors)
         step = max(1, _SoftmaxOfRows.BLOCK_VALUES // n)
         weights = counts.unsqueeze(1)
@@ -66,10 +67,13 @@ class _SoftmaxOfRows(torch.autograd.Function):
         for start in range(0, n, step):
             rows = slice(start, start + step)
             logits = anchors[rows] @ targets.T
-            largest = logits.amax(dim=1, keepdim=True)
-            exponentials = logits.sub_(largest).exp_()
+            if not bounded:
+                largest = logits.amax(dim=1, keepdim=True)
+                total += (weights[rows] * largest).sum()
+                logits -= largest
+            exponentials = logits.exp_()
             sums = exponentials @ weights
-            total += (weights[rows] * (sums.log() + largest)).sum()
+            total += (weights[rows] * sums.log()).sum()
             to_anchors[rows] += exponentials @ weighted_targets / sums
             to_targets += exponentials.T @ (anchors[rows] * weights[rows] / sums)
         weights = weights / counts.sum()
@@ -78,9 +82,9 @@ class _SoftmaxOfRows(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, None]:
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, None, None]:
         to_anchors, to_targets = ctx.saved_tensors
-        return gradient * to_anchors, gradient * to_targets, None
+        return gradient * to_anchors, gradient * to_targets, None, None
 
 
 def cosine_alignment(left: Tensor, right: Tensor) -> Tensor:

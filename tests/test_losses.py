@@ -51,24 +51,26 @@ def test_info_nce_of_equal_rows_is_log_n_and_survives_cold_temperatures() -> Non
     assert loss.item() == pytest.approx(1e4 + math.log(3), rel=1e-5)
 
 
+@pytest.mark.parametrize("tau", [0.2, 0.02])
 @pytest.mark.parametrize("block", [1, 7, 15, 1000])
-def test_info_nce_does_not_depend_on_blocks(block: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_info_nce_does_not_depend_on_blocks(block: int, tau: float, monkeypatch: pytest.MonkeyPatch) -> None:
     anchors, targets = rows(2, 5, 3).requires_grad_(), rows(3, 5, 3).requires_grad_()
-    logits = torch.nn.functional.normalize(anchors) @ torch.nn.functional.normalize(targets).T / 0.2
+    logits = torch.nn.functional.normalize(anchors) @ torch.nn.functional.normalize(targets).T / tau
     plain = torch.nn.functional.cross_entropy(logits, torch.arange(5))
     expected = torch.autograd.grad(2 * plain, (anchors, targets))
     monkeypatch.setattr(losses._SoftmaxOfRows, "BLOCK_VALUES", block)
-    loss = info_nce(anchors, targets, 0.2)
+    loss = info_nce(anchors, targets, tau)
     torch.testing.assert_close(loss, plain)
     torch.testing.assert_close(torch.autograd.grad(2 * loss, (anchors, targets)), expected)
 
 
-def test_info_nce_of_counted_rows_is_that_of_the_repeated_ones() -> None:
+@pytest.mark.parametrize("tau", [0.2, 0.02])
+def test_info_nce_of_counted_rows_is_that_of_the_repeated_ones(tau: float) -> None:
     anchors, targets = rows(2, 5, 3).requires_grad_(), rows(3, 5, 3).requires_grad_()
     counts = torch.tensor([1, 3, 2, 1, 1])
     repeated = torch.arange(5).repeat_interleave(counts)
-    once = info_nce(anchors, targets, 0.2, counts)
-    often = info_nce(anchors[repeated], targets[repeated], 0.2)
+    once = info_nce(anchors, targets, tau, counts)
+    often = info_nce(anchors[repeated], targets[repeated], tau)
     torch.testing.assert_close(once, often)
     torch.testing.assert_close(
         torch.autograd.grad(once, (anchors, targets)), torch.autograd.grad(often, (anchors, targets))
@@ -110,12 +112,22 @@ def test_both_forms_of_the_regulariser() -> None:
         lambda x, y: bpr(dot(x, y), dot(y, y)),
         lambda x, y: info_nce(x, y, 0.2),
         lambda x, y: info_nce(y, x, 0.2),
+        lambda x, y: info_nce(x, y, 0.02),
         cosine_alignment,
         gram_vs_cosine,
         lambda x, y: embedding_l2(x, y, divisor=3),
         lambda x, y: embedding_l2(x, y, divisor=3, form="frobenius"),
     ],
-    ids=["bpr", "info_nce", "info_nce targets", "cosine_alignment", "gram_vs_cosine", "squared", "frobenius"],
+    ids=[
+        "bpr",
+        "info_nce",
+        "info_nce targets",
+        "cold info_nce",
+        "cosine_alignment",
+        "gram_vs_cosine",
+        "squared",
+        "frobenius",
+    ],
 )
 def test_gradients_are_right_and_finite_at_zero(loss: Callable[[Tensor, Tensor], Tensor]) -> None:
     x, y = rows(8, 3, 4).requires_grad_(), rows(9, 3, 4)
