@@ -50,10 +50,15 @@ def nearest_neighbours(values: FloatArray, present: BoolArray, k: int) -> Neighb
         k: Neighbours of each row, below the number of usable rows.
 
     Raises:
-        ModelError: k is out of range.
+        ModelError: k is out of range, or fewer than two rows are usable.
         MissingExtraError: faiss is not installed.
     """
     rows, vectors = _unit_rows(values, present)
+    if len(rows) < 2:
+        raise ModelError(
+            f"a graph of nearest neighbours needs at least two items with features; {len(rows)} of {len(values)} have "
+            "some. Remove the modality from dataset.modalities, or give features to more items"
+        )
     if not 1 <= k < len(rows):
         raise ModelError(
             f"a graph of nearest neighbours needs 1 <= n_neighbors < {len(rows)}, the number of items with features; "
@@ -88,7 +93,7 @@ def knn_graph(values: FloatArray, present: BoolArray, k: int, weighting: Weighti
         weighting: Weights before normalisation.
 
     Raises:
-        ModelError: k is out of range.
+        ModelError: k is out of range, or fewer than two rows are usable.
     """
     found = nearest_neighbours(values, present, k)
     weights = np.ones_like(found.cosines) if weighting == "uniform" else found.cosines.clip(min=0.0)

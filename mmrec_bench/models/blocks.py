@@ -7,14 +7,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias, cast
 
+import numpy as np
+import scipy.sparse as sp
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mmrec_bench.data.features import FeatureTable
 from mmrec_bench.errors import ModelError
+from mmrec_bench.graph.neighbours import Weighting, knn_graph
 from mmrec_bench.models.base import GradientRecommender, ModelContext
-from mmrec_bench.types import BoolArray
+from mmrec_bench.types import BoolArray, FloatArray
 
 Initialiser: TypeAlias = Literal["xavier_uniform", "xavier_normal"]
 
@@ -106,13 +109,40 @@ def feature_tables(model: str, context: ModelContext) -> tuple[FeatureTable, ...
     """Return all feature tables of a data set, by modality.
 
     Raises:
-        ModelError: There is none.
+        ModelError: There is none, or no item has a modality.
     """
     if not context.features:
         raise ModelError(
             f"{model} needs features of at least one modality, such as image or text; this data set has none"
         )
-    return tuple(table for _, table in sorted(context.features.items()))
+    tables = tuple(table for _, table in sorted(context.features.items()))
+    for table in tables:
+        if not any(table.values[row].any() for row in np.flatnonzero(table.present)):  # ends at the first, as a rule
+            raise ModelError(
+                f"{model}: no item has the modality '{table.modality}' ({table.source}): all {table.n_items} rows are "
+                "absent or zero. Remove it from dataset.modalities, or give features to some items"
+            )
+    return tables
+
+
+def item_graph(table: FeatureTable, n_neighbors: int, weighting: Weighting) -> sp.csr_matrix:
+    """Return `knn_graph` of a feature table, float32 CSR ``[n_items, n_items]``.
+
+    Raises:
+        ModelError: Too few items have the modality for k neighbours; names it.
+    """
+    try:
+        return knn_graph(table.values, table.present, n_neighbors, weighting)
+    except ModelError as error:
+        raise ModelError(f"modality '{table.modality}': {error}") from None
+
+
+def unit_rows(values: FloatArray) -> Tensor:
+    """Scale rows ``[n, d]`` to unit length, rows of zeros apart; the array is overwritten."""
+    largest = np.maximum(values.max(axis=1), -values.min(axis=1))
+    # Powers of two round nothing, and afterwards no square over- or underflows.
+    np.ldexp(values, -np.frexp(largest)[1][:, None], out=values)
+    return F.normalize(torch.from_numpy(values), dim=1)
 
 
 class MissingVector(nn.Module):
@@ -165,9 +195,8 @@ class FeatureProjection(nn.Module):
         replace_missing: bool = True,
     ) -> None:
         super().__init__()
-        values = torch.from_numpy(table.filled(0.0))
-        if normalise:
-            values = F.normalize(values, dim=1)
+        filled = table.filled(0.0)
+        values = unit_rows(filled) if normalise else torch.from_numpy(filled)
         if trainable:
             self.raw = nn.Parameter(values)
         else:
@@ -195,8 +224,10 @@ class FeatureProjection(nn.Module):
         return rows if self.missing is None else self.missing(rows, ids)
 
 
-class FeatureProjections(nn.ModuleDict):
-    """A `FeatureProjection` of each modality, by name.
+class FeatureProjections(nn.ModuleList):
+    """A `FeatureProjection` of each modality, in the order of the tables.
+
+    Modalities are no names of submodules, since torch refuses many names for these, such as ``type`` or ``clip.v2``.
 
     Args:
         tables: The features, one table a modality.
@@ -218,17 +249,14 @@ class FeatureProjections(nn.ModuleDict):
         initialiser: Initialiser | None = None,
     ) -> None:
         super().__init__(
-            {
-                table.modality: FeatureProjection(
-                    table, dim, trainable=trainable, bias=bias, normalise=normalise, initialiser=initialiser
-                )
-                for table in tables
-            }
+            FeatureProjection(table, dim, trainable=trainable, bias=bias, normalise=normalise, initialiser=initialiser)
+            for table in tables
         )
+        self.modalities = tuple(table.modality for table in tables)
 
     def by_modality(self) -> list[tuple[str, FeatureProjection]]:
         """Return modalities and their projections, in the order of the tables."""
-        return cast(list[tuple[str, FeatureProjection]], list(self.items()))
+        return cast(list[tuple[str, FeatureProjection]], list(zip(self.modalities, self, strict=True)))
 
     def rows(self, ids: Tensor) -> dict[str, Tensor]:
         """Return projections of some items by modality, float32 ``[B, d]`` each, for int64 ``[B]``."""

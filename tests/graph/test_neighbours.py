@@ -116,10 +116,10 @@ def test_k_out_of_range(values: Array, k: int) -> None:
         nearest_neighbours(values, np.isfinite(values).all(axis=1), k)
 
 
-def test_nobody_has_features() -> None:
-    values = np.full((5, 2), np.nan, np.float32)
-    with pytest.raises(ModelError, match="n_neighbors < 0"):
-        nearest_neighbours(values, np.zeros(5, np.bool_), 2)
+@pytest.mark.parametrize("n", [0, 1])
+def test_hardly_anybody_has_features(n: int) -> None:
+    with pytest.raises(ModelError, match=f"at least two items with features; {n} of 5 have some. Remove the modality"):
+        nearest_neighbours(np.ones((5, 2), np.float32), np.arange(5) < n, 2)
 
 
 def test_missing_faiss_names_both_extras(values: Array, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from mmrec_bench.data.features import FeatureTable
 from mmrec_bench.data.interactions import Interactions
 from mmrec_bench.models.base import GradientRecommender, ModelContext, Pairs, Triplets
+from mmrec_bench.models.blocks import FeatureProjections
 from mmrec_bench.seeding import Seeds
 
 N_USERS, N_ITEMS, BATCH = 15, 24, 8
@@ -39,9 +40,11 @@ class Toy:
         for name, parameter in model.named_parameters():
             if not name.endswith(".raw"):
                 parameter.copy_(wave(parameter.numel()).view_as(parameter))
-        joint = [name for name, _ in model.named_parameters() if name.endswith("projections.text.linear.weight")]
-        if joint and "projections.text.linear.bias" not in dict(model.named_parameters()):
-            text, image = (model.get_parameter(f"projections.{m}.linear.weight") for m in ("text", "image"))
+        for projections in (module for module in model.modules() if isinstance(module, FeatureProjections)):
+            linear = {modality: projection.linear for modality, projection in projections.by_modality()}
+            if linear["text"].bias is not None:
+                continue
+            text, image = linear["text"].weight, linear["image"].weight
             both = wave(text.numel() + image.numel()).view(len(text), -1)
             text.copy_(both[:, : text.shape[1]])
             image.copy_(both[:, text.shape[1] :])

@@ -101,12 +101,46 @@ def test_raw_features_are_copied_normalised_on_demand_and_not_saved_when_constan
     np.testing.assert_array_equal(table.values[0], features().values[0])
 
 
+def test_lengths_that_overflow_or_underflow_are_normalised() -> None:
+    plain = features(n=6, absent=(3,))
+    scales = np.array([1e-38, 1e-30, 1.0, 1.0, 1e19, 1e38], np.float32)[:, None]
+    extreme = FeatureTable("image", plain.filled() * scales / 4, plain.present, "test")
+    expected = torch.from_numpy(plain.filled())
+    expected = expected / expected.norm(dim=1, keepdim=True).clamp(min=1e-9)
+    torch.testing.assert_close(FeatureProjection(extreme, 4, normalise=True).raw, expected, rtol=1e-5, atol=1e-6)
+
+
+def test_normalising_rounds_nothing_but_the_quotient() -> None:
+    raw = FeatureProjection(features(), 4, normalise=True).raw
+    assert torch.equal(raw, torch.nn.functional.normalize(torch.from_numpy(features().filled()), dim=1))
+
+
 def test_features_are_read_by_modality_and_asked_for(toy: Any) -> None:
     assert [table.modality for table in feature_tables("x", toy.context)] == ["image", "text"]
     with pytest.raises(ModelError, match="x needs features"):
         feature_tables("x", ModelContext(toy.context.train))
     projections = FeatureProjections([features(modality="text"), features(modality="image")], 4)
     assert [modality for modality, _ in projections.by_modality()] == ["text", "image"]
+
+
+@pytest.mark.parametrize("modality", ["", "clip.v2", "items", "keys", "type", "train", "forward", "modalities"])
+def test_any_text_may_name_a_modality(modality: str) -> None:
+    projections = FeatureProjections([features(modality=modality), features(modality="image")], 4)
+    assert [name for name, _ in projections.by_modality()] == [modality, "image"]
+    assert list(projections.rows(torch.tensor([1, 0]))) == [modality, "image"]
+    again = FeatureProjections([features(modality=modality), features(modality="image")], 4)
+    again.load_state_dict(projections.state_dict())
+    assert torch.equal(again[0].linear.weight, projections[0].linear.weight)
+
+
+@pytest.mark.parametrize("value", [np.nan, 0.0])
+def test_a_modality_that_no_item_has_is_refused(toy: Any, value: float) -> None:
+    empty = FeatureTable("audio", np.full((24, 3), value, np.float32), np.full(24, value == 0), "audio.npy")
+    context = ModelContext(toy.context.train, {**toy.context.features, "audio": empty})
+    with pytest.raises(
+        ModelError, match=r"x: no item has the modality 'audio' \(audio\.npy\): .* Remove it from dataset"
+    ):
+        feature_tables("x", context)
 
 
 def test_distinct_rows_are_put_back_in_their_places() -> None:

@@ -279,6 +279,17 @@ def test_ease_says_when_the_matrix_cannot_be_factored() -> None:
         scores("ease", context, reg_weight=1e-12, precision="float32")
 
 
+@pytest.mark.parametrize(("precision", "fits"), [("float32", 1e18), ("float64", 1e37)])
+@pytest.mark.filterwarnings("error")
+def test_ease_refuses_weights_that_leave_no_similarity(precision: str, fits: float) -> None:
+    small, large = (scores("ease", tiny_context(), reg_weight=w, precision=precision) for w in (fits / 1e4, fits))
+    np.testing.assert_allclose(large / large.max(), small / small.max(), atol=1e-6)  # B is R^T R / w by then
+    assert large.any()
+    for reg_weight in (fits * 100, 1e300):
+        with pytest.raises(ModelError, match=rf"reg_weight may be at most .* in {precision}.*; got 1e\+"):
+            scores("ease", tiny_context(), reg_weight=reg_weight, precision=precision)
+
+
 # all
 
 

@@ -272,8 +272,37 @@ def test_mgcn_needs_images_and_texts(toy: Any) -> None:
 
 
 def test_more_neighbours_than_items_with_features_are_refused(toy: Any) -> None:
-    with pytest.raises(ModelError, match=r"1 <= n_neighbors < 24.*got 24"):
-        build("freedom", toy.context, n_neighbors=24)
+    for name in ("freedom", "mgcn"):
+        with pytest.raises(ModelError, match=r"modality 'image': .*1 <= n_neighbors < 24.*got 24"):
+            build(name, toy.context, n_neighbors=24)
+
+
+@pytest.mark.parametrize("name", [name for name in MODELS if MODELS[name].uses_features])
+def test_a_modality_that_no_item_has_is_refused_by_every_model(toy: Any, name: str) -> None:
+    nothing = FeatureTable("text", np.zeros((24, 3), np.float32), np.zeros(24, np.bool_), "text.npy")
+    context = replace(toy.context, features={**toy.context.features, "text": nothing})
+    with pytest.raises(
+        ModelError, match=f"{name}: no item has the modality 'text' .* Remove it from dataset.modalities"
+    ):
+        MODELS[name].build(MODELS[name].config(), context)
+
+
+@pytest.mark.parametrize(("name", "n_terms"), [("bm3", 5), ("freedom", 2)])
+@pytest.mark.parametrize("modality", ["user", "item", "reg"])
+def test_no_name_of_a_modality_hides_a_term_of_the_loss(toy: Any, modality: str, name: str, n_terms: int) -> None:
+    image = toy.context.features["image"]
+    other = FeatureTable(modality, image.values, image.present, "test")
+    model = build(name, replace(toy.context, features={modality: other}))
+    assert len(model.loss(toy.batch(model))) == n_terms
+
+
+@pytest.mark.parametrize("name", ["vbpr", "bm3", "freedom"])
+@pytest.mark.parametrize("modality", ["clip.v2", "items", "type", "forward"])
+def test_models_take_modalities_of_any_name(toy: Any, name: str, modality: str) -> None:
+    image = toy.context.features["image"]
+    other = FeatureTable(modality, image.values, image.present, "test")
+    model = build(name, replace(toy.context, features={modality: other}))
+    assert torch.isfinite(total(model, toy.batch(model)))
 
 
 def test_mf_exports_copies(toy: Any) -> None:

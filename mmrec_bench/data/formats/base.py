@@ -2,22 +2,38 @@
 
 from __future__ import annotations
 
+import re
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import PositiveInt, PrivateAttr, StringConstraints
+from pydantic import AfterValidator, PositiveInt, PrivateAttr, StringConstraints
 
 from mmrec_bench.data.dataset import Dataset
 from mmrec_bench.data.interactions import Interactions
 from mmrec_bench.errors import DataError
 from mmrec_bench.registry import Registry, unknown_message
-from mmrec_bench.settings import BaseConfig
+from mmrec_bench.settings import BaseConfig, explained_error
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
 FileName = Annotated[str, StringConstraints(min_length=1, max_length=1024, pattern=r"^[^\x00]+$")]
 Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+
+
+def _modalities_are_names(features: Mapping[str, str]) -> Mapping[str, str]:
+    """Refuse modalities that cannot stand in file names, tables and command lines."""
+    for modality in features:
+        if not re.fullmatch(r"[A-Za-z0-9._-]{1,64}", modality):
+            raise explained_error(
+                "names of modalities are 1 to 64 letters (a-z, A-Z), digits, '.', '_' or '-', such as image or "
+                f"clip.v2; got {modality[:80]!r}"
+            )
+    return features
+
+
+BY_MODALITY = AfterValidator(_modalities_are_names)
+"""Annotates a mapping whose keys are modalities."""
 
 
 class Counts(BaseConfig):

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 
 from mmrec_bench.data.dataset import DataReport, Dataset
 from mmrec_bench.data.features import FeatureTable
-from mmrec_bench.data.formats.base import FORMATS, DatasetCard, FileName
+from mmrec_bench.data.formats.base import BY_MODALITY, FORMATS, DatasetCard, FileName
 from mmrec_bench.data.formats.pairs import RawPairs
 from mmrec_bench.data.formats.tables import Separator, TextTable, read_table, shown
 from mmrec_bench.data.formats.times import TimestampUnit, seconds
@@ -39,7 +39,7 @@ class MMRecCard(DatasetCard):
     """Between the columns of the interactions."""
     timestamp_unit: TimestampUnit = "s"
     """Unit of the column ``timestamp`` since 1970."""
-    features: Mapping[str, FileName] = {}
+    features: Annotated[Mapping[str, FileName], BY_MODALITY] = {}
     """A ``.npy`` file for each modality, row r for itemID r."""
     item_ids: FileName | None = None
     """File with the columns ``itemID`` and external id; lists the whole catalogue."""
@@ -65,21 +65,22 @@ class MMRecCard(DatasetCard):
         """Read the files; see `DatasetCard.read`."""
         chosen = self.chosen(modalities)
         notes: list[str] = []
+        numbered = "row numbers stand for external ids"
 
-        def there(name: str | None, what: str, *, asked: bool = False) -> Path | None:
+        def there(key: str, name: str | None, without: str, *, asked: bool = False) -> Path | None:
             if name is None:
                 return None
             if self.allow_missing_files and not asked and not (folder / name).exists():
-                notes.append(f"{name} is not there: no {what}")
+                notes.append(f"{key}: {name} is not there; {without}")
                 return None
             return folder / name
 
         table = read_table(
             folder / self.interactions, self.separator, ("userID", "itemID"), ("x_label", "rating", "timestamp")
         )
-        items, item_ids = _ids(table, "itemID", there(self.item_ids, "external item ids"), "item_ids", notes)
-        users, user_ids = _ids(table, "userID", there(self.user_ids, "external user ids"), "user_ids", notes)
-        images = there(self.images, "image URLs")
+        items, item_ids = _ids(table, "itemID", there("item_ids", self.item_ids, numbered), "item_ids", notes)
+        users, user_ids = _ids(table, "userID", there("user_ids", self.user_ids, numbered), "user_ids", notes)
+        images = there("images", self.images, "items have no image URL")
         columns = table.columns
         raw = RawPairs(
             users,
@@ -95,7 +96,8 @@ class MMRecCard(DatasetCard):
         interactions, n_duplicates, n_across = raw.merged()
         features: dict[str, FeatureTable] = {}
         for modality in chosen:
-            if path := there(self.features[modality], f"modality '{modality}'", asked=modalities is not None):
+            file = self.features[modality]
+            if path := there(modality, file, "models run without it", asked=modalities is not None):
                 features[modality], found = read_vectors(path, modality, len(item_ids))
                 notes += found
         report = DataReport(

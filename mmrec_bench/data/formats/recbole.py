@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 import numpy as np
 import pyarrow as pa
@@ -17,7 +17,7 @@ from pydantic import FiniteFloat, model_validator
 
 from mmrec_bench.data.dataset import DataReport, Dataset
 from mmrec_bench.data.features import FeatureTable
-from mmrec_bench.data.formats.base import FORMATS, DatasetCard, FileName
+from mmrec_bench.data.formats.base import BY_MODALITY, FORMATS, DatasetCard, FileName
 from mmrec_bench.data.formats.pairs import RawPairs
 from mmrec_bench.data.formats.tables import TextTable, missing_column, parse_numbers, read_table
 from mmrec_bench.data.formats.times import TimestampUnit, seconds
@@ -65,7 +65,7 @@ class RecBoleCard(DatasetCard):
     """Column of the item file with titles, a token or token_seq."""
     word_columns: tuple[str, ...] = ()
     """Columns of the item file with categorical words, token or token_seq; each gives words ``(column, value)``."""
-    features: Mapping[str, str] = {}
+    features: Annotated[Mapping[str, str], BY_MODALITY] = {}
     """Column of the item file for each modality, float or float_seq; an empty cell means absence."""
 
     @model_validator(mode="after")

@@ -86,7 +86,7 @@ class BM3(ItemHost):
         self.graph = BipartiteGraph(train.users, train.items, train.n_users, train.n_items)
 
     def loss(self, batch: Pairs) -> LossTerms:
-        """Return the alignments ``user-item``, ``item-user``, ``M-item``, ``M-M`` of each modality M, and ``reg``."""
+        """Return ``user-item``, ``item-user``, ``inter-M`` and ``intra-M`` of each modality M, and ``reg``."""
         user_table, item_table = self._propagate()
         users, items = gather(user_table, batch.users), gather(item_table, batch.items)
         item_target = self._target(items)
@@ -97,8 +97,8 @@ class BM3(ItemHost):
         if weight := self.config.alignment_weight:
             for modality, content in self.projections.rows(batch.items).items():
                 predicted = self.predictor(content)
-                terms[f"{modality}-item"] = weight * cosine_alignment(predicted, item_target)
-                terms[f"{modality}-{modality}"] = weight * cosine_alignment(predicted, self._target(content))
+                terms[f"inter-{modality}"] = weight * cosine_alignment(predicted, item_target)
+                terms[f"intra-{modality}"] = weight * cosine_alignment(predicted, self._target(content))
         if self.config.reg_weight:
             blocks = (users, items) if self.config.reg_scope == "batch" else (user_table, item_table)
             size = embedding_l2(*blocks, divisor=len(blocks[1]), form=self.config.reg_form)

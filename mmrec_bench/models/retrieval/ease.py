@@ -52,6 +52,7 @@ class EASE(FittedRecommender):
     Source: Steck, WWW 2019, https://arxiv.org/abs/1905.03375.
 
     Raises:
+        ModelError: The weight is so large that similarities vanish in floating point.
         ResourceError: More items than `EASEConfig.max_items`, or than fit into the free memory.
     """
 
@@ -64,6 +65,7 @@ class EASE(FittedRecommender):
         super().__init__()
         self.config = config
         n_items = context.train.n_items
+        _check_reg_weight(config)
         _check_size(n_items, config)
         history = context.train.matrix()
         self.register_buffer("weights", torch.zeros(n_items, n_items))
@@ -117,6 +119,16 @@ def gram(matrix: sp.csr_matrix, precision: str) -> NDArray[np.floating]:
     for start in range(0, n_items, BLOCK_ROWS):
         dense[start : start + BLOCK_ROWS] = (by_item[start : start + BLOCK_ROWS] @ matrix).toarray()
     return dense
+
+
+def _check_reg_weight(config: EASEConfig) -> None:
+    """Refuse weights w that no number format holds: values of P fall to 1 / w^2, those of B, in float32, to 1 / w."""
+    largest = min(float(np.finfo(config.precision).tiny) ** -0.5, 1.0 / float(np.finfo(np.float32).tiny))
+    if config.reg_weight > largest:
+        raise ModelError(
+            f"ease: model.reg_weight may be at most {largest:.0e} in {config.precision}, beyond which all similarities "
+            f"vanish; got {config.reg_weight:g}. Usual values lie between 1 and 10000"
+        )
 
 
 def _check_size(n_items: int, config: EASEConfig) -> None:

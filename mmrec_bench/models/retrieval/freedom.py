@@ -15,12 +15,11 @@ from torch import Tensor
 
 from mmrec_bench.data.features import FeatureTable
 from mmrec_bench.graph.bipartite import BipartiteGraph
-from mmrec_bench.graph.neighbours import knn_graph
 from mmrec_bench.graph.pruning import prune_edges
 from mmrec_bench.graph.sparse import SparseOperator
 from mmrec_bench.losses import bpr, dot
 from mmrec_bench.models.base import MODELS, Citation, LossTerms, ModelConfig, ModelContext, Triplets
-from mmrec_bench.models.blocks import FeatureProjections, IdEmbedding, ItemHost, feature_tables, gather
+from mmrec_bench.models.blocks import FeatureProjections, IdEmbedding, ItemHost, feature_tables, gather, item_graph
 from mmrec_bench.retrieval.base import Representations
 
 
@@ -149,7 +148,6 @@ def mixed_item_graph(tables: Sequence[FeatureTable], n_neighbors: int, image_wei
 
     def weighted(table: FeatureTable) -> sp.csr_matrix:
         share = image_weight if table.modality == "image" else (1.0 - image_weight) / max(n_others, 1)
-        graph = knn_graph(table.values, table.present, n_neighbors, "uniform")
-        return graph * np.float32(share if mixed else 1.0 / len(tables))
+        return item_graph(table, n_neighbors, "uniform") * np.float32(share if mixed else 1.0 / len(tables))
 
     return functools.reduce(operator.add, map(weighted, tables))

@@ -10,8 +10,8 @@ import torch
 from numpy.typing import NDArray
 from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
 
-from mmrec_bench.errors import ModelError
 from mmrec_bench.models.base import MODELS, Citation, ModelConfig, ModelContext
+from mmrec_bench.models.blocks import feature_tables
 from mmrec_bench.models.closed_form import NeighbourRecommender, Orientation
 from mmrec_bench.settings import explained_error
 from mmrec_bench.types import FloatArray, IntArray
@@ -79,13 +79,12 @@ class ItemKNNContent(NeighbourRecommender):
     is the variant that multimodal code bases compare with.
 
     Raises:
-        ModelError: The data set has no features, or a weight names a modality that it lacks.
+        ModelError: The data set has no features, no item has a modality, or a weight names a modality that is lacking.
     """
 
     def __init__(self, config: ItemKNNContentConfig, context: ModelContext) -> None:
         super().__init__(context.train, config.n_neighbors, config.orientation)
-        if not context.features:
-            raise ModelError("itemknn-content needs features of at least one modality; this data set has none")
+        feature_tables("itemknn-content", context)  # refuses what would leave every item without neighbours
         context.require("itemknn-content (modality_weights)", tuple(config.modality_weights))
         self.config = config
 
@@ -99,7 +98,7 @@ class ItemKNNContent(NeighbourRecommender):
 
     def _joined(self, context: ModelContext) -> tuple[FloatArray, float]:
         """Return the joined vectors, scaled so that no square overflows, and the shrinkage that belongs to them."""
-        tables = [context.features[modality] for modality in sorted(context.features)]
+        tables = feature_tables("itemknn-content", context)
         if self.config.combine == "concatenate":
             joined = np.concatenate([table.filled() for table in tables], axis=1)
             largest = float(np.abs(joined).max()) or 1.0

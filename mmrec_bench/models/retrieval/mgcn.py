@@ -11,11 +11,18 @@ from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveIn
 from torch import Tensor, nn
 
 from mmrec_bench.graph.bipartite import BipartiteGraph
-from mmrec_bench.graph.neighbours import knn_graph
 from mmrec_bench.graph.sparse import SparseOperator
 from mmrec_bench.losses import bpr, dot, embedding_l2, info_nce
 from mmrec_bench.models.base import MODELS, Citation, LossTerms, ModelConfig, ModelContext, Triplets
-from mmrec_bench.models.blocks import Distinct, FeatureProjection, IdEmbedding, ItemHost, feature_tables, gather
+from mmrec_bench.models.blocks import (
+    Distinct,
+    FeatureProjection,
+    IdEmbedding,
+    ItemHost,
+    feature_tables,
+    gather,
+    item_graph,
+)
 from mmrec_bench.retrieval.base import Representations
 
 
@@ -90,7 +97,7 @@ class MGCN(ItemHost):
                 FeatureProjection(
                     table, dim, trainable=config.train_features, replace_missing=config.n_item_layers == 0
                 ),
-                SparseOperator(knn_graph(table.values, table.present, config.n_neighbors, "cosine")),
+                SparseOperator(item_graph(table, config.n_neighbors, "cosine")),
                 config,
             )
             for table in tables

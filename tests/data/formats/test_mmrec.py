@@ -212,12 +212,21 @@ def test_missing_files_may_be_allowed_unless_asked_for(load: Load) -> None:
     data = load(card=card, text_npy=np.ones((3, 1)))
     assert list(data.features) == ["text"]
     assert data.report.notes == (
-        "ids.csv is not there: no external item ids",
-        "image.npy is not there: no modality 'image'",
+        "item_ids: ids.csv is not there; row numbers stand for external ids",
+        "image: image.npy is not there; models run without it",
     )
     assert list(load(card=card, modalities=["text"]).features) == ["text"]
     with pytest.raises(DataError, match=r"image\.npy: no such file"):
         load(card=card, modalities=["image"])
+
+
+def test_names_of_modalities_are_names(load: Load) -> None:
+    for name in ("clip.v2", "items", "type", "Image-1_b", "x" * 64):
+        assert list(load(card=f"features: {{{name}: a.npy}}\n", a_npy=np.ones((3, 1))).features) == [name]
+    for name in ("", "a b", "a/b", "é", "x" * 65, "a\\n"):
+        with pytest.raises(ConfigError, match=r"features: names of modalities are 1 to 64 letters .*; got '") as caught:
+            load(card=f'features: {{text: a.npy, "{name}": a.npy}}\n')
+        assert len(str(caught.value)) < 400
 
 
 def test_modalities_select_a_subset(load: Load) -> None:

@@ -91,6 +91,12 @@ def test_other_column_names(load: Load) -> None:
     assert facts.timestamps.tolist() == [3]
 
 
+def test_names_of_modalities_are_names(load: Load) -> None:
+    assert list(load("items: x.item\nfeatures: {clip.v2: vec}\n", item=ITEM).features) == ["clip.v2"]
+    with pytest.raises(ConfigError, match=r"features: names of modalities are 1 to 64 letters .*; got 'a b'"):
+        load("items: x.item\nfeatures: {a b: vec}\n", item=ITEM)
+
+
 def test_a_threshold_leaves_rows_out_and_says_so(load: Load) -> None:
     data = load("rating_threshold: 3\n")
     assert len(data.payload) == 2
