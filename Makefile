@@ -24,13 +24,13 @@ $(STAMP): pyproject.toml constraints.txt
 	@touch $@
 
 bench: install ## Run a suite (SUITE=..., DATA=..., OUT=...) and write its report
-	$(BIN)/mmrec-bench bench $(SUITE) --out $(OUT) $(if $(DATA),--data-dir $(DATA)) $(ARGS)
+	$(BIN)/mmrec-bench bench "$(SUITE)" --out "$(OUT)" $(if $(DATA),--data-dir "$(DATA)") $(ARGS)
 
 test: install ## Run the tests (slow ones left out)
-	MMREC_BENCH_DATA=$(DATA) $(BIN)/python -m pytest -m 'not slow' $(ARGS)
+	MMREC_BENCH_DATA="$(DATA)" $(BIN)/python -m pytest -m 'not slow' $(ARGS)
 
 test-slow: install ## Run the slow tests: trainings, wheel, kill and resume
-	MMREC_BENCH_DATA=$(DATA) $(BIN)/python -m pytest -m slow $(ARGS)
+	MMREC_BENCH_DATA="$(DATA)" $(BIN)/python -m pytest -m slow $(ARGS)
 
 lint: install ## Check style, types and layers
 	$(BIN)/ruff format --check .
@@ -43,7 +43,7 @@ format: install ## Format the code
 	$(BIN)/ruff check --fix .
 
 perf: install ## Measure speed and memory against the yardstick (DATA=...)
-	$(BIN)/python -m tests.perf.measure $(if $(DATA),--data-dir $(DATA)) $(ARGS)
+	$(BIN)/python -m tests.perf.measure $(if $(DATA),--data-dir "$(DATA)") $(ARGS)
 
 gpu-check: install ## Run the CUDA paths and their timings, where there is a GPU
 	$(BIN)/python -m tests.perf.gpu_check $(ARGS)

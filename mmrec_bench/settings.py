@@ -115,12 +115,12 @@ class Document:
     Attributes:
         source: File name or description, for messages.
         data: The mapping of the file.
-        lines: One-based line of each path.
+        lines: One-based line of each path; None for values from the command line.
     """
 
     source: str
     data: dict[str, Any]
-    lines: Mapping[Location, int] = field(default_factory=dict)
+    lines: Mapping[Location, int | None] = field(default_factory=dict)
 
     def parse(self, config: type[C]) -> C:
         """Validate the document.
@@ -144,7 +144,7 @@ class Document:
             ConfigError: An assignment is malformed or goes through a value that is no mapping.
         """
         data = json.loads(json.dumps(self.data))
-        lines = dict(self.lines)
+        lines: dict[Location, int | None] = dict(self.lines)
         for assignment in assignments:
             key, separator, text = assignment.partition("=")
             parts = key.strip().split(".")
@@ -166,13 +166,13 @@ class Document:
                 node[part] = child
                 node = child
             node[parts[-1]] = value
-            lines.pop(tuple(parts), None)
+            lines[tuple(parts)] = None  # it came from the command line, whatever line its neighbours have
         return Document(self.source, data, lines)
 
     def _line(self, location: Location) -> int | None:
         for length in range(len(location), 0, -1):
-            if (line := self.lines.get(location[:length])) is not None:
-                return line
+            if location[:length] in self.lines:
+                return self.lines[location[:length]]
         return None
 
 

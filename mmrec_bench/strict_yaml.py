@@ -75,7 +75,7 @@ class _StrictDumper(yaml.SafeDumper):
 _SCALARS = (
     ("null", r"^(?:~|null|Null|NULL|)$", ["~", "n", "N", ""]),
     ("bool", r"^(?:true|True|TRUE|false|False|FALSE)$", list("tTfF")),
-    ("int", r"^[-+]?[0-9]{1,18}$", list("-+0123456789")),
+    ("int", r"^[-+]?[0-9]+$", list("-+0123456789")),
     (
         "float",
         r"^[-+]?(?:(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?|\.(?:inf|Inf|INF))$|^\.(?:nan|NaN|NAN)$",

@@ -18,10 +18,10 @@ import mmrec_bench
 from mmrec_bench.cli import doctor as doctor_facts
 from mmrec_bench.cli.progress import RunProgress
 from mmrec_bench.data.cards import card_names, find_data, load_card
-from mmrec_bench.errors import ConfigError, ConfigIssue, MMRecBenchError
+from mmrec_bench.errors import MMRecBenchError
 from mmrec_bench.experiments.artefact import RunArtefact, find_runs
 from mmrec_bench.experiments.compare import differences
-from mmrec_bench.experiments.environment import choose_device, use_threads
+from mmrec_bench.experiments.environment import choose_device, limit_memory, use_threads
 from mmrec_bench.experiments.prepare import Preparer
 from mmrec_bench.experiments.run import RunSettings
 from mmrec_bench.experiments.schema import Experiment, is_suite, load_experiment, load_suite
@@ -78,12 +78,12 @@ def run(
     reuse_stale: ReuseStale = False,
 ) -> None:
     """Run one experiment, each of its seeds, and print the table."""
-    experiment = load_experiment(config, tuple(overrides))
-    if seed:
-        updated = experiment.config.model_copy(update={"seeds": tuple(seed)})
-        experiment = Experiment(updated, experiment.source, experiment.label)
+    seeds = (f"seeds={seed}",) if seed else ()
+    experiment = load_experiment(config, (*overrides, *seeds))
     settings = _settings(out_dir, device, threads, resume)
-    outcome = _run_all([experiment], settings, data_dir, reuse_stale)
+    preparer = Preparer(data_dir)
+    preparer(experiment)  # bad data is bad input: one error, exit code 2
+    outcome = _run_all([experiment], settings, preparer, reuse_stale)
     for _, artefact in outcome.runs:
         out.print(f"run: {artefact.folder}", highlight=False, markup=False)
     report = make_report(experiment.label, shlex.join(sys.argv), outcome.runs, failures=outcome.failures)
@@ -106,7 +106,7 @@ def bench(
     """Run a suite: skip what is there, go on with what was interrupted, write the report."""
     loaded = load_suite(suite, tuple(overrides), tuple(seed) or None)
     settings = _settings(out_dir, device, threads, resume=True)
-    outcome = _run_all(list(loaded.experiments), settings, data_dir, reuse_stale)
+    outcome = _run_all(list(loaded.experiments), settings, Preparer(data_dir), reuse_stale)
     report = make_report(
         loaded.config.title,
         shlex.join(["mmrec-bench", *sys.argv[1:]]),
@@ -171,10 +171,6 @@ def validate(
 ) -> None:
     """Check a YAML without running it; all errors are reported at once."""
     experiments = _experiments(config, tuple(overrides))
-    found = [(item, _card_issue(item)) for item in experiments]
-    issues = [ConfigIssue(f"dataset of {item.label}", message) for item, message in found if message is not None]
-    if issues:
-        raise ConfigError(config, issues)
     for item in experiments:
         what = item.config
         out.print(
@@ -231,7 +227,10 @@ def options(
 
 
 def _settings(out_dir: Path, device: str, threads: int | None, resume: bool) -> RunSettings:
-    return RunSettings(out_dir, choose_device(device), use_threads(threads), resume)
+    chosen = choose_device(device)
+    if chosen.type == "cpu":  # CUDA reserves addresses that count, but are no memory
+        limit_memory()
+    return RunSettings(out_dir, chosen, use_threads(threads), resume)
 
 
 def _experiments(config: str, overrides: tuple[str, ...]) -> list[Experiment]:
@@ -240,19 +239,9 @@ def _experiments(config: str, overrides: tuple[str, ...]) -> list[Experiment]:
     return [load_experiment(config, overrides)]
 
 
-def _card_issue(experiment: Experiment) -> str | None:
-    try:
-        card = Preparer.card(experiment)
-    except MMRecBenchError as error:
-        return str(error)
-    given = experiment.config.dataset.modalities or card.modalities
-    missing = [name for name in experiment.config.entry.modalities if name not in given]
-    return f"'{experiment.config.model.name}' needs {', '.join(missing)}, which is not there" if missing else None
-
-
-def _run_all(experiments: list[Experiment], settings: RunSettings, data_dir: Path | None, reuse_stale: bool) -> Outcome:
-    with RunProgress(out) as progress:
-        planned, failures = plan(experiments, Preparer(data_dir), settings.out)
+def _run_all(experiments: list[Experiment], settings: RunSettings, preparer: Preparer, reuse_stale: bool) -> Outcome:
+    with RunProgress(out, errors, resume=settings.resume) as progress:
+        planned, failures = plan(experiments, preparer, settings.out)
         for failure in failures:
             progress.on_failure(failure)
         try:
@@ -271,10 +260,12 @@ def _finish(outcome: Outcome) -> None:
 
 
 def _print_report(made: Report, *, headline_only: bool) -> None:
-    for groups in made.tables.values():
-        for _, tables in groups:
-            for table in tables[:1] if headline_only else tables:
+    for groups in made.groups.values():
+        for group in groups:
+            for table in group.tables[:1] if headline_only else group.tables:
                 _print_table(table)
+            for fact in group.facts:
+                out.print(f"- {fact}", style="dim", highlight=False, markup=False)
 
 
 def _print_table(table: Table) -> None:

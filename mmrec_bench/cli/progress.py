@@ -47,8 +47,10 @@ class EpochBar:
 class RunProgress:
     """Shows a list of runs (implements `SuiteObserver`); a context manager."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, errors: Console, *, resume: bool) -> None:
         self._console = console
+        self._errors = errors
+        self._resume = resume
         self._progress = Progress(
             SpinnerColumn(),
             TextColumn("{task.description}"),
@@ -74,7 +76,8 @@ class RunProgress:
     def on_run(self, planned: PlannedRun, number: int, total: int) -> EpochBar:
         """Announce a run."""
         name = f"{planned.experiment.label} on {planned.prepared.dataset.name}, seed {planned.key.seed}"
-        how = {"partial": " (going on)", "stale": " (again: the code has changed)"}.get(planned.state, "")
+        notes = {"stale": " (again: the code has changed)", "damaged": " (again: its files have changed)"}
+        how = " (going on)" if planned.state == "partial" and self._resume else notes.get(planned.state, "")
         self._console.print(f"[{number}/{total}] {name}{how}", highlight=False, markup=False)
         self._progress.update(self._runs, total=total, completed=number - 1)
         self._progress.reset(self._epochs, description="epochs", total=None, detail="", visible=True)
@@ -90,6 +93,6 @@ class RunProgress:
     def on_failure(self, failure: Failure) -> None:
         """Say what failed; the traceback of an unexpected error is shown too."""
         where = failure.label if failure.seed is None else f"{failure.label}, seed {failure.seed}"
-        self._console.print(f"FAILED {where}: {failure.message}", style="red", highlight=False, markup=False)
+        self._errors.print(f"FAILED {where}: {failure.message}", style="red", highlight=False, markup=False)
         if failure.trace is not None:
-            self._console.print(failure.trace, style="dim", highlight=False, markup=False)
+            self._errors.print(failure.trace, style="dim", highlight=False, markup=False)

@@ -1,25 +1,18 @@
-"""A run as a folder of facts: written whole or not at all, read back with checks."""
+"""A run as a folder of facts: where it lies, and reading it back with checks. `experiments.building` writes it."""
 
 from __future__ import annotations
 
-import errno
+import hashlib
 import json
-import math
-import os
-import shutil
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeAlias, TypeVar
 
-import filelock
 import pandas as pd
-from safetensors.torch import save_file
-from torch import Tensor
+import pyarrow
 
-from mmrec_bench import strict_yaml
-from mmrec_bench.errors import ArtefactError, ResourceError
+from mmrec_bench.errors import ArtefactError
 from mmrec_bench.experiments.environment import code_digest
 from mmrec_bench.settings import load_yaml
 
@@ -28,6 +21,17 @@ CONFIG, MANIFEST, METRICS, HISTORY = "config.yaml", "manifest.json", "metrics.js
 PER_USER, RANKINGS, WEIGHTS = "per_user.parquet", "rankings.parquet", "model.safetensors"
 FILES = (CONFIG, MANIFEST, METRICS, HISTORY, PER_USER, RANKINGS, WEIGHTS)
 PARTIAL, STALE = ".partial", ".stale"
+
+REQUIRED = (
+    "task", "dataset", "model", "seed", "fingerprints", "protocol_id", "select_by", "seconds", "n_parameters", "files",
+)  # fmt: skip
+"""Facts of a manifest without which nothing can be done with a run."""
+
+State: TypeAlias = Literal["new", "partial", "damaged", "stale", "done"]
+"""``stale``: finished, but by other code. ``damaged``: finished, but its files have changed since. ``partial``:
+interrupted, can be resumed."""
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +58,17 @@ class RunKey:
         """Return the folder in which this code builds the run; a checkpoint made by other code is not gone on from."""
         return out / PARTIAL / f"{self.fingerprint}-seed-{self.seed}-code-{code_digest()[:8]}"
 
+    def state(self, out: Path) -> State:
+        """Return what lies in the run's folder."""
+        folder = self.folder(out)
+        if folder.exists():
+            try:
+                made_by = RunArtefact.load(folder).manifest["fingerprints"]["code"]
+            except (ArtefactError, KeyError, TypeError):
+                return "damaged"
+            return "done" if made_by == code_digest() else "stale"
+        return "partial" if self.partial(out).exists() else "new"
+
 
 @dataclass(frozen=True, slots=True)
 class RunArtefact:
@@ -71,10 +86,10 @@ class RunArtefact:
 
     @classmethod
     def load(cls, folder: Path) -> RunArtefact:
-        """Read a run folder.
+        """Read a run folder and check that its files are those that were written.
 
         Raises:
-            ArtefactError: It is missing, incomplete, unreadable, or of another schema.
+            ArtefactError: It is missing, incomplete, changed, or of another schema.
         """
         if not folder.is_dir():
             raise ArtefactError(f"{folder}: no such run folder")
@@ -86,6 +101,14 @@ class RunArtefact:
                 f"{folder / MANIFEST}: schema_version is {manifest.get('schema_version')!r}; "
                 f"this version of mmrec-bench reads {SCHEMA_VERSION}"
             )
+        if missing := [name for name in REQUIRED if name not in manifest]:
+            raise ArtefactError(f"{folder / MANIFEST}: lacks {', '.join(missing)}. Delete the run and make it again")
+        for name in FILES:
+            if name != MANIFEST and digest_of(folder / name) != manifest["files"].get(name):
+                raise ArtefactError(
+                    f"{folder / name}: was changed or cut short since the run; its digest is not that of the manifest. "
+                    "Delete the run and make it again"
+                )
         return cls(folder, manifest, _read_json(folder / METRICS))
 
     def config(self) -> dict[str, Any]:
@@ -94,23 +117,29 @@ class RunArtefact:
 
     def history(self) -> list[dict[str, Any]]:
         """Return one record an epoch."""
-        lines = (self.folder / HISTORY).read_text(encoding="utf-8").splitlines()
+        lines = self._read(HISTORY, lambda path: path.read_text(encoding="utf-8").splitlines())
         return [json.loads(line) for line in lines]
 
     def per_user(self) -> pd.DataFrame:
         """Return the metrics of each user: ``part``, ``user_id``, ``n_truth`` and a column a metric."""
-        return pd.read_parquet(self.folder / PER_USER)
+        return self._read(PER_USER, pd.read_parquet)
 
     def rankings(self) -> pd.DataFrame:
         """Return the ranked lists: ``part``, ``user_id``, ``rank`` (1 = top), ``item_id``, ``score``."""
-        return pd.read_parquet(self.folder / RANKINGS)
+        return self._read(RANKINGS, pd.read_parquet)
+
+    def _read(self, name: str, reader: Callable[[Path], T]) -> T:
+        try:
+            return reader(self.folder / name)
+        except (OSError, ValueError, pyarrow.ArrowException) as error:
+            raise ArtefactError(f"{self.folder / name}: cannot be read: {error}") from None
 
 
 def find_runs(roots: Sequence[Path]) -> list[RunArtefact]:
     """Return all finished runs below the given folders, sorted by path.
 
     Raises:
-        ArtefactError: A folder does not exist or holds no run.
+        ArtefactError: A folder does not exist or holds no run, or a run is damaged.
     """
     folders: set[Path] = set()
     for root in roots:
@@ -124,112 +153,23 @@ def find_runs(roots: Sequence[Path]) -> list[RunArtefact]:
     return [RunArtefact.load(folder) for folder in sorted(folders)]
 
 
-@contextmanager
-def building(key: RunKey, out: Path, *, keep: bool) -> Iterator[Path]:
-    """Lend the partial folder of a run under a lock; on success move it to its place.
-
-    Args:
-        key: The run.
-        out: Root of all runs.
-        keep: Whether what an interrupted run left there (checkpoints) is kept.
+def digest_of(path: Path) -> str:
+    """Return the digest of a file's bytes, as manifests hold it.
 
     Raises:
-        ArtefactError: Another process builds the same run.
-        ResourceError: The disk is full or not writable; nothing of the run is visible then.
+        ArtefactError: The file cannot be read.
     """
-    partial = key.partial(out)
     try:
-        partial.parent.mkdir(parents=True, exist_ok=True)
-        lock = filelock.FileLock(partial.with_name(partial.name + ".lock"))
-        lock.acquire(timeout=0)
-    except filelock.Timeout:
-        raise ArtefactError(
-            f"another process is building {key.folder(out)}; wait for it, or stop it and run again with --resume"
-        ) from None
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
     except OSError as error:
-        raise _disk_error(partial, error) from None
-    try:
-        if partial.exists() and not keep:
-            shutil.rmtree(partial)
-        partial.mkdir(exist_ok=True)
-        yield partial
-        _move_into_place(partial, key, out)
-        Path(lock.lock_file).unlink(missing_ok=True)
-    except OSError as error:
-        raise _disk_error(partial, error) from None
-    finally:
-        lock.release()
-
-
-def _move_into_place(partial: Path, key: RunKey, out: Path) -> None:
-    final = key.folder(out)
-    if final.exists():  # made by other code: kept aside, never deleted
-        n = 0
-        while (aside := out / STALE / f"{key.fingerprint}-seed-{key.seed}-{n}").exists():
-            n += 1
-        aside.parent.mkdir(parents=True, exist_ok=True)
-        final.rename(aside)
-    final.parent.mkdir(parents=True, exist_ok=True)
-    partial.rename(final)
-
-
-def _disk_error(path: Path, error: OSError) -> ResourceError:
-    reason = "the disk is full" if error.errno in (errno.ENOSPC, errno.EDQUOT) else error.strerror or str(error)
-    return ResourceError(
-        f"cannot write {error.filename or path}: {reason}. The run is not saved; earlier runs are untouched. "
-        "Make room or name another folder with --out, then run again with --resume"
-    )
-
-
-def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Write strict JSON (no NaN), durably."""
-    text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
-    _write_text(path, text + "\n")
-
-
-def write_history(path: Path, records: Sequence[Mapping[str, Any]]) -> None:
-    """Write one JSON line an epoch."""
-    _write_text(path, "".join(json.dumps(record, allow_nan=False) + "\n" for record in records))
-
-
-def write_config(path: Path, config: Mapping[str, Any], comment: str) -> None:
-    """Write a resolved configuration as YAML under a comment that says how to run it."""
-    _write_text(path, f"# {comment}\n" + strict_yaml.dump(dict(config)))
-
-
-def write_table(path: Path, table: pd.DataFrame) -> None:
-    """Write a table as zstd-compressed parquet."""
-    table.to_parquet(path, index=False, compression="zstd")
-
-
-def write_weights(path: Path, state: Mapping[str, Tensor]) -> None:
-    """Write weights as safetensors."""
-    save_file({name: tensor.detach().cpu().contiguous().clone() for name, tensor in state.items()}, path)
-
-
-def finite(values: Mapping[str, float]) -> dict[str, float]:
-    """Return plain floats, checked.
-
-    Raises:
-        ArtefactError: A value is not finite: a metric is a number or is not there.
-    """
-    plain = {name: float(value) for name, value in values.items()}
-    if bad := [name for name, value in plain.items() if not math.isfinite(value)]:
-        raise ArtefactError(f"metrics must be finite numbers; not so: {', '.join(bad)}")
-    return plain
-
-
-def _write_text(path: Path, text: str) -> None:
-    with path.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
+        raise ArtefactError(f"{path}: cannot be read: {error.strerror or error}") from None
 
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+    except (OSError, ValueError) as error:
         raise ArtefactError(f"{path}: cannot be read: {error}. Delete the run folder and run again") from None
     if not isinstance(content, dict):
         raise ArtefactError(f"{path}: must hold a JSON object; got {type(content).__name__}")

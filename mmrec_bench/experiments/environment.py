@@ -7,6 +7,7 @@ import hashlib
 import os
 import platform
 import subprocess
+import sys
 import threading
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -66,6 +67,21 @@ def use_threads(count: int | None = None) -> int:
     else:
         faiss.omp_set_num_threads(threads)
     return threads
+
+
+def limit_memory() -> None:
+    """Have the system refuse memory that is not there, where it can.
+
+    Linux grants any request and kills the process that then uses it; a refused request is an error that can be told.
+    """
+    if sys.platform != "linux":
+        return
+    import resource  # there is none on Windows
+
+    free, used = psutil.virtual_memory().available, psutil.Process().memory_info().data
+    _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    wanted = free + used
+    resource.setrlimit(resource.RLIMIT_DATA, (wanted if hard == resource.RLIM_INFINITY else min(wanted, hard), hard))
 
 
 @functools.cache

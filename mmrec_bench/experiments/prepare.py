@@ -7,7 +7,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from mmrec_bench.data.cards import DatasetCard, load_card, load_dataset
+from mmrec_bench.data.cards import load_card, load_dataset
 from mmrec_bench.data.dataset import Dataset
 from mmrec_bench.data.interactions import Interactions
 from mmrec_bench.data.rules import make_split
@@ -79,19 +79,8 @@ class Preparer:
             self._prepared[key] = Prepared(dataset, split, ties, fingerprints)
         return self._prepared[key]
 
-    @staticmethod
-    def card(experiment: Experiment) -> DatasetCard:
-        """Return the card of an experiment; a path is looked for beside the experiment's file first.
-
-        Raises:
-            ConfigError: There is no such card, or it is broken.
-        """
-        ref = experiment.config.dataset.card
-        beside = experiment.source.parent / ref
-        return load_card(beside if ref.endswith((".yaml", ".yml")) and beside.is_file() else ref)
-
     def _dataset(self, experiment: Experiment) -> Dataset[Interactions]:
-        card, modalities = self.card(experiment), experiment.config.dataset.modalities
+        card, modalities = load_card(experiment.config.dataset.card), experiment.config.dataset.modalities
         key = f"{card.folder}/{card.model_dump_json()}/{modalities}"
         if key not in self._datasets:
             self._datasets[key] = load_dataset(card, self._data_dir, modalities)

@@ -14,8 +14,10 @@ import torch
 
 from mmrec_bench.data.interactions import Interactions
 from mmrec_bench.data.split import VaultLedger
+from mmrec_bench.errors import ModelError
 from mmrec_bench.evaluation.retrieval import Evaluation, RetrievalEvaluator, SliceResult
 from mmrec_bench.experiments import artefact as files
+from mmrec_bench.experiments import building as write
 from mmrec_bench.experiments.artefact import RunArtefact, RunKey
 from mmrec_bench.experiments.environment import (
     PeakMemory,
@@ -33,6 +35,7 @@ from mmrec_bench.retrieval.config import build_retriever
 from mmrec_bench.seeding import Seeds, determinism_of
 from mmrec_bench.training.checkpoint import CheckpointStore
 from mmrec_bench.training.config import TrainerConfig
+from mmrec_bench.training.memory import check_training_memory, memory_errors
 from mmrec_bench.training.records import Observer, TrainingResult, Validation
 from mmrec_bench.training.trainer import train
 from mmrec_bench.types import IntArray
@@ -58,15 +61,31 @@ class RunSettings:
 
 
 def run(
-    experiment: Experiment, prepared: Prepared, key: RunKey, settings: RunSettings, observer: Observer | None = None
+    experiment: Experiment,
+    prepared: Prepared,
+    key: RunKey,
+    settings: RunSettings,
+    observer: Observer | None = None,
+    *,
+    wait: bool = False,
 ) -> RunArtefact:
-    """Make one run and return its artefact.
+    """Make one run and return its artefact; a run that another process has just made is returned as it is.
+
+    Args:
+        experiment: What to run.
+        prepared: Its data.
+        key: Its identity.
+        settings: How.
+        observer: Is told of epochs.
+        wait: Whether to wait for another process that makes the same run.
 
     Raises:
         MMRecBenchError: Whatever went wrong; the run's folder then does not exist.
     """
-    with files.building(key, settings.out, keep=settings.resume) as folder:
-        _build(experiment, prepared, key, settings, observer, folder)
+    with write.run_lock(key, settings.out, wait=wait):
+        if key.state(settings.out) != "done":
+            with write.building(key, settings.out, keep=settings.resume) as folder:
+                _build(experiment, prepared, key, settings, observer, folder)
     return RunArtefact.load(key.folder(settings.out))
 
 
@@ -113,27 +132,27 @@ def _build(
         on_test = test.evaluate(scoring)
         slices = test.slices(on_test)
         metrics = {
-            "valid": files.finite({**on_valid.means, **valid.catalogue(on_valid)}),
-            "test": files.finite({**on_test.means, **test.catalogue(on_test)}),
+            "valid": write.finite({**on_valid.means, **valid.catalogue(on_valid)}),
+            "test": write.finite({**on_test.means, **test.catalogue(on_test)}),
             "test_slices": {name: _slice_facts(result) for name, result in slices.items()},
         }
         test_seconds = time.perf_counter() - started
     parts = {"valid": on_valid, "test": on_test}
     n_truth = {"valid": prepared.split.valid.user_counts(), "test": truth.user_counts()}
-    files.write_config(
+    write.write_config(
         folder / files.CONFIG,
         config.model_dump(mode="json") | {"seeds": [key.seed]},
         f"mmrec-bench run {files.CONFIG}",
     )
-    files.write_json(folder / files.METRICS, metrics)
-    files.write_history(folder / files.HISTORY, [record.as_json() for record in result.history])
-    files.write_table(folder / files.PER_USER, _per_user(parts, n_truth, prepared))
-    files.write_table(folder / files.RANKINGS, _rankings(parts, prepared))
-    files.write_weights(folder / files.WEIGHTS, model.state_dict())
+    write.write_json(folder / files.METRICS, metrics)
+    write.write_history(folder / files.HISTORY, [record.as_json() for record in result.history])
+    write.write_table(folder / files.PER_USER, _per_user(parts, n_truth, prepared))
+    write.write_table(folder / files.RANKINGS, _rankings(parts, prepared))
+    write.write_weights(folder / files.WEIGHTS, model.state_dict())
     seconds = {"prepare": prepare_seconds, **result.seconds, "test": test_seconds}
     served = {part: dict(evaluation.rankings.served) for part, evaluation in parts.items()}
-    files.write_json(
-        folder / files.MANIFEST,
+    write.write_manifest(
+        folder,
         manifest(experiment, prepared, key, settings, model, result, seconds, served, memory.peak_mib, ledger),
     )
     checkpoints.clear()  # last: until every file is written, an interrupted run can still go on
@@ -150,9 +169,13 @@ def build_model(
         prepared.split.train, prepared.dataset.features, prepared.dataset.items, seeds, batch_size=batch_size
     )
     seeds.seed_global("init")
-    model = config.entry.build(config.model, context)
-    assert isinstance(model, Recommender), f"{config.entry.name} is registered for retrieval but is no Recommender"
-    return model.to(device), context
+    with memory_errors(device, "building the model", "Lower model.embedding_dim"):
+        model = config.entry.build(config.model, context)
+        if not isinstance(model, Recommender):
+            raise ModelError(f"'{config.entry.name}' is registered for retrieval, but its class is no Recommender")
+        model.to(device)
+    check_training_memory(model, device)
+    return model, context
 
 
 def _evaluator(
@@ -172,7 +195,7 @@ def _evaluator(
 
 
 def _slice_facts(result: SliceResult) -> dict[str, float]:
-    return {"n_users": result.n_users, "n_items": result.n_items, **files.finite(result.metrics)}
+    return {"n_users": result.n_users, "n_items": result.n_items, **write.finite(result.metrics)}
 
 
 def _per_user(parts: Mapping[str, Evaluation], n_truth: Mapping[str, IntArray], prepared: Prepared) -> pd.DataFrame:
@@ -201,7 +224,7 @@ def _rankings(parts: Mapping[str, Evaluation], prepared: Prepared) -> pd.DataFra
         columns = {
             "part": pd.Categorical([part] * len(user), categories=list(parts)),
             "user_id": pd.Categorical.from_codes(rankings.users[user], user_ids),
-            "rank": (rank + 1).astype(np.int16),
+            "rank": (rank + 1).astype(np.int32),
             "item_id": pd.Categorical.from_codes(rankings.items[user, rank], item_ids),
             "score": rankings.scores[user, rank],
         }

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, NonNegativeInt, PlainValidator, SerializeAsAny, model_validator
+from pydantic import AfterValidator, Field, PlainValidator, SerializeAsAny, model_validator
 
 import mmrec_bench.models  # noqa: F401 - importing the models fills their registry
-from mmrec_bench.errors import ConfigError, ConfigIssue
+from mmrec_bench.data.cards import load_card
+from mmrec_bench.errors import ConfigError, ConfigIssue, MMRecBenchError
 from mmrec_bench.evaluation.protocol import RetrievalProtocol
 from mmrec_bench.models.base import MODELS, ModelConfig, ModelEntry
 from mmrec_bench.resources import find_yaml
@@ -22,7 +23,16 @@ ModelField = Annotated[
 ]
 """A model config, resolved by the registry from ``{name: ..., ...}``."""
 
-Seedlist = Annotated[tuple[NonNegativeInt, ...], Field(min_length=1)]
+
+def _distinct(seeds: tuple[int, ...]) -> tuple[int, ...]:
+    if len(set(seeds)) != len(seeds):
+        raise explained_error(f"seeds must not repeat; got {list(seeds)}")
+    return seeds
+
+
+Seed = Annotated[int, Field(ge=0, lt=2**63)]
+Seedlist = Annotated[tuple[Seed, ...], Field(min_length=1), AfterValidator(_distinct)]
+"""At least one seed, each once."""
 
 
 class DatasetRef(BaseConfig):
@@ -32,6 +42,14 @@ class DatasetRef(BaseConfig):
     """Name of a card in ``datasets/``, or the path of a card file."""
     modalities: tuple[str, ...] | None = None
     """Feature tables to load; all of the card's by default."""
+
+    @model_validator(mode="after")
+    def _known(self) -> Self:
+        try:
+            load_card(self.card).chosen(self.modalities)
+        except MMRecBenchError as error:
+            raise explained_error(str(error)) from None
+        return self
 
 
 class ExperimentConfig(BaseConfig):
@@ -77,8 +95,12 @@ class ExperimentConfig(BaseConfig):
                 f"the scores of model '{entry.name}' are no inner product, which faiss cannot search; "
                 "set retriever: {backend: torch}"
             )
-        if len(set(self.seeds)) != len(self.seeds):
-            raise explained_error(f"seeds must not repeat; got {list(self.seeds)}")
+        given = load_card(self.dataset.card).chosen(self.dataset.modalities)
+        if (missing := [name for name in entry.modalities if name not in given]) or (entry.uses_features and not given):
+            raise explained_error(
+                f"model '{entry.name}' needs {', '.join(missing) or 'features of at least one modality'}; data set "
+                f"'{self.dataset.card}' gives {', '.join(given) or 'none'}"
+            )
         return self
 
     @property
@@ -95,7 +117,7 @@ class SuiteItem(BaseConfig):
     set: tuple[str, ...] = ()
     """Overrides as of ``--set``, such as ``model.n_layers=3``."""
     label: str | None = None
-    """Name of the row in tables; the model's name by default."""
+    """Name of the row in tables; the model's name, with its own settings in brackets, by default."""
 
 
 class SuiteConfig(BaseConfig):
@@ -108,9 +130,9 @@ class SuiteConfig(BaseConfig):
     description: str = ""
     """What the suite shows, printed under the heading."""
     seeds: Seedlist | None = None
-    """Replaces the seeds of every experiment that is not deterministic."""
+    """Replaces the seeds of every experiment that is not fitted in closed form."""
     set: tuple[str, ...] = ()
-    """Overrides for every experiment."""
+    """Overrides for every experiment; those of the trainer pass by what is fitted in closed form."""
     experiments: Annotated[tuple[SuiteItem, ...], Field(min_length=1)]
     """What to run."""
 
@@ -152,8 +174,26 @@ def load_experiment(name_or_path: str | Path, overrides: tuple[str, ...] = (), l
         ConfigError: With all issues of the file at once.
     """
     path = find_yaml("configs", str(name_or_path))
-    config = load_yaml(path).with_overrides(overrides).parse(ExperimentConfig)
+    document = load_yaml(path)
+    if is_suite(document):
+        raise ConfigError(str(path), [ConfigIssue("", "is a suite; run it with `mmrec-bench bench`")])
+    config = _beside(document.with_overrides(overrides), path.parent).parse(ExperimentConfig)
     return Experiment(config, path, label or config.model.name)
+
+
+def _beside(document: Document, folder: Path) -> Document:
+    """Return the document with the card's path made absolute, where the card lies beside the experiment or here.
+
+    A run's ``config.yaml`` then loads again from anywhere.
+    """
+    dataset = document.data.get("dataset")
+    card = dataset.get("card") if isinstance(dataset, dict) else None
+    if isinstance(card, str) and card.endswith((".yaml", ".yml")):
+        for path in (folder / card, Path(card)):
+            if path.is_file():
+                data = {**document.data, "dataset": {**document.data["dataset"], "card": str(path.resolve())}}
+                return Document(document.source, data, document.lines)
+    return document
 
 
 def load_suite(
@@ -171,27 +211,45 @@ def load_suite(
     """
     path = find_yaml("configs", str(name_or_path))
     document = load_yaml(path)
+    if not is_suite(document):
+        raise ConfigError(str(path), [ConfigIssue("", "is no suite (it lists no experiments); try `mmrec-bench run`")])
+    if seeds:
+        document = document.with_overrides([f"seeds={list(seeds)}"])
     config = document.parse(SuiteConfig)
-    seeds = seeds or config.seeds
     experiments: list[Experiment] = []
     issues: list[ConfigIssue] = []
     for row, item in enumerate(config.experiments):
-        settings = (*config.set, *item.set, *overrides)
+        shared = (*config.set, *overrides)
         try:
-            found = load_experiment(path.parent / item.config, settings, item.label)
+            found = _suite_experiment(path.parent / item.config, shared, item.set, config.seeds, item.label)
         except ConfigError as error:
             line = document.lines.get(("experiments", row))
             issues += [
-                ConfigIssue(f"experiments[{row}] ({error.source}): {issue.path}", issue.message, issue.line or line)
+                ConfigIssue(f"experiments[{row}], {error.source}, {issue.path or 'document'}", issue.message, line)
                 for issue in error.issues
             ]
             continue
-        if seeds and not found.config.entry.closed_form:
-            found = Experiment(found.config.model_copy(update={"seeds": seeds}), found.source, found.label)
         experiments.append(found)
     if issues:
         raise ConfigError(str(path), issues)
     return Suite(config, path.stem, tuple(experiments))
+
+
+def _suite_experiment(
+    path: Path, shared: tuple[str, ...], own: tuple[str, ...], seeds: tuple[int, ...] | None, label: str | None
+) -> Experiment:
+    """Read one experiment of a suite; seeds and shared settings of the trainer pass by what has a closed form."""
+    model = load_yaml(find_yaml("configs", str(path))).data.get("model")
+    name = model.get("name") if isinstance(model, dict) else model
+    if isinstance(name, str) and name in MODELS and MODELS[name].closed_form:
+        shared = tuple(setting for setting in shared if not setting.startswith("trainer."))
+    elif seeds:
+        shared = (*shared, f"seeds={list(seeds)}")
+    found = load_experiment(path, (*shared, *own), label)
+    told = [setting for setting in own if setting.startswith(("model.", "trainer."))]
+    if label is None and told:
+        found = Experiment(found.config, found.source, f"{found.label} ({', '.join(told)})")
+    return found
 
 
 def is_suite(document: Document) -> bool:

@@ -6,18 +6,15 @@ import traceback
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol, TypeAlias
+from typing import Protocol
 
-from mmrec_bench.errors import ArtefactError, MMRecBenchError
-from mmrec_bench.experiments.artefact import RunArtefact, RunKey
-from mmrec_bench.experiments.environment import code_digest
+from mmrec_bench.errors import MMRecBenchError
+from mmrec_bench.experiments.artefact import RunArtefact, RunKey, State
+from mmrec_bench.experiments.building import RunLockedError
 from mmrec_bench.experiments.prepare import Prepared, Preparer, run_key
 from mmrec_bench.experiments.run import RunSettings, run
 from mmrec_bench.experiments.schema import Experiment
 from mmrec_bench.training.records import Observer
-
-State: TypeAlias = Literal["new", "partial", "stale", "done"]
-"""``stale``: finished, but by other code. ``partial``: interrupted, can be resumed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,23 +79,11 @@ class SuiteObserver(Protocol):
         """A run failed; the suite goes on."""
 
 
-def state_of(key: RunKey, out: Path) -> State:
-    """Return what lies in a run's folder."""
-    folder = key.folder(out)
-    if folder.exists():
-        try:
-            made_by = RunArtefact.load(folder).manifest["fingerprints"]["code"]
-        except (ArtefactError, KeyError, TypeError):
-            return "stale"  # damaged: made again, the old folder is kept aside
-        return "done" if made_by == code_digest() else "stale"
-    return "partial" if key.partial(out).exists() else "new"
-
-
 def plan(experiments: Sequence[Experiment], preparer: Preparer, out: Path) -> tuple[list[PlannedRun], list[Failure]]:
     """Return all runs of the experiments with their states, and the experiments that cannot be run."""
     planned: list[PlannedRun] = []
     failures: list[Failure] = []
-    seen: set[RunKey] = set()
+    taken: dict[RunKey, str] = {}
     for experiment in experiments:
         try:
             prepared = preparer(experiment)
@@ -107,9 +92,12 @@ def plan(experiments: Sequence[Experiment], preparer: Preparer, out: Path) -> tu
             continue
         for seed in experiment.config.seeds:
             key = run_key(experiment, prepared, seed)
-            if key not in seen:
-                seen.add(key)
-                planned.append(PlannedRun(experiment, prepared, key, state_of(key, out)))
+            if key in taken:
+                message = f"is the same experiment as '{taken[key]}'; change a setting, or remove it"
+                failures.append(Failure(experiment.label, seed, message))
+                continue
+            taken[key] = experiment.label
+            planned.append(PlannedRun(experiment, prepared, key, key.state(out)))
     return planned, failures
 
 
@@ -141,19 +129,38 @@ def run_all(
 def _results(
     planned: Sequence[PlannedRun], settings: RunSettings, observer: SuiteObserver, reuse_stale: bool
 ) -> Iterator[tuple[PlannedRun, RunArtefact | Failure, bool]]:
+    total = len(planned)
+    locked: list[tuple[int, PlannedRun]] = []
     for number, item in enumerate(planned, start=1):
+        state = item.key.state(settings.out)  # again: another process may have made it since the plan
+        reused = state == "done" or (state == "stale" and reuse_stale)
         try:
-            if item.state == "done" or (item.state == "stale" and reuse_stale):
+            if reused:
                 artefact = RunArtefact.load(item.key.folder(settings.out))
-                observer.on_reused(item, number, len(planned))
-                yield item, artefact, True
-                continue
-            epochs = observer.on_run(item, number, len(planned))
-            yield item, run(item.experiment, item.prepared, item.key, settings, epochs), False
+                observer.on_reused(item, number, total)
+            else:
+                epochs = observer.on_run(item, number, total)
+                artefact = run(item.experiment, item.prepared, item.key, settings, epochs)
+        except RunLockedError:
+            locked.append((number, item))
         except Exception as error:
-            failure = _failure(item.experiment.label, item.key.seed, error)
-            observer.on_failure(failure)
-            yield item, failure, False
+            yield item, _failed(item, error, observer), False
+        else:
+            yield item, artefact, reused
+    for number, item in locked:  # somebody else is making these: their result will do
+        try:
+            epochs = observer.on_run(item, number, total)
+            artefact = run(item.experiment, item.prepared, item.key, settings, epochs, wait=True)
+        except Exception as error:
+            yield item, _failed(item, error, observer), False
+        else:
+            yield item, artefact, False
+
+
+def _failed(item: PlannedRun, error: Exception, observer: SuiteObserver) -> Failure:
+    failure = _failure(item.experiment.label, item.key.seed, error)
+    observer.on_failure(failure)
+    return failure
 
 
 def _failure(label: str, seed: int | None, error: Exception) -> Failure:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -44,7 +45,7 @@ class TableKey:
         task: Task of the runs.
         dataset: Name of the data set.
         protocol_id: What the numbers mean.
-        data: Content fingerprint of data and split.
+        data: Digest of the content of data and split.
         select_by: Metric that chose the weights, on validation.
     """
 
@@ -113,7 +114,7 @@ def collect(runs: Sequence[tuple[str | None, RunArtefact]]) -> dict[TableKey, li
     for label, run in runs:
         facts = run.manifest
         prints = facts["fingerprints"]
-        data = f"{prints['data']}/{prints['split']}"
+        data = hashlib.blake2b(f"{prints['data']}/{prints['split']}".encode(), digest_size=4).hexdigest()
         key = TableKey(facts["task"], facts["dataset"], facts["protocol_id"], data, facts["select_by"])
         row = key, prints["config"]
         grouped.setdefault(row, {})[facts["seed"]] = run

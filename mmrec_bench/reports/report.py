@@ -12,9 +12,22 @@ from mmrec_bench.errors import ResourceError
 from mmrec_bench.experiments.artefact import RunArtefact
 from mmrec_bench.experiments.suite import Failure
 from mmrec_bench.reports.collect import Row, TableKey, collect
-from mmrec_bench.reports.tables import Table, frame_of, tables_of
+from mmrec_bench.reports.tables import Table, facts_of, frame_of, tables_of
 
 TASK_TITLES = {"retrieval": "Retrieval: which k of all items?"}
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """The tables of one data set and protocol.
+
+    Attributes:
+        tables: Accuracy first.
+        facts: What a reader must know of data, split and code.
+    """
+
+    tables: Sequence[Table]
+    facts: Sequence[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +38,7 @@ class Report:
         title: Heading.
         command: The command that makes it again.
         description: What it shows.
-        tables: Tables by task, then by data set and protocol.
+        groups: By task, one group a data set and protocol.
         frame: All numbers, unrounded.
         failures: What failed, with its message.
     """
@@ -33,7 +46,7 @@ class Report:
     title: str
     command: str
     description: str
-    tables: Mapping[str, Sequence[tuple[TableKey, Sequence[Table]]]]
+    groups: Mapping[str, Sequence[Group]]
     frame: pd.DataFrame
     failures: Sequence[Failure]
 
@@ -43,9 +56,11 @@ class Report:
         if self.description:
             parts.append(self.description.strip() + "\n")
         parts.append(f"Made by `{self.command}`. Unrounded numbers, all metrics and all slices: `report.csv`.\n")
-        for task, groups in self.tables.items():
+        for task, groups in self.groups.items():
             parts.append(f"## {TASK_TITLES.get(task, task)}\n")
-            parts += [table.markdown() for _, tables in groups for table in tables]
+            for group in groups:
+                parts += [table.markdown() for table in group.tables]
+                parts.append("\n".join(f"- {fact}" for fact in group.facts) + "\n")
         if self.failures:
             parts.append("## Failed\n")
             parts += [
@@ -63,8 +78,10 @@ class Report:
         page, numbers = folder / "report.md", folder / "report.csv"
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            page.write_text(self.markdown(), encoding="utf-8")
-            self.frame.to_csv(numbers, index=False)
+            for path, text in ((page, self.markdown()), (numbers, self.frame.to_csv(index=False))):
+                partial = path.with_name(f".{path.name}.partial")  # an old report stays whole until the new one is
+                partial.write_text(text, encoding="utf-8")
+                partial.replace(path)
         except OSError as error:
             raise ResourceError(f"cannot write the report to {folder}: {error.strerror or error}") from None
         return page, numbers
@@ -80,9 +97,9 @@ def make_report(
 ) -> Report:
     """Return the report of these runs; a pure function of their folders."""
     grouped: dict[TableKey, list[Row]] = collect(runs)
-    tables: dict[str, list[tuple[TableKey, list[Table]]]] = {}
+    groups: dict[str, list[Group]] = {}
     for key, rows in grouped.items():
-        tables.setdefault(key.task, []).append((key, tables_of(key, rows)))
+        groups.setdefault(key.task, []).append(Group(tables_of(key, rows), facts_of(key, rows)))
     frames = [frame_of(key, rows) for key, rows in grouped.items()]
     frame = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
-    return Report(title, command, description, tables, frame, failures)
+    return Report(title, command, description, groups, frame, failures)

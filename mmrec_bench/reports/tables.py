@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -47,6 +48,46 @@ def tables_of(key: TableKey, rows: Sequence[Row]) -> list[Table]:
     return [_accuracy(key, rows, names), *_slices(key, rows), *_catalogue(key, rows, names), _cost(key, rows)]
 
 
+def facts_of(key: TableKey, rows: Sequence[Row]) -> list[str]:
+    """Return what a reader must know of the data, the split and the code behind a table, one sentence each."""
+    first = rows[0].runs[0].manifest
+    data, split = first.get("data_report") or {}, first.get("split_report") or {}
+    facts = []
+    if counts := split.get("counts"):
+        parts = " / ".join(f"{counts[part]:,}" for part in ("train", "valid", "test"))
+        edition = f", edition '{data['edition']}'" if data.get("edition") else ""
+        facts.append(f"Rows for train / valid / test: {parts}{edition}.")
+    for name, what in (
+        ("cold_users", "users without a training row"),
+        ("cold_items", "items that never occur in train"),
+    ):
+        found = split.get(name) or {}
+        if any(found.values()):
+            facts.append(f"Held-out {what}: {found.get('valid', 0):,} in valid, {found.get('test', 0):,} in test.")
+    if any((dropped := split.get("cold_users_dropped") or {}).values()):
+        facts.append(f"Rows of cold users left out: {dropped['valid']:,} of valid, {dropped['test']:,} of test.")
+    if data.get("n_duplicates"):
+        across = (
+            f", {data['n_duplicates_across_parts']:,} across parts" if data.get("n_duplicates_across_parts") else ""
+        )
+        facts.append(f"Repeated user-item pairs merged: {data['n_duplicates']:,}{across}.")
+    missing = [f"{name} {count:,}" for name, count in (data.get("missing") or {}).items() if count]
+    if missing:
+        facts.append(f"Items without features: {', '.join(missing)}.")
+    facts += [
+        f"{note[:1].upper()}{note[1:].rstrip('.')}." for note in (*data.get("notes", ()), *split.get("notes", ()))
+    ]
+    codes = Counter(run.manifest["fingerprints"].get("code") for row in rows for run in row.runs)
+    if len(codes) > 1:
+        made = ", ".join(f"{code} ({count} runs)" for code, count in codes.items())
+        facts.append(f"Careful: the runs were made by different versions of the code: {made}.")
+    return facts
+
+
+def _which(key: TableKey) -> str:
+    return f"Protocol `{key.protocol_id}`, data `{key.data}`"
+
+
 def _seeds(rows: Sequence[Row]) -> str:
     counts = sorted({len(row.seeds) for row in rows})
     return f"n = {'/'.join(map(str, counts))} seed{'s' if counts != [1] else ''}"
@@ -71,7 +112,7 @@ def _accuracy(key: TableKey, rows: Sequence[Row], names: Sequence[str]) -> Table
         for row in rows
     )
     note = (
-        f"Protocol `{key.protocol_id}`. Test metrics, mean ± unbiased standard deviation over seeds ({_seeds(rows)}); "
+        f"{_which(key)}. Test metrics, mean ± unbiased standard deviation over seeds ({_seeds(rows)}); "
         f"weights chosen by validation {key.select_by}, rows sorted by it."
     )
     return Table(f"{key.dataset}: accuracy", note, ("model", "n", *shown, f"valid {key.select_by}"), body)
@@ -85,7 +126,7 @@ def _slices(key: TableKey, rows: Sequence[Row]) -> list[Table]:
     sizes = {name: rows[0].slice(name, "n_users") for name in shown}
     header = ("model", *(f"{name} ({'?' if size is None else int(size.mean)})" for name, size in sizes.items()))
     body = tuple((row.label, *(_cell(row.slice(name, key.select_by)) for name in shown)) for row in rows)
-    note = f"Test {key.select_by} on slices (users in brackets). Protocol `{key.protocol_id}`, {_seeds(rows)}."
+    note = f"Test {key.select_by} on slices (users in brackets). {_which(key)}, {_seeds(rows)}."
     return [Table(f"{key.dataset}: slices", note, header, body)]
 
 
@@ -95,7 +136,7 @@ def _catalogue(key: TableKey, rows: Sequence[Row], names: Sequence[str]) -> list
     if not shown:
         return []
     body = tuple((row.label, *(_cell(row.metric("test", name)) for name in shown)) for row in rows)
-    note = f"What is recommended, whoever likes it. Protocol `{key.protocol_id}`, test lists, {_seeds(rows)}."
+    note = f"What is recommended, whoever likes it. {_which(key)}, test lists, {_seeds(rows)}."
     return [Table(f"{key.dataset}: beyond accuracy", note, ("model", *shown), body)]
 
 
@@ -122,6 +163,7 @@ FRAME_COLUMNS = (
     "task",
     "dataset",
     "protocol_id",
+    "data",
     "model",
     "label",
     "fingerprint",
@@ -154,7 +196,7 @@ def frame_of(key: TableKey, rows: Sequence[Row]) -> pd.DataFrame:
             ("run", "n_parameters", row.fact("n_parameters", "total")),
             ("run", "epochs_run", row.fact("training", "epochs_run")),
         ]
-        base = (key.task, key.dataset, key.protocol_id, first.manifest["model"], row.label, row.fingerprint)
+        base = (key.task, key.dataset, key.protocol_id, key.data, first.manifest["model"], row.label, row.fingerprint)
         seeds = " ".join(map(str, row.seeds))
         lines += [
             (*base, seeds, part, metric, estimate.mean, estimate.sd, estimate.n)

@@ -159,7 +159,7 @@ class CheckpointStore:
             facts = ", ".join(f"{name} {there[name]} (now {wanted[name]})" for name in differing)
             raise ArtefactError(
                 f"the checkpoint {self.path} was made with {facts}; resumed like this the run would not end "
-                f"bit-identical. Resume with the same {', '.join(differing)} (threads: OMP_NUM_THREADS). {start_again}"
+                f"bit-identical. Resume with the same {', '.join(differing)} (threads: --threads). {start_again}"
             )
 
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TypeAlias
 
@@ -12,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from mmrec_bench.errors import ArtefactError, ModelError, ResourceError, TrainingError
+from mmrec_bench.errors import ArtefactError, ModelError, TrainingError
 from mmrec_bench.models.base import (
     ClosedFormRecommender,
     GradientRecommender,
@@ -26,6 +25,7 @@ from mmrec_bench.training.batches import BatchSource, PairBatches, TripletBatche
 from mmrec_bench.training.checkpoint import CheckpointStore, Origin, TrainingState
 from mmrec_bench.training.config import TrainerConfig
 from mmrec_bench.training.loss_log import LossLog
+from mmrec_bench.training.memory import memory_errors
 from mmrec_bench.training.records import EpochRecord, Observer, SilentObserver, StoppedBy, TrainingResult, Validation
 from mmrec_bench.training.stopping import Progress
 
@@ -69,7 +69,8 @@ def train(
         return _fit(model, context, validate, seeds, device, observer)
     if not isinstance(model, GradientRecommender):
         raise ModelError(f"{type(model).__name__} is neither a GradientRecommender nor a ClosedFormRecommender")
-    with _memory_errors(device, config.batch_size):
+    memory = partial(memory_errors, device, "training", f"Lower trainer.batch_size (now {config.batch_size})")
+    with memory():
         model.to(device)
         source = batch_source(model, context, config, seeds, device)
         optimizer = config.make_optimizer(model.parameters())
@@ -90,7 +91,7 @@ def train(
         learning_rate = config.learning_rate_at(epoch)
         for group in optimizer.param_groups:
             group["lr"] = learning_rate
-        with _memory_errors(device, config.batch_size):
+        with memory():
             terms = _train_epoch(model, source, optimizer, config, seeds, epoch, observer)
         trained = time.perf_counter()
 
@@ -150,7 +151,7 @@ def _fit(
     observer.on_start((), 1)
     started = time.perf_counter()
     seeds.seed_global("epoch", 0)
-    with _memory_errors(device):
+    with memory_errors(device, "fitting the model"):
         model.fit(context)
         model.to(device)
     fitted = time.perf_counter()
@@ -227,21 +228,3 @@ def _restore(model: GradientRecommender, optimizer: Optimizer, saved: TrainingSt
 def _result(progress: Progress, history: list[EpochRecord], stopped_by: StoppedBy) -> TrainingResult:
     assert progress.epoch is not None  # the last epoch is always validated
     return TrainingResult(progress.epoch, progress.score, progress.metrics, len(history), tuple(history), stopped_by)
-
-
-@contextmanager
-def _memory_errors(device: torch.device, batch_size: int | None = None) -> Iterator[None]:
-    """Turn the ways in which Python, torch and CUDA run out of memory into one of ours."""
-    try:
-        yield
-    except (MemoryError, torch.OutOfMemoryError) as error:
-        raise _too_little_memory(device, batch_size) from error
-    except RuntimeError as error:  # torch has no class of its own for the memory of the CPU
-        if "can't allocate memory" not in str(error):
-            raise
-        raise _too_little_memory(device, batch_size) from error
-
-
-def _too_little_memory(device: torch.device, batch_size: int | None) -> ResourceError:
-    remedy = "" if batch_size is None else f"Lower trainer.batch_size (now {batch_size}) or model.embedding_dim. "
-    return ResourceError(f"too little memory for training on {device}. {remedy}Close other programs on that device")

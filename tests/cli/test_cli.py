@@ -67,13 +67,14 @@ def test_bench_ends_with_a_report_and_exit_code_1_after_a_failure(
     assert call(monkeypatch, "bench", str(suite), *places) == 0
     assert "# Mine" in (tmp_path / "reports" / "mine" / "report.md").read_text(encoding="utf-8")
     suite.write_text(
-        text + f"  - {{config: '{configs}/mgcn.yaml', set: ['dataset.modalities=[image]']}}\n", encoding="utf-8"
+        text + f"  - {{config: '{configs}/mf.yaml', set: [trainer.learning_rate=1e30]}}\n", encoding="utf-8"
     )
-    assert call(monkeypatch, "bench", str(suite), *places) == 1
+    assert call(monkeypatch, "bench", str(suite), *places, "--set", "trainer.max_epochs=2") == 1
     captured = capsys.readouterr()
     assert "there already" in captured.out
     assert "1 failed" in captured.err
-    assert "needs image, text" in (tmp_path / "reports" / "mine" / "report.md").read_text(encoding="utf-8")
+    assert "is nan in epoch" in captured.err
+    assert "is nan in epoch" in (tmp_path / "reports" / "mine" / "report.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(
@@ -90,6 +91,12 @@ def test_bench_ends_with_a_report_and_exit_code_1_after_a_failure(
         (["report", "nowhere"], "no such folder"),
         (["validate", "configs/synthetic/mf.yaml", "--set", "dataset.card=amazon-bby"], "did you mean 'amazon-baby'"),
         (["validate", "configs/synthetic/mgcn.yaml", "--set", "dataset.modalities=[text]"], "'mgcn' needs image"),
+        (["run", "configs/synthetic/mf.yaml", "--seed", "-1"], "got -1"),
+        (["run", "configs/synthetic/mf.yaml", "--seed", "99999999999999999999"], "less than"),
+        (["run", "configs/suites/quick.yaml"], "is a suite"),
+        (["bench", "configs/synthetic/mf.yaml"], "is no suite"),
+        (["run", "configs/synthetic/vbpr.yaml", "--set", "dataset.modalities=[]"], "at least one modality"),
+        (["validate", "configs/synthetic/vbpr.yaml", "--set", "dataset.modalities=[imag]"], "did you mean 'image'"),
         (["run"], "Missing argument"),
         (["fly"], "No such command"),
     ],
@@ -108,9 +115,8 @@ def test_data_that_is_not_there_says_where_to_put_it(
 ) -> None:
     monkeypatch.delenv("MMREC_BENCH_DATA", raising=False)
     command = ["run", "configs/amazon-baby/mf.yaml", "--data-dir", str(tmp_path), "--out", str(tmp_path / "runs")]
-    assert call(monkeypatch, *command) == 1
-    printed = capsys.readouterr()
-    text = printed.out + printed.err
+    assert call(monkeypatch, *command) == 2
+    text = capsys.readouterr().err
     assert "baby.inter was not found" in text
     assert "--data-dir" in text
     assert "Traceback" not in text
@@ -137,3 +143,14 @@ def test_the_command_is_installed() -> None:
     command = Path(sys.executable).with_name("mmrec-bench")
     done = subprocess.run([command, "--version"], capture_output=True, text=True, check=True, env={**os.environ})
     assert done.stdout.strip().count(".") == 2
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux grants memory that is not there")
+def test_too_large_a_model_is_an_error_and_not_killed(tmp_path: Path) -> None:
+    """In a process of its own: tables that the system would promise, and kill the process when it fills them."""
+    command = [Path(sys.executable).with_name("mmrec-bench"), "run", "configs/synthetic/mf.yaml", "--seed", "0"]
+    command += ["--set", "model.embedding_dim=20000000", "--out", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=Path(__file__).parents[2])
+    assert done.returncode == 1
+    assert "too little memory for building the model on cpu. Lower model.embedding_dim" in done.stderr
+    assert "Traceback" not in done.stderr

@@ -4,25 +4,42 @@ from __future__ import annotations
 
 import errno
 import multiprocessing
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from mmrec_bench.errors import ArtefactError, ResourceError
-from mmrec_bench.experiments.artefact import FILES, MANIFEST, METRICS, RunArtefact, RunKey, building, find_runs, finite
+from mmrec_bench.experiments.artefact import FILES, MANIFEST, RunArtefact, RunKey, find_runs
+from mmrec_bench.experiments.building import building, finite, run_lock, write_manifest
 
 KEY = RunKey("data", "model", "f" * 16, 3)
 
 
+FACTS = {
+    "schema_version": 1, "task": "retrieval", "dataset": "d", "model": "m", "seed": 3, "fingerprints": {},
+    "protocol_id": "p", "select_by": "recall@20", "seconds": {}, "n_parameters": {},
+}  # fmt: skip
+
+
 def fill(folder: Path, mark: str = "x") -> None:
     for name in FILES:
-        (folder / name).write_text('{"schema_version": 1, "mark": "' + mark + '"}', encoding="utf-8")
+        if name != MANIFEST:
+            (folder / name).write_text("{}", encoding="utf-8")
+    write_manifest(folder, {**FACTS, "mark": mark})
+
+
+@contextmanager
+def locked(out: Path, *, keep: bool = False) -> Iterator[Path]:
+    with run_lock(KEY, out, wait=False), building(KEY, out, keep=keep) as folder:
+        yield folder
 
 
 def test_a_run_appears_only_when_it_is_whole(tmp_path: Path) -> None:
     final = KEY.folder(tmp_path)
     assert final == tmp_path / "data" / "model" / ("f" * 16) / "seed-3"
-    with building(KEY, tmp_path, keep=False) as folder:
+    with locked(tmp_path) as folder:
         fill(folder)
         assert not final.exists()
     assert sorted(path.name for path in final.iterdir()) == sorted(FILES)
@@ -30,24 +47,24 @@ def test_a_run_appears_only_when_it_is_whole(tmp_path: Path) -> None:
 
 
 def test_a_failed_run_leaves_nothing_visible_and_can_keep_its_checkpoint(tmp_path: Path) -> None:
-    with pytest.raises(RuntimeError, match="boom"), building(KEY, tmp_path, keep=False) as folder:
+    with pytest.raises(RuntimeError, match="boom"), locked(tmp_path) as folder:
         (folder / "checkpoint").write_text("half", encoding="utf-8")
         raise RuntimeError("boom")
     assert not KEY.folder(tmp_path).exists()
-    with building(KEY, tmp_path, keep=True) as folder:
+    with locked(tmp_path, keep=True) as folder:
         assert (folder / "checkpoint").read_text(encoding="utf-8") == "half"
         (folder / "checkpoint").unlink()
-    with pytest.raises(RuntimeError), building(KEY, tmp_path, keep=False) as folder:
+    with pytest.raises(RuntimeError), locked(tmp_path) as folder:
         assert not list(folder.iterdir())
         raise RuntimeError
 
 
 def test_a_full_disk_is_a_clear_error_and_the_old_run_stays(tmp_path: Path) -> None:
-    with building(KEY, tmp_path, keep=False) as folder:
+    with locked(tmp_path) as folder:
         fill(folder, "old")
     with (
         pytest.raises(ResourceError, match=r"the disk is full.*--resume"),
-        building(KEY, tmp_path, keep=False) as folder,
+        locked(tmp_path) as folder,
     ):
         raise OSError(errno.ENOSPC, "No space left on device", str(folder / MANIFEST))
     assert RunArtefact.load(KEY.folder(tmp_path)).manifest["mark"] == "old"
@@ -55,7 +72,7 @@ def test_a_full_disk_is_a_clear_error_and_the_old_run_stays(tmp_path: Path) -> N
 
 def test_a_run_made_again_keeps_the_old_one_aside(tmp_path: Path) -> None:
     for mark in ("first", "second", "third"):
-        with building(KEY, tmp_path, keep=False) as folder:
+        with locked(tmp_path) as folder:
             fill(folder, mark)
     assert RunArtefact.load(KEY.folder(tmp_path)).manifest["mark"] == "third"
     aside = sorted((tmp_path / ".stale").iterdir())
@@ -64,7 +81,7 @@ def test_a_run_made_again_keeps_the_old_one_aside(tmp_path: Path) -> None:
 
 
 def _hold(root: str, entered: multiprocessing.Event, leave: multiprocessing.Event) -> None:  # type: ignore[valid-type]
-    with building(KEY, Path(root), keep=False) as folder:
+    with locked(Path(root)) as folder:
         fill(folder)
         entered.set()
         leave.wait(30)
@@ -77,7 +94,7 @@ def test_two_processes_cannot_build_one_run(tmp_path: Path) -> None:
     process.start()
     try:
         assert entered.wait(60)
-        with pytest.raises(ArtefactError, match="another process"), building(KEY, tmp_path, keep=False):
+        with pytest.raises(ArtefactError, match="another process"), locked(tmp_path):
             pass
     finally:
         leave.set()
@@ -93,15 +110,23 @@ def test_broken_folders_are_named(tmp_path: Path) -> None:
     with pytest.raises(ArtefactError, match="holds no run"):
         find_runs([tmp_path])
     fill(tmp_path)
-    (tmp_path / METRICS).write_text("[1]", encoding="utf-8")
-    with pytest.raises(ArtefactError, match="must hold a JSON object"):
-        RunArtefact.load(tmp_path)
-    (tmp_path / METRICS).write_text('{"a": ', encoding="utf-8")
-    with pytest.raises(ArtefactError, match="cannot be read"):
-        RunArtefact.load(tmp_path)
-    (tmp_path / MANIFEST).write_text('{"schema_version": 99}', encoding="utf-8")
-    with pytest.raises(ArtefactError, match="schema_version is 99"):
-        RunArtefact.load(tmp_path)
+    assert RunArtefact.load(tmp_path)
+    for name in FILES:
+        if name == MANIFEST:
+            continue
+        fill(tmp_path)
+        (tmp_path / name).write_text("{", encoding="utf-8")
+        with pytest.raises(ArtefactError, match=f"{name}: was changed or cut short"):
+            RunArtefact.load(tmp_path)
+    for text, message in (
+        ("[1]", "must hold a JSON object"),
+        ('{"a": ', "cannot be read"),
+        ('{"schema_version": 99}', "schema_version is 99"),
+        ('{"schema_version": 1}', "lacks task, dataset"),
+    ):
+        (tmp_path / MANIFEST).write_text(text, encoding="utf-8")
+        with pytest.raises(ArtefactError, match=message):
+            RunArtefact.load(tmp_path)
 
 
 def test_a_metric_that_is_no_number_is_refused() -> None:

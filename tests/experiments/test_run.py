@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -12,11 +13,12 @@ import torch
 from safetensors.torch import load_file
 
 from mmrec_bench.data.split import SealedTest
-from mmrec_bench.errors import ModelError, ProtocolError
+from mmrec_bench.errors import ConfigError, ProtocolError, ResourceError
 from mmrec_bench.experiments.artefact import FILES, RunArtefact
 from mmrec_bench.experiments.prepare import Preparer, run_key
 from mmrec_bench.experiments.run import RunSettings, build_model, run
 from mmrec_bench.experiments.schema import Experiment, load_experiment
+from mmrec_bench.training import memory
 from mmrec_bench.training.records import EpochRecord, SilentObserver
 
 from .conftest import write_config, write_world
@@ -155,6 +157,18 @@ def test_what_cannot_be_judged_is_refused(world: Path) -> None:
         ProtocolError, match=r"needs 1 <= k <= n_items \(30\); got 31. Lower protocol.cutoffs in .*lightgcn"
     ):
         Preparer(None)(long)
-    bare = load_experiment(write_config(world, "mgcn"), ("dataset.modalities=[image]",))
-    with pytest.raises(ModelError, match="'mgcn' needs image, text; data set 'tiny' gives image"):
-        Preparer(None)(bare)
+    with pytest.raises(ConfigError, match=r"'mgcn' needs text; data set '.*tiny.yaml' gives image"):
+        load_experiment(write_config(world, "mgcn"), ("dataset.modalities=[image]",))
+
+
+def test_a_model_that_cannot_fit_is_refused_before_it_is_trained(
+    world: Path, settings: RunSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    huge = load_experiment(write_config(world, "mf"), (f"model.embedding_dim={10**11}",))
+    with pytest.raises(ResourceError, match=r"too little memory for building.*Lower model.embedding_dim"):
+        make(huge, settings)
+    large = load_experiment(write_config(world, "mf"))
+    monkeypatch.setattr(memory.psutil, "virtual_memory", lambda: SimpleNamespace(available=10_000))
+    with pytest.raises(ResourceError, match=r"needs about .* MiB more on cpu .* 0 MiB are free"):
+        make(large, settings)
+    assert not list(settings.out.rglob("manifest.json"))

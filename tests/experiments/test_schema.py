@@ -8,7 +8,7 @@ import pytest
 
 from mmrec_bench.data.cards import load_card
 from mmrec_bench.errors import ConfigError
-from mmrec_bench.experiments.artefact import write_config as write_resolved
+from mmrec_bench.experiments.building import write_config as write_resolved
 from mmrec_bench.experiments.schema import ExperimentConfig, load_experiment, load_suite
 from mmrec_bench.models.base import MODELS
 from mmrec_bench.resources import bundled, names
@@ -54,7 +54,7 @@ def test_the_quick_suite_holds_every_model() -> None:
         ("model: lightgcn\ntrainer: {schedule: {name: exponential, rate: 0}}", "trainer.schedule.rate", "got 0"),
         ("model: lightgcn\ntrainer: {step: mirror}", "trainer.step", "mirror-gradient"),
         ("model: lightgcn\nseeds: []", "seeds", "at least 1"),
-        ("model: lightgcn\nseeds: [1, 1]", "", "seeds must not repeat"),
+        ("model: lightgcn\nseeds: [1, 1]", "seeds", "seeds must not repeat"),
         ("model: lightgcn\nseeds: [-1]", "seeds[0]", "got -1"),
         ("model: lightgcn\nretriever: {backend: annoy}", "retriever.backend", "'faiss' or 'torch'"),
         ("model: ease", "", "retriever: {backend: torch}"),

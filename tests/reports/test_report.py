@@ -30,6 +30,19 @@ def artefact(seed: int, recall: float, **changes: Any) -> RunArtefact:
         "peak_memory_mib": 500.0,
         "device": {"name": "a CPU"},
         "threads": 2,
+        "data_report": {
+            "n_duplicates": 3,
+            "missing": {"image": 13, "text": 0},
+            "edition": "mine",
+            "notes": ["a file is not there"],
+        },
+        "split_report": {
+            "counts": {"train": 1000, "valid": 100, "test": 100},
+            "cold_users": {"valid": 0, "test": 2},
+            "cold_users_dropped": {"valid": 0, "test": 5},
+            "cold_items": {"valid": 0, "test": 0},
+            "notes": [],
+        },
     }
     for name, value in changes.items():
         facts[name] = {**facts[name], **value} if isinstance(value, dict) else value
@@ -78,9 +91,16 @@ def test_the_written_report(tmp_path: Path) -> None:
         "# A title", "Why.", "mmrec-bench bench x", "## Retrieval", "retrieval/x-label/exclude-train/aaaa",
         "0.1050 ± 0.0071", "items:tail (7)", "n = 2 seeds", "1,000", "**mgcn**, seed 0: needs image",
         "**other**: no data",
+        "Rows for train / valid / test: 1,000 / 100 / 100, edition 'mine'.",
+        "Held-out users without a training row: 0 in valid, 2 in test.",
+        "Rows of cold users left out: 0 of valid, 5 of test.",
+        "Repeated user-item pairs merged: 3.",
+        "Items without features: image 13.",
+        "A file is not there.",
     ):  # fmt: skip
         assert part in text, part
     assert "items:cold" not in text, "an empty slice has no column"
+    assert "different versions" not in text
     frame = pd.read_csv(numbers)
     line = frame[(frame.part == "test") & (frame.metric == "recall@20")].iloc[0]
     assert line["mean"] == pytest.approx(0.105, abs=1e-15)
@@ -91,3 +111,9 @@ def test_the_written_report(tmp_path: Path) -> None:
 def test_a_report_without_runs_still_says_what_failed(tmp_path: Path) -> None:
     page, _ = make_report("T", "c", [], failures=[Failure("x", None, "broken")]).write(tmp_path)
     assert "broken" in page.read_text(encoding="utf-8")
+
+
+def test_runs_of_different_code_are_marked() -> None:
+    runs = [(None, artefact(seed, 0.1, fingerprints={"code": f"code{seed}"})) for seed in range(2)]
+    text = make_report("T", "c", runs).markdown()
+    assert "made by different versions of the code: code0 (1 runs), code1 (1 runs)" in text

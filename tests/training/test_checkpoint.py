@@ -153,7 +153,7 @@ def test_another_run_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("origin", "message"),
     [
-        (replace(ORIGIN, threads=2), r"threads 1 \(now 2\).*OMP_NUM_THREADS"),
+        (replace(ORIGIN, threads=2), r"threads 1 \(now 2\).*--threads"),
         (replace(ORIGIN, torch_version="2.1"), r"torch_version 2.0 \(now 2.1\)"),
         (replace(ORIGIN, device="cuda"), r"device cpu \(now cuda\)"),
     ],

@@ -1,0 +1,51 @@
+"""Memory: asked for beforehand where its size is known, and one clear error where it runs out all the same."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import psutil
+import torch
+from torch import nn
+
+from mmrec_bench.errors import ResourceError
+
+COPIES = 5
+"""Of every trained value: itself, its gradient, two moments of Adam, and the best so far."""
+
+MIB = 1 << 20
+
+
+def check_training_memory(model: nn.Module, device: torch.device) -> None:
+    """Refuse a model whose training cannot fit.
+
+    Raises:
+        ResourceError: Gradients, moments and the copy of the best weights need more than is free.
+    """
+    size = sum(p.numel() * p.element_size() for p in model.parameters() if p.requires_grad)
+    needed = (COPIES - 1) * size
+    free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else psutil.virtual_memory().available
+    if needed > free:
+        raise ResourceError(
+            f"training needs about {needed / MIB:,.0f} MiB more on {device} for gradients, moments and the best of "
+            f"{size / MIB:,.0f} MiB of parameters; {free / MIB:,.0f} MiB are free. Lower model.embedding_dim"
+        )
+
+
+@contextmanager
+def memory_errors(device: torch.device, what: str, remedy: str | None = None) -> Iterator[None]:
+    """Turn the ways in which Python, torch and CUDA run out of memory into one of ours."""
+    try:
+        yield
+    except (MemoryError, torch.OutOfMemoryError) as error:
+        raise _too_little(device, what, remedy) from error
+    except RuntimeError as error:  # torch has no class of its own for the memory of the CPU
+        if "can't allocate memory" not in str(error):
+            raise
+        raise _too_little(device, what, remedy) from error
+
+
+def _too_little(device: torch.device, what: str, remedy: str | None) -> ResourceError:
+    advice = "" if remedy is None else f" {remedy}."
+    return ResourceError(f"too little memory for {what} on {device}.{advice} Close other programs on that device")
