@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import filelock
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -180,3 +181,37 @@ def test_a_fingerprint_covers_what_moves_numbers_and_nothing_else(suite_world: P
     text = (suite_world / "tiny.inter").read_text()
     (suite_world / "tiny.inter").write_text(text.replace("\t0\n", "\t1\n", 1))
     assert fingerprint() not in changed | {base}
+
+
+def test_a_run_that_another_process_makes_is_waited_for_at_the_end(suite_world: Path, settings: RunSettings) -> None:
+    suite = load_suite(suite_world / "suite.yaml")
+    planned, _ = plan(suite.experiments, Preparer(None), settings.out)
+    partial = planned[0].key.partial(settings.out)
+    partial.parent.mkdir(parents=True)
+    lock = filelock.FileLock(partial.with_name(partial.name + ".lock"))
+    lock.acquire()
+
+    class Releasing(Diary):
+        def on_run(self, planned: PlannedRun, number: int, total: int) -> SilentObserver:
+            if number == total:
+                lock.release()
+            return super().on_run(planned, number, total)
+
+    diary = Releasing()
+    done = run_all(planned, settings, diary)
+    assert not done.failures
+    assert diary.lines == ["run popularity 0", "run mf-16 0", "run mf-16 1", "run popularity 0"]
+    assert [label for label, _ in done.runs] == ["mf-16", "mf-16", "popularity"]
+
+
+def test_the_same_experiment_twice_is_said(suite_world: Path, settings: RunSettings) -> None:
+    (suite_world / "suite.yaml").write_text(
+        "schema_version: 1\ntitle: Tiny\nset: [trainer.max_epochs=1]\n"
+        "experiments:\n  - config: popularity.yaml\n  - {config: popularity.yaml, label: again}\n",
+        encoding="utf-8",
+    )
+    done = bench(suite_world, settings, Diary())
+    assert [label for label, _ in done.runs] == ["popularity"]
+    assert [failure.message for failure in done.failures] == [
+        "is the same experiment as 'popularity'; change a setting, or remove it"
+    ]
