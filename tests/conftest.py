@@ -9,6 +9,10 @@ import pytest
 import torch
 
 
+# Until it is set, MKL may choose the number of threads by the load of the machine, and the last bits of sums with it.
+torch.set_num_threads(torch.get_num_threads())
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     data = os.environ.get("MMREC_BENCH_DATA")
     has_data = bool(data) and Path(data or "").is_dir()

@@ -25,6 +25,7 @@ from mmrec_bench.experiments.environment import (
     device_facts,
     git_state,
     package_versions,
+    use_threads,
 )
 from mmrec_bench.experiments.prepare import Prepared
 from mmrec_bench.experiments.schema import Experiment
@@ -82,6 +83,7 @@ def run(
     Raises:
         MMRecBenchError: Whatever went wrong; the run's folder then does not exist.
     """
+    use_threads(settings.threads)  # a number left to MKL may change with the load, and sums with it
     with write.run_lock(key, settings.out, wait=wait):
         if key.state(settings.out) != "done":
             with write.building(key, settings.out, keep=settings.resume) as folder:
