@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 import torch
 
-
 # Until it is set, MKL may choose the number of threads by the load of the machine, and the last bits of sums with it.
 torch.set_num_threads(torch.get_num_threads())
 
