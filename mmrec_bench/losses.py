@@ -92,21 +92,28 @@ def cosine_alignment(left: Tensor, right: Tensor) -> Tensor:
     return 1.0 - F.cosine_similarity(left, right, dim=1, eps=1e-8).mean()
 
 
-def gram_vs_cosine(rows: Tensor, references: Tensor) -> Tensor:
+def gram_vs_cosine(rows: Tensor, references: Tensor, counts: Tensor | None = None) -> Tensor:
     """Return ``||H H^T - C||_F / B``, C the cosines of the references, without gradient to C.
 
     Keeps the similarities that the references had (AlignRec, arXiv:2403.12384, as released: unsquared norm, rows as
-    they are).
+    they are). With unit references ``C = U U^T``, and the square is ``||H^T H||^2 - 2 ||U^T H||^2 + ||C||^2``: no
+    matrix ``[B, B]`` is formed, and a distance below about a thousandth of ``||C||`` drowns in rounding.
 
     Args:
         rows: H, float32 ``[B, d]``.
-        references: Original feature vectors, float32 ``[B, D]``.
+        references: Original feature vectors, float32 ``[B, D]``; a row of zeros has cosine zero to all, itself too.
+        counts: How often each row stands in the batch, ``[B]``; once by default. A batch that repeats rows may be given
+            once without repeats: the loss is the same.
     """
+    weights = rows.new_ones(len(rows)) if counts is None else counts.to(rows.dtype)
     with torch.no_grad():
         unit = F.normalize(references, dim=1)
-        cosines = unit @ unit.T
-    distance: Tensor = torch.linalg.vector_norm(rows @ rows.T - cosines)
-    return distance / len(rows)
+        # ||C||^2 through the smaller of its two Gram matrices; scaled on both sides, each pair weighs c_r c_s.
+        scaled = unit * weights.sqrt().unsqueeze(1)
+        own = (scaled.T @ scaled if scaled.shape[1] < len(scaled) else scaled @ scaled.T).square().sum()
+    weighted = rows * weights.unsqueeze(1)
+    squared = (rows.T @ weighted).square().sum() - 2.0 * (unit.T @ weighted).square().sum() + own
+    return squared.clamp_min(torch.finfo(rows.dtype).tiny).sqrt() / weights.sum()
 
 
 def embedding_l2(*blocks: Tensor, divisor: int, form: RegForm = "squared") -> Tensor:

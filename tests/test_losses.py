@@ -90,7 +90,22 @@ def test_gram_vs_cosine() -> None:
     expected = np.linalg.norm(h.numpy() @ h.numpy().T - unit @ unit.T) / 4
     assert gram_vs_cosine(h, f).item() == pytest.approx(expected)
     isometry = torch.linalg.qr(rows(7, 12, 8)).Q.T  # orthonormal rows: an isometry into 12 dimensions
-    assert gram_vs_cosine(torch.nn.functional.normalize(f) @ isometry, f).item() == pytest.approx(0.0, abs=1e-9)
+    assert gram_vs_cosine(torch.nn.functional.normalize(f) @ isometry, f).item() == pytest.approx(
+        0.0, abs=1e-7
+    )  # root of eps
+
+
+@pytest.mark.parametrize("dim", [3, 20])
+def test_gram_vs_cosine_of_a_batch_that_repeats_rows(dim: int) -> None:
+    h, f, counts = rows(5, 6, 3).requires_grad_(), rows(6, 6, dim), torch.tensor([1, 3, 1, 2, 1, 4])
+    f[2] = 0.0
+    repeated = torch.arange(6).repeat_interleave(counts)
+    once, whole = gram_vs_cosine(h, f, counts), gram_vs_cosine(h[repeated], f[repeated])
+    assert once.item() == pytest.approx(whole.item())
+    assert torch.allclose(*(torch.autograd.grad(loss, h)[0] for loss in (once, whole)))
+    unit = torch.nn.functional.normalize(f)[repeated]
+    slow = torch.linalg.norm(h[repeated] @ h[repeated].T - unit @ unit.T) / 12
+    assert once.item() == pytest.approx(slow.item())
 
 
 def test_gram_vs_cosine_holds_the_references_fixed() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -74,3 +75,29 @@ class FeatureTable:
     def fingerprint(self) -> str:
         """Return a content fingerprint of name, vectors and presence."""
         return digest(self.modality, self.filled(), self.present)
+
+
+def joined(tables: Sequence[FeatureTable]) -> FeatureTable:
+    """Return one table that holds the vectors of several side by side, each scaled to unit length.
+
+    A modality an item lacks is zero in its vector; an item that lacks all of them is absent.
+
+    Args:
+        tables: One table a modality, at least one, of the same items.
+    """
+    return FeatureTable(
+        modality="+".join(table.modality for table in tables),
+        values=np.concatenate([unit_rows(table.filled()) for table in tables], axis=1),
+        present=np.logical_or.reduce([table.present for table in tables]),
+        source="joined: " + ", ".join(table.source for table in tables),
+    )
+
+
+def unit_rows(values: FloatArray) -> FloatArray:
+    """Scale rows ``[n, d]`` to unit length, rows of zeros apart; the array is overwritten and returned."""
+    largest = np.maximum(values.max(axis=1), -values.min(axis=1))
+    # Powers of two round nothing, and afterwards no square over- or underflows.
+    np.ldexp(values, -np.frexp(largest)[1][:, None], out=values)
+    lengths = np.linalg.norm(values, axis=1, keepdims=True)
+    values /= np.where(lengths > 0, lengths, np.float32(1))
+    return values

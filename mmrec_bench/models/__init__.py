@@ -1,5 +1,6 @@
 """Models: one file a system, registered in `mmrec_bench.models.base.MODELS` by the imports below."""
 
+from mmrec_bench.models.retrieval.alignrec import AlignRec as AlignRec
 from mmrec_bench.models.retrieval.bm3 import BM3 as BM3
 from mmrec_bench.models.retrieval.ease import EASE as EASE
 from mmrec_bench.models.retrieval.freedom import FREEDOM as FREEDOM

@@ -13,11 +13,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mmrec_bench.data.features import FeatureTable
+from mmrec_bench.data.features import FeatureTable, unit_rows
 from mmrec_bench.errors import ModelError
 from mmrec_bench.graph.neighbours import Weighting, knn_graph
 from mmrec_bench.models.base import GradientRecommender, ModelContext
-from mmrec_bench.types import BoolArray, FloatArray
+from mmrec_bench.types import BoolArray
 
 Initialiser: TypeAlias = Literal["xavier_uniform", "xavier_normal"]
 
@@ -137,14 +137,6 @@ def item_graph(table: FeatureTable, n_neighbors: int, weighting: Weighting) -> s
         raise ModelError(f"modality '{table.modality}': {error}") from None
 
 
-def unit_rows(values: FloatArray) -> Tensor:
-    """Scale rows ``[n, d]`` to unit length, rows of zeros apart; the array is overwritten."""
-    largest = np.maximum(values.max(axis=1), -values.min(axis=1))
-    # Powers of two round nothing, and afterwards no square over- or underflows.
-    np.ldexp(values, -np.frexp(largest)[1][:, None], out=values)
-    return F.normalize(torch.from_numpy(values), dim=1)
-
-
 class MissingVector(nn.Module):
     """One learned vector in place of all rows that are absent.
 
@@ -196,7 +188,7 @@ class FeatureProjection(nn.Module):
     ) -> None:
         super().__init__()
         filled = table.filled(0.0)
-        values = unit_rows(filled) if normalise else torch.from_numpy(filled)
+        values = torch.from_numpy(unit_rows(filled) if normalise else filled)
         if trainable:
             self.raw = nn.Parameter(values)
         else:

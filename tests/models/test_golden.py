@@ -1,7 +1,7 @@
 """Numbers of released models on the toy problem, parameter counts on Amazon Baby, and exact identities.
 
-Losses, gradient norms and scores were produced by running the released models in enoche/MMRec (version e775373) on the
-toy problem, in float32.
+Losses, gradient norms and scores were produced by running the released models in enoche/MMRec (version e775373), and
+for AlignRec in sjtulyf123/AlignRec_CIKM24 (version bf351b6), on the toy problem, in float32.
 """
 
 from __future__ import annotations
@@ -34,6 +34,10 @@ GOLDEN: dict[str, tuple[dict[str, Any], tuple[float, float, float, float, float]
     "mgcn": (
         {"contrastive_weight": 0.01, "reg_weight": 1e-4, "n_neighbors": 4},
         (0.732555, 0.118295, 0.015898, -0.098669, 0.82963),
+    ),
+    "alignrec": (
+        {"content": "image", "cca_weight": 0.01, "similarity_weight": 0.1, "n_neighbors": 4},
+        (0.770010, 0.132751, 0.016636, -0.160470, 1.44456),
     ),
 }
 """Config, then loss, norm of the gradients of all but raw features, S[0, 3], S[5, 20], sum of S."""

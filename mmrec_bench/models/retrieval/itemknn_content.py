@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
 
+from mmrec_bench.data.features import unit_rows
 from mmrec_bench.models.base import MODELS, Citation, ModelConfig, ModelContext
 from mmrec_bench.models.blocks import feature_tables
 from mmrec_bench.models.closed_form import NeighbourRecommender, Orientation
@@ -109,13 +110,6 @@ class ItemKNNContent(NeighbourRecommender):
             unit_rows(table.filled()) * (w / sum(weights)) ** 0.5 for table, w in zip(tables, weights, strict=True)
         ]
         return np.concatenate(scaled, axis=1, dtype=np.float32), self.config.shrink
-
-
-def unit_rows(values: FloatArray) -> FloatArray:
-    """Scale rows to unit length in place, rows of zeros apart, and return them."""
-    values /= _or_one(np.abs(values).max(axis=1, keepdims=True))  # so that no square over- or underflows
-    values /= _or_one(np.linalg.norm(values, axis=1, keepdims=True))
-    return values
 
 
 def _or_one(divisors: FloatArray) -> FloatArray:
