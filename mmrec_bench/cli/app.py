@@ -4,31 +4,41 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.markup import escape
-from rich.measure import Measurement
-from rich.table import Table as RichTable
 
 import mmrec_bench
 from mmrec_bench.cli import doctor as doctor_facts
+from mmrec_bench.cli.console import (
+    DataDir,
+    Device,
+    Out,
+    Overrides,
+    ReportDir,
+    Resume,
+    ReuseStale,
+    Seeds,
+    Threads,
+    errors,
+    out,
+    print_rows,
+    print_table,
+    run_settings,
+)
 from mmrec_bench.cli.progress import RunProgress
 from mmrec_bench.data.cards import card_names, find_data, load_card
 from mmrec_bench.errors import MMRecBenchError
 from mmrec_bench.experiments.artefact import RunArtefact, find_runs
 from mmrec_bench.experiments.compare import differences
-from mmrec_bench.experiments.environment import choose_device, limit_memory, use_threads
 from mmrec_bench.experiments.prepare import Preparer
 from mmrec_bench.experiments.run import RunSettings
 from mmrec_bench.experiments.schema import Experiment, is_suite, load_experiment, load_suite
 from mmrec_bench.experiments.suite import Outcome, plan, run_all
 from mmrec_bench.models.base import MODELS
 from mmrec_bench.reports.report import Report, make_report
-from mmrec_bench.reports.tables import Table
 from mmrec_bench.resources import find_yaml
 from mmrec_bench.settings import load_yaml
 
@@ -40,20 +50,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-out = Console(soft_wrap=True)
-errors = Console(stderr=True, soft_wrap=True)
-
-Overrides = Annotated[list[str], typer.Option("--set", metavar="A.B=C", help="Override a value; may be repeated.")]
-Seeds = Annotated[list[int], typer.Option("--seed", help="Run these seeds instead; may be repeated.")]
-Out = Annotated[Path, typer.Option("--out", help="Root of all run folders.")]
-DataDir = Annotated[
-    Path | None, typer.Option("--data-dir", envvar="MMREC_BENCH_DATA", help="Where the data folders lie.")
-]
-Device = Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")]
-Threads = Annotated[int | None, typer.Option("--threads", min=1, help="Threads; all cores by default.")]
-Resume = Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint of an interrupted run.")]
-ReuseStale = Annotated[bool, typer.Option("--reuse-stale", help="Keep finished runs that were made by other code.")]
-ReportDir = Annotated[Path, typer.Option("--report-dir", help="Where reports are written.")]
 
 
 def main() -> None:
@@ -80,7 +76,7 @@ def run(
     """Run one experiment, each of its seeds, and print the table."""
     seeds = (f"seeds={seed}",) if seed else ()
     experiment = load_experiment(config, (*overrides, *seeds))
-    settings = _settings(out_dir, device, threads, resume)
+    settings = run_settings(out_dir, device, threads, resume)
     preparer = Preparer(data_dir)
     preparer(experiment)  # bad data is bad input: one error, exit code 2
     outcome = _run_all([experiment], settings, preparer, reuse_stale)
@@ -105,7 +101,7 @@ def bench(
 ) -> None:
     """Run a suite: skip what is there, go on with what was interrupted, write the report."""
     loaded = load_suite(suite, tuple(overrides), tuple(seed) or None)
-    settings = _settings(out_dir, device, threads, resume=True)
+    settings = run_settings(out_dir, device, threads, resume=True)
     outcome = _run_all(list(loaded.experiments), settings, Preparer(data_dir), reuse_stale)
     report = make_report(
         loaded.config.title,
@@ -130,7 +126,7 @@ def plan_suite(
     """List the runs of a suite and what lies in their folders: new, partial, stale or done."""
     planned, failures = plan(_experiments(suite, tuple(overrides)), Preparer(data_dir), out_dir)
     rows = [(item.state, item.experiment.label, str(item.key.seed), str(item.key.folder(out_dir))) for item in planned]
-    _print_rows(("state", "model", "seed", "folder"), rows)
+    print_rows(("state", "model", "seed", "folder"), rows)
     for failure in failures:
         errors.print(f"cannot run {failure.label}: {failure.message}", style="red", highlight=False, markup=False)
     if failures:
@@ -159,7 +155,7 @@ def diff(
     """Show in what two runs differ: config, data, code, environment, metrics."""
     rows = differences(RunArtefact.load(left), RunArtefact.load(right))
     if rows:
-        _print_rows(("what", "left", "right"), rows)
+        print_rows(("what", "left", "right"), rows)
     else:
         out.print("no difference")
 
@@ -189,7 +185,7 @@ def models() -> None:
         features = ", ".join(entry.modalities) or ("any" if entry.uses_features else "none")
         paper = f"{entry.paper.venue}, {entry.paper.url}" if entry.paper else "-"
         rows.append((name, entry.task, features, entry.exports, paper))
-    _print_rows(("model", "task", "features", "exports", "paper"), rows)
+    print_rows(("model", "task", "features", "exports", "paper"), rows)
     for source, reason in MODELS.broken.items():
         errors.print(f"plug-in {source} could not be imported: {reason}", style="red", highlight=False, markup=False)
 
@@ -201,7 +197,7 @@ def datasets(data_dir: DataDir = None) -> None:
     for name in card_names():
         card = load_card(name)
         rows.append((name, *doctor_facts.card_counts(card), doctor_facts.where(card, find_data(card, data_dir))))
-    _print_rows(("card", "users", "items", "interactions", "modalities", "files"), rows)
+    print_rows(("card", "users", "items", "interactions", "modalities", "files"), rows)
 
 
 @app.command()
@@ -224,13 +220,6 @@ def options(
     version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print it.")] = False,
 ) -> None:
     """A multimodal recommender benchmarking toolkit."""
-
-
-def _settings(out_dir: Path, device: str, threads: int | None, resume: bool) -> RunSettings:
-    chosen = choose_device(device)
-    if chosen.type == "cpu":  # CUDA reserves addresses that count, but are no memory
-        limit_memory()
-    return RunSettings(out_dir, chosen, use_threads(threads), resume)
 
 
 def _experiments(config: str, overrides: tuple[str, ...]) -> list[Experiment]:
@@ -263,24 +252,6 @@ def _print_report(made: Report, *, headline_only: bool) -> None:
     for groups in made.groups.values():
         for group in groups:
             for table in group.tables[:1] if headline_only else group.tables:
-                _print_table(table)
+                print_table(table)
             for fact in group.facts:
                 out.print(f"- {fact}", style="dim", highlight=False, markup=False)
-
-
-def _print_table(table: Table) -> None:
-    out.print()
-    out.print(table.title, style="bold", highlight=False, markup=False)
-    _print_rows(table.header, table.rows)
-    out.print(table.note, style="dim", highlight=False, markup=False)
-
-
-def _print_rows(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    shown = RichTable(box=None, pad_edge=False, header_style="bold")
-    for index, name in enumerate(header):
-        shown.add_column(escape(name), justify="left" if index == 0 else "right", no_wrap=True)
-    for row in rows:
-        shown.add_row(*(escape(cell) for cell in row))
-    # A table is never cut to the terminal's width: in a log file or a pipe there is none.
-    width = Measurement.get(out, out.options.update(width=10_000), shown).maximum
-    Console(width=max(width, out.width)).print(shown)

@@ -93,10 +93,34 @@ class Triplets:
     negatives: Tensor
 
 
-Batch: TypeAlias = Pairs | Triplets
+@dataclass(frozen=True, slots=True)
+class Items:
+    """A batch of items, int64 ``[B]``, on the model's device."""
+
+    ids: Tensor
+
+
+Batch: TypeAlias = Pairs | Triplets | Items
 
 LossTerms: TypeAlias = dict[str, Tensor]
 """Named, already weighted scalar terms; their sum is the loss."""
+
+
+class GradientModel(nn.Module, ABC):
+    """Whatever is trained by gradient steps.
+
+    Attributes:
+        batch_kind: What one batch holds; `training.batches.SOURCES` says where it comes from.
+    """
+
+    batch_kind: ClassVar[type[Batch]]
+
+    @abstractmethod
+    def loss(self, batch: Any) -> LossTerms:
+        """Return the named, weighted terms of the loss of one batch of `batch_kind`."""
+
+    def on_epoch_start(self, epoch: int) -> None:
+        """Prepare an epoch (0-based), such as drawing edges; every draw depends on seed and epoch only."""
 
 
 class Recommender(nn.Module, ABC):
@@ -107,21 +131,10 @@ class Recommender(nn.Module, ABC):
         """Return what retrieval needs, computed in evaluation mode without gradients."""
 
 
-class GradientRecommender(Recommender):
-    """A retrieval model trained by gradient steps.
+class GradientRecommender(GradientModel, Recommender):
+    """A retrieval model trained by gradient steps; no negatives are drawn for one that eats `Pairs`."""
 
-    Attributes:
-        batch_kind: What one batch holds; the trainer draws no negatives for `Pairs`.
-    """
-
-    batch_kind: ClassVar[type[Pairs] | type[Triplets]] = Triplets
-
-    @abstractmethod
-    def loss(self, batch: Any) -> LossTerms:
-        """Return the named, weighted terms of the loss of one batch of `batch_kind`."""
-
-    def on_epoch_start(self, epoch: int) -> None:
-        """Prepare an epoch (0-based), such as drawing edges; every draw depends on seed and epoch only."""
+    batch_kind: ClassVar[type[Batch]] = Triplets
 
 
 class ClosedFormRecommender(Recommender):

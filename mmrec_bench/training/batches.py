@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Protocol
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -11,9 +11,10 @@ from torch import Tensor
 
 from mmrec_bench.data.interactions import Interactions
 from mmrec_bench.errors import DataError
-from mmrec_bench.models.base import Batch, Pairs, Triplets
+from mmrec_bench.models.base import Batch, Items, Pairs, Triplets
 from mmrec_bench.seeding import Seeds
 from mmrec_bench.training.negatives import UnseenItems
+from mmrec_bench.types import IntArray
 
 
 class BatchSource(Protocol):
@@ -41,7 +42,7 @@ class PairBatches:
     """
 
     def __init__(self, train: Interactions, batch_size: int, seeds: Seeds, device: torch.device) -> None:
-        self._rows = _ShuffledRows(train, batch_size, seeds, device)
+        self._rows = _ShuffledPairs(train, batch_size, seeds, device)
 
     @property
     def n_batches(self) -> int:
@@ -68,7 +69,7 @@ class TripletBatches:
     """
 
     def __init__(self, train: Interactions, batch_size: int, seeds: Seeds, device: torch.device) -> None:
-        self._rows = _ShuffledRows(train, batch_size, seeds, device)
+        self._rows = _ShuffledPairs(train, batch_size, seeds, device)
         self._unseen = UnseenItems(train, device)
         self._seeds = seeds
 
@@ -86,22 +87,64 @@ class TripletBatches:
             yield Triplets(users, positives, negatives)
 
 
-class _ShuffledRows:
-    """Pairs by user and item, so that batches do not depend on the order of the file, and their order in an epoch."""
+class ItemBatches:
+    """Every given item once an epoch, in random order; the last batch may be smaller.
+
+    Args:
+        train: Item ids, int64 ``[n]``.
+        batch_size: Items in a batch.
+        seeds: Random streams of the run; uses ``order``.
+        device: Where batches are made.
+
+    Raises:
+        DataError: There are no items.
+    """
+
+    def __init__(self, train: IntArray, batch_size: int, seeds: Seeds, device: torch.device) -> None:
+        self._ids = torch.tensor(np.sort(train), device=device)
+        self._shuffle = _Shuffle(len(train), "item", batch_size, seeds, device)
+
+    @property
+    def n_batches(self) -> int:
+        """Number of batches in every epoch."""
+        return self._shuffle.n_batches
+
+    def epoch(self, epoch: int) -> Iterator[Items]:
+        """Yield the batches of an epoch."""
+        for (ids,) in self._shuffle.batches(epoch, self._ids):
+            yield Items(ids)
+
+
+SOURCES: Mapping[type[Batch], Callable[[Any, int, Seeds, torch.device], BatchSource]] = {
+    Pairs: PairBatches,
+    Triplets: TripletBatches,
+    Items: ItemBatches,
+}
+"""Where batches of a kind come from: made of the training part of the context, batch size, seeds and device."""
+
+
+class _Shuffle:
+    """The order of n rows in an epoch, and its cut into batches."""
+
+    def __init__(self, n: int, what: str, batch_size: int, seeds: Seeds, device: torch.device) -> None:
+        if not n:
+            raise DataError(f"training needs at least one {what}; the training part is empty")
+        self.n_batches = -(-n // batch_size)
+        self._n, self._batch_size, self._seeds, self._device = n, batch_size, seeds, device
+
+    def batches(self, epoch: int, *columns: Tensor) -> Iterator[tuple[Tensor, ...]]:
+        """Shuffle the columns, each of length n, alike and cut them."""
+        generator = self._seeds.generator("order", epoch, self._device)
+        order = torch.randperm(self._n, generator=generator, device=self._device)
+        shuffled = (column.index_select(0, order) for column in columns)
+        return zip(*(torch.split(column, self._batch_size) for column in shuffled), strict=True)
+
+
+class _ShuffledPairs(_Shuffle):
+    """Pairs by user and item, so that batches do not depend on the order of the file."""
 
     def __init__(self, train: Interactions, batch_size: int, seeds: Seeds, device: torch.device) -> None:
-        if not len(train):
-            raise DataError("training needs at least one interaction; the training part is empty")
+        super().__init__(len(train), "interaction", batch_size, seeds, device)
         rows = np.argsort(train.keys())
         self.users = torch.tensor(train.users[rows], device=device)
         self.items = torch.tensor(train.items[rows], device=device)
-        self.n_batches = -(-len(rows) // batch_size)
-        self._batch_size = batch_size
-        self._seeds = seeds
-
-    def batches(self, epoch: int, *columns: Tensor) -> Iterator[tuple[Tensor, ...]]:
-        """Shuffle the columns alike and cut them."""
-        device = self.users.device
-        order = torch.randperm(len(self.users), generator=self._seeds.generator("order", epoch, device), device=device)
-        shuffled = (column.index_select(0, order) for column in columns)
-        return zip(*(torch.split(column, self._batch_size) for column in shuffled), strict=True)

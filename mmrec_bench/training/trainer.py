@@ -5,23 +5,16 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import TypeAlias
+from typing import Any, Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from mmrec_bench.errors import ArtefactError, ModelError, TrainingError
-from mmrec_bench.models.base import (
-    ClosedFormRecommender,
-    GradientRecommender,
-    ModelContext,
-    Pairs,
-    Recommender,
-    Triplets,
-)
+from mmrec_bench.models.base import ClosedFormRecommender, GradientModel
 from mmrec_bench.seeding import Seeds
-from mmrec_bench.training.batches import BatchSource, PairBatches, TripletBatches
+from mmrec_bench.training.batches import SOURCES, BatchSource
 from mmrec_bench.training.checkpoint import CheckpointStore, Origin, TrainingState
 from mmrec_bench.training.config import TrainerConfig
 from mmrec_bench.training.loss_log import LossLog
@@ -29,15 +22,22 @@ from mmrec_bench.training.memory import memory_errors
 from mmrec_bench.training.records import EpochRecord, Observer, SilentObserver, StoppedBy, TrainingResult, Validation
 from mmrec_bench.training.stopping import Progress
 
-Validate: TypeAlias = Callable[[Recommender], Validation]
-"""Measures a model, which is in evaluation mode, on the validation part."""
+M = TypeVar("M", bound=nn.Module)
+
+
+class Context(Protocol):
+    """What a model was built from; the trainer reads no more of it than the training part."""
+
+    @property
+    def train(self) -> Any:
+        """What the batches of the model are made of."""
 
 
 def train(
-    model: Recommender,
-    context: ModelContext,
+    model: M,
+    context: Context,
     config: TrainerConfig,
-    validate: Validate,
+    validate: Callable[[M], Validation],
     seeds: Seeds,
     device: torch.device,
     checkpoints: CheckpointStore | None = None,
@@ -48,9 +48,10 @@ def train(
 
     Args:
         model: A closed form, which is fitted and validated once, or a model trained by gradient steps.
-        context: Holds the training part.
+        context: What the model was built from; holds the training part.
         config: How to train.
-        validate: Measures the model; the trainer sees no other part of the data than the training part.
+        validate: Measures the model, which is in evaluation mode; the trainer sees no other part of the data than the
+            training part.
         seeds: Random streams of the run.
         device: Where to train; the model is moved there.
         checkpoints: Where to keep checkpoints; None keeps none. A closed form has none.
@@ -67,8 +68,8 @@ def train(
     observer = observer or SilentObserver()
     if isinstance(model, ClosedFormRecommender):
         return _fit(model, context, validate, seeds, device, observer)
-    if not isinstance(model, GradientRecommender):
-        raise ModelError(f"{type(model).__name__} is neither a GradientRecommender nor a ClosedFormRecommender")
+    if not isinstance(model, GradientModel):
+        raise ModelError(f"{type(model).__name__} is neither a GradientModel nor a ClosedFormRecommender")
     memory = partial(memory_errors, device, "training", f"Lower trainer.batch_size (now {config.batch_size})")
     with memory():
         model.to(device)
@@ -124,7 +125,7 @@ def train(
 
 
 def batch_source(
-    model: GradientRecommender, context: ModelContext, config: TrainerConfig, seeds: Seeds, device: torch.device
+    model: GradientModel, context: Context, config: TrainerConfig, seeds: Seeds, device: torch.device
 ) -> BatchSource:
     """Return the source of what the model eats.
 
@@ -132,17 +133,16 @@ def batch_source(
         DataError: The training part is empty, or has no negatives for a user.
         ModelError: There is no source for the batch kind of the model.
     """
-    if model.batch_kind is Pairs:
-        return PairBatches(context.train, config.batch_size, seeds, device)
-    if model.batch_kind is Triplets:
-        return TripletBatches(context.train, config.batch_size, seeds, device)
-    raise ModelError(f"batch_kind of {type(model).__name__} must be Pairs or Triplets; got {model.batch_kind!r}")
+    if model.batch_kind not in SOURCES:
+        known = ", ".join(kind.__name__ for kind in SOURCES)
+        raise ModelError(f"batch_kind of {type(model).__name__} must be one of {known}; got {model.batch_kind!r}")
+    return SOURCES[model.batch_kind](context.train, config.batch_size, seeds, device)
 
 
 def _fit(
     model: ClosedFormRecommender,
-    context: ModelContext,
-    validate: Validate,
+    context: Any,
+    validate: Callable[[Any], Validation],
     seeds: Seeds,
     device: torch.device,
     observer: Observer,
@@ -170,7 +170,7 @@ def _fit(
 
 
 def _train_epoch(
-    model: GradientRecommender,
+    model: GradientModel,
     source: BatchSource,
     optimizer: Optimizer,
     config: TrainerConfig,
@@ -204,7 +204,7 @@ def _check_parameters(model: nn.Module, epoch: int) -> None:
             )
 
 
-def _validated(model: Recommender, validate: Validate) -> Validation:
+def _validated(model: M, validate: Callable[[M], Validation]) -> Validation:
     model.eval()
     with torch.no_grad():
         return validate(model)
@@ -215,7 +215,7 @@ def _copied(source: Mapping[str, Tensor], into: Mapping[str, Tensor]) -> dict[st
     return {name: into[name].copy_(value) if name in into else value.clone() for name, value in source.items()}
 
 
-def _restore(model: GradientRecommender, optimizer: Optimizer, saved: TrainingState) -> None:
+def _restore(model: nn.Module, optimizer: Optimizer, saved: TrainingState) -> None:
     """Put the state of a checkpoint into a freshly built model and optimiser."""
     try:
         model.load_state_dict(saved.model)

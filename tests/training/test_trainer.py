@@ -234,7 +234,7 @@ def test_unknown_batch_kind_is_refused(toy: ModuleType) -> None:
     model, context = toy.build("mf")
     type(model).batch_kind, kept = dict, type(model).batch_kind
     try:
-        with pytest.raises(ModelError, match="batch_kind of ToyMF must be Pairs or Triplets"):
+        with pytest.raises(ModelError, match="batch_kind of ToyMF must be one of Pairs, Triplets, Items"):
             train(model, context, TrainerConfig(), toy.validate, Seeds(0), CPU)
     finally:
         type(model).batch_kind = kept

@@ -1,0 +1,60 @@
+"""What all commands share: where they print, their options, and how tables look."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.measure import Measurement
+from rich.table import Table as RichTable
+
+from mmrec_bench.experiments.environment import choose_device, limit_memory, use_threads
+from mmrec_bench.experiments.run import RunSettings
+from mmrec_bench.reports.tables import Table
+
+out = Console(soft_wrap=True)
+errors = Console(stderr=True, soft_wrap=True)
+
+Overrides = Annotated[list[str], typer.Option("--set", metavar="A.B=C", help="Override a value; may be repeated.")]
+Seeds = Annotated[list[int], typer.Option("--seed", help="Run these seeds instead; may be repeated.")]
+Out = Annotated[Path, typer.Option("--out", help="Root of all run folders.")]
+DataDir = Annotated[
+    Path | None, typer.Option("--data-dir", envvar="MMREC_BENCH_DATA", help="Where the data folders lie.")
+]
+Device = Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")]
+Threads = Annotated[int | None, typer.Option("--threads", min=1, help="Threads; all cores by default.")]
+Resume = Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint of an interrupted run.")]
+ReuseStale = Annotated[bool, typer.Option("--reuse-stale", help="Keep finished runs that were made by other code.")]
+ReportDir = Annotated[Path, typer.Option("--report-dir", help="Where reports are written.")]
+
+
+def run_settings(out_dir: Path, device: str, threads: int | None, resume: bool) -> RunSettings:
+    """Return how runs are made, and have this process use the device and threads."""
+    chosen = choose_device(device)
+    if chosen.type == "cpu":  # CUDA reserves addresses that count, but are no memory
+        limit_memory()
+    return RunSettings(out_dir, chosen, use_threads(threads), resume)
+
+
+def print_table(table: Table) -> None:
+    """Print a table with its heading and note."""
+    out.print()
+    out.print(table.title, style="bold", highlight=False, markup=False)
+    print_rows(table.header, table.rows)
+    out.print(table.note, style="dim", highlight=False, markup=False)
+
+
+def print_rows(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Print aligned columns; the first is text."""
+    shown = RichTable(box=None, pad_edge=False, header_style="bold")
+    for index, name in enumerate(header):
+        shown.add_column(escape(name), justify="left" if index == 0 else "right", no_wrap=True)
+    for row in rows:
+        shown.add_row(*(escape(cell) for cell in row))
+    # A table is never cut to the terminal's width: in a log file or a pipe there is none.
+    width = Measurement.get(out, out.options.update(width=10_000), shown).maximum
+    Console(width=max(width, out.width)).print(shown)
