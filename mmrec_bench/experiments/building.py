@@ -1,4 +1,4 @@
-"""Writing a run: under a lock, in a partial folder, renamed when it is whole."""
+"""Writing runs and other artefacts: under a lock, in a partial folder, renamed when they are whole."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from torch import Tensor
 
 from mmrec_bench import strict_yaml
 from mmrec_bench.errors import ArtefactError, ResourceError
-from mmrec_bench.experiments.artefact import FILES, MANIFEST, STALE, RunKey, digest_of
+from mmrec_bench.experiments.folders import MANIFEST, STALE, ArtefactKey, digest_of
 
 
 class RunLockedError(ArtefactError):
@@ -28,12 +28,12 @@ class RunLockedError(ArtefactError):
 
 
 @contextmanager
-def run_lock(key: RunKey, out: Path, *, wait: bool) -> Iterator[None]:
-    """Hold the lock of a run, so that two processes never make it at once.
+def run_lock(key: ArtefactKey, out: Path, *, wait: bool) -> Iterator[None]:
+    """Hold the lock of a run or other artefact, so that two processes never make it at once.
 
     Args:
-        key: The run.
-        out: Root of all runs.
+        key: What is made.
+        out: Root of all artefacts.
         wait: Whether to wait for another process.
 
     Raises:
@@ -58,16 +58,16 @@ def run_lock(key: RunKey, out: Path, *, wait: bool) -> Iterator[None]:
 
 
 @contextmanager
-def building(key: RunKey, out: Path, *, keep: bool) -> Iterator[Path]:
-    """Lend the partial folder of a run, whose lock is held; on success move it to its place.
+def building(key: ArtefactKey, out: Path, *, keep: bool) -> Iterator[Path]:
+    """Lend the partial folder of an artefact, whose lock is held; on success move it to its place.
 
     Args:
-        key: The run.
-        out: Root of all runs.
-        keep: Whether what an interrupted run left there (checkpoints) is kept.
+        key: What is made.
+        out: Root of all artefacts.
+        keep: Whether what an interrupted process left there (checkpoints) is kept.
 
     Raises:
-        ResourceError: The disk is full or not writable; nothing of the run is visible then.
+        ResourceError: The disk is full or not writable; nothing of the artefact is visible then.
     """
     partial = key.partial(out)
     try:
@@ -80,7 +80,7 @@ def building(key: RunKey, out: Path, *, keep: bool) -> Iterator[Path]:
         raise disk_error(partial, error) from None
 
 
-def _move_into_place(partial: Path, key: RunKey, out: Path) -> None:
+def _move_into_place(partial: Path, key: ArtefactKey, out: Path) -> None:
     for path in partial.iterdir():  # a rename must never become durable before the bytes it names
         handle = os.open(path, os.O_RDONLY)
         try:
@@ -90,7 +90,7 @@ def _move_into_place(partial: Path, key: RunKey, out: Path) -> None:
     final = key.folder(out)
     if final.exists():  # made by other code, or damaged: kept aside, never deleted
         n = 0
-        while (aside := out / STALE / f"{key.fingerprint}-seed-{key.seed}-{n}").exists():
+        while (aside := out / STALE / f"{key.name}-{n}").exists():
             n += 1
         aside.parent.mkdir(parents=True, exist_ok=True)
         final.rename(aside)
@@ -113,9 +113,9 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
     path.write_text(json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
 
 
-def write_manifest(folder: Path, facts: Mapping[str, Any]) -> None:
+def write_manifest(folder: Path, facts: Mapping[str, Any], files: Sequence[str]) -> None:
     """Write the manifest last, with the digests of all other files."""
-    digests = {name: digest_of(folder / name) for name in FILES if name != MANIFEST}
+    digests = {name: digest_of(folder / name) for name in files if name != MANIFEST}
     write_json(folder / MANIFEST, {**facts, "files": digests})
 
 

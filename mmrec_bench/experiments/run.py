@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,9 @@ from mmrec_bench.experiments.environment import (
     package_versions,
     use_threads,
 )
+from mmrec_bench.experiments.folders import CONFIG, HISTORY, SCHEMA_VERSION
 from mmrec_bench.experiments.prepare import Prepared
+from mmrec_bench.experiments.run_settings import RunSettings as RunSettings
 from mmrec_bench.experiments.schema import Experiment
 from mmrec_bench.models.base import ModelContext, Recommender
 from mmrec_bench.models.blocks import ItemHost
@@ -42,23 +44,6 @@ from mmrec_bench.training.trainer import train
 from mmrec_bench.types import IntArray
 
 VAULT_PURPOSE = "final evaluation of the weights selected on validation"
-
-
-@dataclass(frozen=True, slots=True)
-class RunSettings:
-    """How runs are made; none of it changes what a run means.
-
-    Attributes:
-        out: Root of all run folders.
-        device: Where models and dense retrieval live.
-        threads: Threads of torch and faiss.
-        resume: Whether an interrupted run goes on from its checkpoint.
-    """
-
-    out: Path
-    device: torch.device
-    threads: int
-    resume: bool = False
 
 
 def run(
@@ -142,12 +127,12 @@ def _build(
     parts = {"valid": on_valid, "test": on_test}
     n_truth = {"valid": prepared.split.valid.user_counts(), "test": truth.user_counts()}
     write.write_config(
-        folder / files.CONFIG,
+        folder / CONFIG,
         config.model_dump(mode="json") | {"seeds": [key.seed]},
-        f"mmrec-bench run {files.CONFIG}",
+        f"mmrec-bench run {CONFIG}",
     )
     write.write_json(folder / files.METRICS, metrics)
-    write.write_history(folder / files.HISTORY, [record.as_json() for record in result.history])
+    write.write_history(folder / HISTORY, [record.as_json() for record in result.history])
     write.write_table(folder / files.PER_USER, _per_user(parts, n_truth, prepared))
     write.write_table(folder / files.RANKINGS, _rankings(parts, prepared))
     write.write_weights(folder / files.WEIGHTS, model.state_dict())
@@ -156,6 +141,7 @@ def _build(
     write.write_manifest(
         folder,
         manifest(experiment, prepared, key, settings, model, result, seconds, served, memory.peak_mib, ledger),
+        files.FILES,
     )
     checkpoints.clear()  # last: until every file is written, an interrupted run can still go on
 
@@ -250,7 +236,8 @@ def manifest(
     config, device = experiment.config, settings.device
     features = {name.partition("/")[2]: value for name, value in prepared.fingerprints.items() if "/" in name}
     facts: dict[str, Any] = {
-        "schema_version": files.SCHEMA_VERSION,
+        "schema_version": SCHEMA_VERSION,
+        "kind": "run",
         "task": config.entry.task,
         "dataset": prepared.dataset.name,
         "model": config.model.name,

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Protocol
 
 from mmrec_bench.errors import MMRecBenchError
-from mmrec_bench.experiments.artefact import RunArtefact, RunKey, State
+from mmrec_bench.experiments.artefact import RunArtefact, RunKey
 from mmrec_bench.experiments.building import RunLockedError
+from mmrec_bench.experiments.folders import State
 from mmrec_bench.experiments.prepare import Prepared, Preparer, run_key
 from mmrec_bench.experiments.run import RunSettings, run
 from mmrec_bench.experiments.schema import Experiment

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from mmrec_bench.errors import ArtefactError, ResourceError
-from mmrec_bench.experiments.artefact import FILES, MANIFEST, RunArtefact, RunKey, find_runs
+from mmrec_bench.experiments.artefact import FILES, RunArtefact, RunKey, find_runs
 from mmrec_bench.experiments.building import building, finite, run_lock, write_manifest
+from mmrec_bench.experiments.folders import MANIFEST
 
 KEY = RunKey("data", "model", "f" * 16, 3)
 
@@ -27,7 +28,7 @@ def fill(folder: Path, mark: str = "x") -> None:
     for name in FILES:
         if name != MANIFEST:
             (folder / name).write_text("{}", encoding="utf-8")
-    write_manifest(folder, {**FACTS, "mark": mark})
+    write_manifest(folder, {**FACTS, "mark": mark}, FILES)
 
 
 @contextmanager

@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file
 
 from mmrec_bench.errors import ConfigError
-from mmrec_bench.experiments import artefact as artefact_module
+from mmrec_bench.experiments import folders
 from mmrec_bench.experiments.prepare import Preparer
 from mmrec_bench.experiments.run import RunSettings
 from mmrec_bench.experiments.schema import load_experiment, load_suite
@@ -79,7 +79,7 @@ def test_runs_of_other_code_are_made_again_or_reused_on_request(
     suite_world: Path, settings: RunSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bench(suite_world, settings, Diary())
-    monkeypatch.setattr(artefact_module, "code_digest", lambda: "0" * 16)
+    monkeypatch.setattr(folders, "code_digest", lambda: "0" * 16)
     diary = Diary()
     bench(suite_world, settings, diary, reuse_stale=True)
     assert all(line.startswith("reused") for line in diary.lines)

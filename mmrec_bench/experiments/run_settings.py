@@ -1,0 +1,25 @@
+"""Where and how runs and what they need are made."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+
+@dataclass(frozen=True, slots=True)
+class RunSettings:
+    """How runs are made; none of it changes what a run means.
+
+    Attributes:
+        out: Root of all run folders.
+        device: Where models and dense retrieval live.
+        threads: Threads of torch and faiss.
+        resume: Whether an interrupted run goes on from its checkpoint.
+    """
+
+    out: Path
+    device: torch.device
+    threads: int
+    resume: bool = False
