@@ -26,7 +26,8 @@ def test_every_experiment_is_complete_and_round_trips(name: str, tmp_path: Path)
     text = (bundled("configs") / f"{name}.yaml").read_text(encoding="utf-8")
     assert text.startswith(f"# mmrec-bench run configs/{name}.yaml"), "the first comment is the exact command"
     card = load_card(experiment.config.dataset.card)
-    assert name == f"{card.name}/{experiment.config.model.name}"
+    model = f"{card.name}/{experiment.config.model.name}"
+    assert name == model or name.startswith(f"{model}-"), "named after its model, and what is special about it"
     assert set(experiment.config.entry.modalities) <= set(card.modalities)
     write_resolved(tmp_path / "again.yaml", experiment.config.model_dump(mode="json"), "resolved")
     assert load_yaml(tmp_path / "again.yaml").parse(ExperimentConfig) == experiment.config

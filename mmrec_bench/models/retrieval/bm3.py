@@ -11,12 +11,13 @@ from torch import Tensor, nn
 
 from mmrec_bench.graph.bipartite import BipartiteGraph
 from mmrec_bench.losses import RegForm, cosine_alignment, embedding_l2
-from mmrec_bench.models.base import MODELS, Citation, LossTerms, ModelConfig, ModelContext, Pairs
+from mmrec_bench.models.alignment import AlignableConfig, behaviour_modal_alignment, projected_lines
+from mmrec_bench.models.base import MODELS, Citation, LossTerms, ModelContext, Pairs
 from mmrec_bench.models.blocks import FeatureProjections, IdEmbedding, ItemHost, feature_tables, gather, initialise
 from mmrec_bench.retrieval.base import Representations
 
 
-class BM3Config(ModelConfig):
+class BM3Config(AlignableConfig):
     """Settings of `BM3`."""
 
     RELEASED: ClassVar[Mapping[str, Any]] = {"reg_form": "frobenius", "reg_scope": "all"}
@@ -86,7 +87,7 @@ class BM3(ItemHost):
         self.graph = BipartiteGraph(train.users, train.items, train.n_users, train.n_items)
 
     def loss(self, batch: Pairs) -> LossTerms:
-        """Return ``user-item``, ``item-user``, ``inter-M`` and ``intra-M`` of each modality M, and ``reg``."""
+        """Return ``user-item``, ``item-user``, ``inter-M``, ``intra-M`` (M a modality), ``reg``, plugged-in terms."""
         user_table, item_table = self._propagate()
         users, items = gather(user_table, batch.users), gather(item_table, batch.items)
         item_target = self._target(items)
@@ -99,6 +100,9 @@ class BM3(ItemHost):
                 predicted = self.predictor(content)
                 terms[f"inter-{modality}"] = weight * cosine_alignment(predicted, item_target)
                 terms[f"intra-{modality}"] = weight * cosine_alignment(predicted, self._target(content))
+        if bma := self.config.alignment.bma:
+            lines = projected_lines(user_table, item_table, batch.users, batch.items, self.projections, self.graph)
+            terms |= behaviour_modal_alignment(bma, *lines)
         if self.config.reg_weight:
             blocks = (users, items) if self.config.reg_scope == "batch" else (user_table, item_table)
             size = embedding_l2(*blocks, divisor=len(blocks[1]), form=self.config.reg_form)

@@ -18,12 +18,13 @@ from mmrec_bench.graph.bipartite import BipartiteGraph
 from mmrec_bench.graph.pruning import prune_edges
 from mmrec_bench.graph.sparse import SparseOperator
 from mmrec_bench.losses import bpr, dot
-from mmrec_bench.models.base import MODELS, Citation, LossTerms, ModelConfig, ModelContext, Triplets
+from mmrec_bench.models.alignment import AlignableConfig, behaviour_modal_alignment, projected_lines
+from mmrec_bench.models.base import MODELS, Citation, LossTerms, ModelContext, Triplets
 from mmrec_bench.models.blocks import FeatureProjections, IdEmbedding, ItemHost, feature_tables, gather, item_graph
 from mmrec_bench.retrieval.base import Representations
 
 
-class FREEDOMConfig(ModelConfig):
+class FREEDOMConfig(AlignableConfig):
     """Settings of `FREEDOM`; the released code has no switch that differs."""
 
     name: Literal["freedom"] = "freedom"
@@ -102,7 +103,7 @@ class FREEDOM(ItemHost):
         self.pruned_graph = pruned.to(self.users.weight.device)
 
     def loss(self, batch: Triplets) -> LossTerms:
-        """Return ``bpr`` and ``bpr-M`` of each modality M."""
+        """Return ``bpr``, ``bpr-M`` of each modality M, and plugged-in alignments."""
         item_ids = torch.cat((batch.positives, batch.negatives))
         user_table, item_table = self._propagate(self.pruned_graph)
         users = gather(user_table, batch.users)
@@ -112,6 +113,10 @@ class FREEDOM(ItemHost):
             for modality, content in self.projections.rows(item_ids).items():
                 liked, other = content.chunk(2)
                 terms[f"bpr-{modality}"] = weight * bpr(dot(users, liked), dot(users, other))
+        if bma := self.config.alignment.bma:
+            tables = (user_table, item_table)
+            lines = projected_lines(*tables, batch.users, batch.positives, self.projections, self.graph)
+            terms |= behaviour_modal_alignment(bma, *lines)
         return terms
 
     @torch.no_grad()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -13,7 +12,8 @@ from torch import Tensor, nn
 from mmrec_bench.graph.bipartite import BipartiteGraph
 from mmrec_bench.graph.sparse import SparseOperator
 from mmrec_bench.losses import bpr, dot, embedding_l2, info_nce
-from mmrec_bench.models.base import MODELS, Citation, LossTerms, ModelConfig, ModelContext, Triplets
+from mmrec_bench.models.alignment import AlignableConfig, TwoLines, behaviour_modal_alignment
+from mmrec_bench.models.base import MODELS, Citation, LossTerms, ModelContext, Triplets
 from mmrec_bench.models.blocks import (
     Distinct,
     FeatureProjection,
@@ -26,7 +26,7 @@ from mmrec_bench.models.blocks import (
 from mmrec_bench.retrieval.base import Representations
 
 
-class MGCNConfig(ModelConfig):
+class MGCNConfig(AlignableConfig):
     """Settings of `MGCN`."""
 
     RELEASED: ClassVar[Mapping[str, Any]] = {"reg_divisor": "configured"}
@@ -106,7 +106,7 @@ class MGCN(ItemHost):
         self.graph = BipartiteGraph(train.users, train.items, train.n_users, train.n_items)
 
     def loss(self, batch: Triplets) -> LossTerms:
-        """Return ``bpr``, ``contrastive-users``, ``contrastive-items`` and ``reg``."""
+        """Return ``bpr``, ``contrastive-users``, ``contrastive-items``, ``reg`` and plugged-in alignments."""
         user_behaviour, item_behaviour, item_content = self._propagate()
         # Fusion works row by row, so it is spent on the rows of the batch alone, and once on each.
         rows = Distinct.of(batch.users)
@@ -118,8 +118,10 @@ class MGCN(ItemHost):
         terms = {"bpr": bpr(dot(users, positives), dot(users, negatives))}
         if weight := self.config.contrastive_weight:
             for name, part in (("users", fused[0]), ("items", fused[1])):
-                contrast = info_nce(part.side, part.behaviour, self.config.temperature, part.rows.counts)
+                contrast = info_nce(part.modal, part.behaviour, self.config.temperature, part.rows.counts)
                 terms[f"contrastive-{name}"] = weight * contrast
+        if bma := self.config.alignment.bma:
+            terms |= behaviour_modal_alignment(bma, *fused[:2])
         if self.config.reg_weight:
             divisor = len(users) if self.config.reg_divisor == "actual" else self.batch_size
             terms["reg"] = self.config.reg_weight * embedding_l2(users, positives, negatives, divisor=divisor)
@@ -137,22 +139,9 @@ class MGCN(ItemHost):
         users, items = self.graph.propagate(self.users.all(), ids, self.config.n_layers)
         return users, items, torch.cat([view(ids) for view in self.views], dim=1)
 
-    def _fuse(self, rows: Distinct, behaviour: Tensor, content: Tensor) -> _Fused:
+    def _fuse(self, rows: Distinct, behaviour: Tensor, content: Tensor) -> TwoLines:
         own = gather(behaviour, rows.ids)
-        return _Fused(rows, own, self.fusion(own, content))
-
-
-@dataclass(frozen=True, slots=True)
-class _Fused:
-    """Distinct users or items of a batch: behaviour and side vectors, ``[n, d]``."""
-
-    rows: Distinct
-    behaviour: Tensor
-    side: Tensor
-
-    def vectors(self) -> Tensor:
-        """Return the final vectors of the batch, ``[B, d]``."""
-        return self.rows.expand(self.behaviour + self.side)
+        return TwoLines(rows, own, self.fusion(own, content))
 
 
 class ContentView(nn.Module):

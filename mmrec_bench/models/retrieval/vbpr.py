@@ -7,15 +7,16 @@ from typing import Any, ClassVar, Literal
 
 import torch
 from pydantic import NonNegativeFloat, PositiveInt
-from torch import nn
+from torch import Tensor, nn
 
 from mmrec_bench.losses import RegForm, bpr, dot, embedding_l2
-from mmrec_bench.models.base import MODELS, Citation, LossTerms, ModelConfig, ModelContext, Triplets
-from mmrec_bench.models.blocks import FeatureProjections, IdEmbedding, ItemHost, feature_tables
+from mmrec_bench.models.alignment import AlignableConfig, TwoLines, behaviour_modal_alignment
+from mmrec_bench.models.base import MODELS, Citation, LossTerms, ModelContext, Triplets
+from mmrec_bench.models.blocks import Distinct, FeatureProjections, IdEmbedding, ItemHost, feature_tables
 from mmrec_bench.retrieval.base import Representations
 
 
-class VBPRConfig(ModelConfig):
+class VBPRConfig(AlignableConfig):
     """Settings of `VBPR`."""
 
     RELEASED: ClassVar[Mapping[str, Any]] = {"reg_form": "frobenius", "normalise_features": False}
@@ -73,15 +74,20 @@ class VBPR(ItemHost):
             nn.init.normal_(projection.linear.weight, std=std)  # Xavier-normal of all W_m side by side
 
     def loss(self, batch: Triplets) -> LossTerms:
-        """Return ``bpr`` and ``reg``."""
+        """Return ``bpr``, ``reg`` and plugged-in alignments."""
         item_ids = torch.cat((batch.positives, batch.negatives))
         users = self.users.rows(batch.users)
-        content = sum(self.projections.rows(item_ids).values(), self.bias)
+        content = self._content(item_ids)
         positives, negatives = torch.cat((self.items.rows(item_ids), content), dim=1).chunk(2)
         terms = {"bpr": bpr(dot(users, positives), dot(users, negatives))}
         if self.config.reg_weight:
             size = embedding_l2(users, positives, negatives, divisor=len(users), form=self.config.reg_form)
             terms["reg"] = self.config.reg_weight * size
+        if bma := self.config.alignment.bma:
+            of_users, of_items = Distinct.of(batch.users), Distinct.of(batch.positives)
+            halves = self.users.rows(of_users.ids).chunk(2, dim=1)
+            both = (self.items.rows(of_items.ids), self._content(of_items.ids))
+            terms |= behaviour_modal_alignment(bma, TwoLines(of_users, *halves), TwoLines(of_items, *both))
         return terms
 
     @torch.no_grad()
@@ -89,3 +95,6 @@ class VBPR(ItemHost):
         """Return users and items with their content, 2d values each."""
         content = sum((projection.all() for _, projection in self.projections.by_modality()), self.bias)
         return Representations(self.users.all().clone(), torch.cat((self.items.all(), content), dim=1))
+
+    def _content(self, ids: Tensor) -> Tensor:
+        return sum(self.projections.rows(ids).values(), self.bias)
