@@ -103,17 +103,31 @@ def gram_vs_cosine(rows: Tensor, references: Tensor, counts: Tensor | None = Non
         rows: H, float32 ``[B, d]``.
         references: Original feature vectors, float32 ``[B, D]``; a row of zeros has cosine zero to all, itself too.
         counts: How often each row stands in the batch, ``[B]``; once by default. A batch that repeats rows may be given
-            once without repeats: the loss is the same.
+            once without repeats: the loss is the same. Rows that count zero are left out; without any row the loss is
+            zero, or as near as a root comes.
     """
     weights = rows.new_ones(len(rows)) if counts is None else counts.to(rows.dtype)
+    shares = weights.sqrt().unsqueeze(1)  # scaled by them on both sides, each pair weighs c_r c_s
     with torch.no_grad():
-        unit = F.normalize(references, dim=1)
-        # ||C||^2 through the smaller of its two Gram matrices; scaled on both sides, each pair weighs c_r c_s.
-        scaled = unit * weights.sqrt().unsqueeze(1)
-        own = (scaled.T @ scaled if scaled.shape[1] < len(scaled) else scaled @ scaled.T).square().sum()
-    weighted = rows * weights.unsqueeze(1)
-    squared = (rows.T @ weighted).square().sum() - 2.0 * (unit.T @ weighted).square().sum() + own
-    return squared.clamp_min(torch.finfo(rows.dtype).tiny).sqrt() / weights.sum()
+        lengths = torch.linalg.vector_norm(references, dim=1, keepdim=True).clamp_min(1e-12)
+        unit = references * (shares / lengths)
+        own = _squared_gram(unit)
+    rows = rows * shares
+    squared = (rows.T @ rows).square().sum() - 2.0 * (unit.T @ rows).square().sum() + own
+    distance: Tensor = squared.clamp_min(torch.finfo(rows.dtype).tiny).sqrt()
+    return distance / weights.sum().clamp_min(1.0)
+
+
+def _squared_gram(rows: Tensor) -> Tensor:
+    """Return ``||X X^T||_F^2 = ||X^T X||_F^2`` through the smaller of the two, in blocks of its upper triangle."""
+    if rows.shape[1] < len(rows):
+        rows = rows.T
+    step = 256
+    total = rows.new_zeros(())
+    for start in range(0, len(rows), step):
+        block, after = rows[start : start + step], rows[start + step :]
+        total += (block @ block.T).square_().sum() + 2.0 * (block @ after.T).square_().sum()
+    return total
 
 
 def embedding_l2(*blocks: Tensor, divisor: int, form: RegForm = "squared") -> Tensor:

@@ -108,6 +108,28 @@ def test_gram_vs_cosine_of_a_batch_that_repeats_rows(dim: int) -> None:
     assert once.item() == pytest.approx(slow.item())
 
 
+def test_gram_vs_cosine_leaves_out_rows_that_count_nothing() -> None:
+    h, f = rows(5, 4, 3).requires_grad_(), rows(6, 4, 8)
+    kept = torch.tensor([1, 0, 2, 0])
+    h_kept = h[kept > 0].detach()
+    assert gram_vs_cosine(h, f, kept).item() == pytest.approx(
+        gram_vs_cosine(h_kept, f[kept > 0], kept[kept > 0]).item()
+    )
+    nothing = gram_vs_cosine(h, f, torch.zeros(4))
+    nothing.backward()
+    assert nothing.item() == pytest.approx(0.0, abs=1e-12)
+    assert h.grad is not None
+    assert not h.grad.any()
+
+
+@pytest.mark.parametrize(("n", "dim"), [(600, 700), (700, 300)])
+def test_gram_vs_cosine_in_blocks(n: int, dim: int) -> None:
+    h, f = 0.1 * rows(5, n, 3), rows(6, n, dim)
+    unit = torch.nn.functional.normalize(f.double())
+    slow = torch.linalg.norm(h.double() @ h.double().T - unit @ unit.T) / n
+    assert gram_vs_cosine(h, f).item() == pytest.approx(slow.item(), rel=1e-5)
+
+
 def test_gram_vs_cosine_holds_the_references_fixed() -> None:
     h, f = rows(5, 4, 3).requires_grad_(), rows(6, 4, 8).requires_grad_()
     gram_vs_cosine(h, f).backward()

@@ -18,6 +18,7 @@ from mmrec_bench.settings import Document, parse_yaml
 
 HOSTS = [name for name in MODELS if issubclass(MODELS[name].config, AlignableConfig)]
 OPTIONS: dict[str, dict[str, Any]] = {
+    "alignrec": {"n_neighbors": 4},
     "bm3": {"dropout": 0.0},
     "freedom": {"n_neighbors": 4},
     "mgcn": {"n_neighbors": 4},
@@ -88,7 +89,7 @@ def test_vectors_are_the_sum_of_both_lines() -> None:
 
 
 def test_these_models_take_it_in() -> None:
-    assert {"bm3", "freedom", "mgcn", "vbpr"} <= set(HOSTS)
+    assert {"alignrec", "bm3", "freedom", "mgcn", "vbpr"} <= set(HOSTS)
 
 
 @pytest.mark.parametrize("name", HOSTS)
@@ -105,6 +106,7 @@ def test_zero_weights_are_no_alignment(name: str, toy: Any) -> None:
 
 
 MODAL: dict[str, Callable[[Any], list[Tensor]]] = {
+    "alignrec": lambda model: [model.projection.linear.weight],
     "mgcn": lambda model: [view.projection.linear.weight for view in model.views],
     "vbpr": lambda model: [projection.linear.weight for _, projection in model.projections.by_modality()],
 }
@@ -139,11 +141,12 @@ def test_users_look_like_the_content_of_their_training_items(name: str, toy: Any
     assert got["bma-inter-items"].item() == pytest.approx(slow_nce(items[ids[1]], content[ids[1]], 0.2), rel=1e-4)
 
 
-def test_mgcn_aligns_propagated_identities_with_side_vectors(toy: Any) -> None:
-    model = build("mgcn", toy.context, intra_weight=0.0, inter_weight=0.01, direction="modal-to-behaviour")
-    terms = model.loss(toy.triplets)  # its own contrast has the same vectors, direction, temperature and weight
+@pytest.mark.parametrize(("name", "own"), [("mgcn", "contrastive"), ("alignrec", "cca")])
+def test_models_that_contrast_their_lines_align_the_same_vectors(name: str, own: str, toy: Any) -> None:
+    model = build(name, toy.context, intra_weight=0.0, inter_weight=0.01, direction="modal-to-behaviour")
+    terms = model.loss(toy.triplets)  # the same direction, temperature and weight
     for part in ("users", "items"):
-        torch.testing.assert_close(terms[f"bma-inter-{part}"], terms[f"contrastive-{part}"])
+        torch.testing.assert_close(terms[f"bma-inter-{part}"], terms[f"{own}-{part}"])
 
 
 def test_vbpr_aligns_the_halves_of_its_vectors(toy: Any) -> None:

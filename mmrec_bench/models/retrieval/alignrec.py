@@ -13,7 +13,8 @@ from mmrec_bench.data.features import FeatureTable, joined
 from mmrec_bench.graph.bipartite import BipartiteGraph
 from mmrec_bench.graph.sparse import SparseOperator
 from mmrec_bench.losses import bpr, cosine_alignment, dot, embedding_l2, gram_vs_cosine, info_nce
-from mmrec_bench.models.base import MODELS, Citation, LossTerms, ModelConfig, ModelContext, Triplets
+from mmrec_bench.models.alignment import AlignableConfig, TwoLines, behaviour_modal_alignment
+from mmrec_bench.models.base import MODELS, Citation, LossTerms, ModelContext, Triplets
 from mmrec_bench.models.blocks import (
     Distinct,
     FeatureProjection,
@@ -26,7 +27,7 @@ from mmrec_bench.models.blocks import (
 from mmrec_bench.retrieval.base import Representations
 
 
-class AlignRecConfig(ModelConfig):
+class AlignRecConfig(AlignableConfig):
     """Settings of `AlignRec`."""
 
     RELEASED: ClassVar[Mapping[str, Any]] = {"reg_divisor": "configured", "reg_target": "live"}
@@ -123,12 +124,13 @@ class AlignRec(ItemHost):
             self.register_buffer("target", torch.from_numpy(table.filled()), persistent=False)
 
     def loss(self, batch: Triplets) -> LossTerms:
-        """Return ``bpr``, ``reg``, ``cca-items``, ``cca-users``, ``uia`` and ``similarity``."""
+        """Return ``bpr``, ``reg``, ``cca-items``, ``cca-users``, ``uia``, ``similarity`` and plugged-in alignments."""
         user_ids, item_table, content = self._propagate()
-        of_users, of_positives = Distinct.of(batch.users), Distinct.of(batch.positives)
-        user_id, user_mm = gather(user_ids, of_users.ids), self.graph.rows(of_users.ids, content)
-        item_id, item_mm = gather(item_table, of_positives.ids), gather(content, of_positives.ids)
-        users, positives = of_users.expand(user_id + user_mm), of_positives.expand(item_id + item_mm)
+        rows = Distinct.of(batch.users)
+        of_users = TwoLines(rows, gather(user_ids, rows.ids), self.graph.rows(rows.ids, content))
+        rows = Distinct.of(batch.positives)
+        of_items = TwoLines(rows, gather(item_table, rows.ids), gather(content, rows.ids))
+        users, positives = of_users.vectors(), of_items.vectors()
         negatives = gather(item_table + content, batch.negatives)
         config = self.config
         terms = {"bpr": bpr(dot(users, positives), dot(users, negatives))}
@@ -136,14 +138,17 @@ class AlignRec(ItemHost):
             divisor = len(users) if config.reg_divisor == "actual" else self.batch_size
             terms["reg"] = config.reg_weight * embedding_l2(users, positives, negatives, divisor=divisor)
         if weight := config.cca_weight:
-            terms["cca-items"] = weight * info_nce(item_mm, item_id, config.temperature, of_positives.counts)
-            terms["cca-users"] = weight * info_nce(user_mm, user_id, config.temperature, of_users.counts)
+            for name, part in (("items", of_items), ("users", of_users)):
+                contrast = info_nce(part.modal, part.behaviour, config.temperature, part.rows.counts)
+                terms[f"cca-{name}"] = weight * contrast
         if config.uia_weight:
             terms["uia"] = config.uia_weight * cosine_alignment(users, positives)
         if config.similarity_weight:
             fused = self.target if config.reg_target == "frozen" else self.projection.raw.detach()
-            references = gather(fused, of_positives.ids)
-            terms["similarity"] = config.similarity_weight * gram_vs_cosine(item_mm, references, of_positives.counts)
+            gap = gram_vs_cosine(of_items.modal, gather(fused, rows.ids), rows.counts)
+            terms["similarity"] = config.similarity_weight * gap
+        if bma := config.alignment.bma:
+            terms |= behaviour_modal_alignment(bma, of_users, of_items)
         return terms
 
     @torch.no_grad()
