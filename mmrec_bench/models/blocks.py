@@ -205,6 +205,12 @@ class FeatureProjection(nn.Module):
         rows: Tensor = self.linear(self.raw)
         return rows if self.missing is None else self.missing(rows)
 
+    def through(self, layer: nn.Linear) -> Tensor:
+        """Return ``layer(projections)`` of all items, float32 ``[n_items, d']``: both linear maps as one product."""
+        bias = layer.bias if self.linear.bias is None else layer(self.linear.bias)
+        rows = F.linear(self.raw, layer.weight @ self.linear.weight, bias)
+        return rows if self.missing is None else torch.where(self.missing.absent, layer(self.missing.weight), rows)
+
     def rows(self, ids: Tensor) -> Tensor:
         """Return the projections of some items, float32 ``[B, d]``, for int64 ``[B]``.
 

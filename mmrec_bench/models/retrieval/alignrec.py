@@ -160,9 +160,10 @@ class AlignRec(ItemHost):
     def _propagate(self) -> tuple[Tensor, Tensor, Tensor]:
         """Return identities of users and of items, and content of items."""
         ids = self.items.all()
-        content = self.projection.all()
-        if self.gate is not None:
-            content = ids * torch.sigmoid(self.gate(content))
+        if self.gate is None:
+            content = self.projection.all()
+        else:
+            content = ids * torch.sigmoid(self.projection.through(self.gate))
         if self.item_graph is not None:
             for _ in range(self.config.n_item_layers):
                 content = self.item_graph(content)

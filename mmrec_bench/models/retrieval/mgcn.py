@@ -162,7 +162,7 @@ class ContentView(nn.Module):
 
     def forward(self, ids: Tensor) -> Tensor:
         """Return ``S^n (e * gate(W f + b))``, ``[n_items, d]``, for e ``[n_items, d]``."""
-        content = ids * torch.sigmoid(self.gate(self.projection.all()))
+        content = ids * torch.sigmoid(self.projection.through(self.gate))
         for _ in range(self.n_layers):
             content = self.item_graph(content)
         return content
