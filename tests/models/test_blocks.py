@@ -30,20 +30,6 @@ def features(n: int = 12, dim: int = 5, absent: tuple[int, ...] = (), modality: 
     ("initialiser", "bound", "std"),
     [("xavier_uniform", (6 / 64_000) ** 0.5, (2 / 64_000) ** 0.5), ("xavier_normal", 1.0, (2 / 64_000) ** 0.5)],
 )
-@pytest.mark.parametrize("bias", [True, False])
-@pytest.mark.parametrize("absent", [(), (1, 3)])
-def test_two_linear_maps_as_one_product(absent: tuple[int, ...], bias: bool) -> None:
-    projection, layer = FeatureProjection(features(absent=absent), 4, trainable=True, bias=bias), torch.nn.Linear(4, 3)
-    if projection.missing is not None:
-        torch.nn.init.normal_(projection.missing.weight)
-    both = [layer(projection.all()), projection.through(layer)]
-    assert torch.allclose(*both, atol=1e-6)
-    weights = [parameter for module in (projection, layer) for parameter in module.parameters()]
-    direction = torch.randn_like(both[0])
-    for one, other in zip(*(torch.autograd.grad((rows * direction).sum(), weights) for rows in both), strict=True):
-        assert torch.allclose(one, other, atol=1e-5)
-
-
 def test_start_values_of_tables(initialiser: Any, bound: float, std: float) -> None:
     torch.manual_seed(0)
     table = IdEmbedding(63_936, 64, initialiser).all()
@@ -173,3 +159,17 @@ def test_rows_of_all_modalities_are_those_of_each() -> None:
     assert list(got) == ["text", "image"]
     for modality, projection in projections.by_modality():
         torch.testing.assert_close(got[modality], projection.all()[ids])
+
+
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("absent", [(), (1, 3)])
+def test_two_linear_maps_as_one_product(absent: tuple[int, ...], bias: bool) -> None:
+    projection, layer = FeatureProjection(features(absent=absent), 4, trainable=True, bias=bias), torch.nn.Linear(4, 3)
+    if projection.missing is not None:
+        torch.nn.init.normal_(projection.missing.weight)
+    both = [layer(projection.all()), projection.through(layer)]
+    assert torch.allclose(*both, atol=1e-6)
+    weights = [parameter for module in (projection, layer) for parameter in module.parameters()]
+    direction = torch.randn_like(both[0])
+    for one, other in zip(*(torch.autograd.grad((rows * direction).sum(), weights) for rows in both), strict=True):
+        assert torch.allclose(one, other, atol=1e-5)
