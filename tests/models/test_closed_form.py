@@ -13,8 +13,9 @@ import torch
 from mmrec_bench.data.features import FeatureTable
 from mmrec_bench.data.interactions import Interactions
 from mmrec_bench.errors import ConfigError, ModelError, ResourceError
+from mmrec_bench.graph import co_occurrence
 from mmrec_bench.models.base import MODELS, ClosedFormRecommender, ModelContext
-from mmrec_bench.models.retrieval import ease, itemknn, itemknn_content
+from mmrec_bench.models.retrieval import ease, itemknn_content
 from mmrec_bench.models.retrieval.popularity import LARGEST_EXACT_COUNT, exact_counts
 from mmrec_bench.settings import Document
 from mmrec_bench.testing.subjects import all_scores, tiny_context
@@ -137,7 +138,7 @@ def test_itemknn_follows_its_formula(random_world: ModelContext, orientation: st
 def test_itemknn_blocks_do_not_change_the_result(random_world: ModelContext, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = scores("itemknn", random_world, n_neighbors=5)
     for budget in (1, 50, 300):
-        monkeypatch.setattr(itemknn, "BLOCK_PRODUCTS", budget)
+        monkeypatch.setattr(co_occurrence, "BLOCK_PRODUCTS", budget)
         np.testing.assert_array_equal(scores("itemknn", random_world, n_neighbors=5), whole)
 
 

@@ -5,17 +5,14 @@ from __future__ import annotations
 from typing import Literal
 
 import numpy as np
-import scipy.sparse as sp
 import torch
 from numpy.typing import NDArray
 from pydantic import NonNegativeFloat, PositiveInt
 
+from mmrec_bench.graph.co_occurrence import count_blocks
 from mmrec_bench.models.base import MODELS, Citation, ModelConfig, ModelContext
 from mmrec_bench.models.closed_form import NeighbourRecommender, Orientation
 from mmrec_bench.types import FloatArray, IntArray
-
-BLOCK_PRODUCTS = 1 << 23
-"""Co-occurrences counted at once (the budget of a block of rows): about 200 MiB."""
 
 
 class ItemKNNConfig(ModelConfig):
@@ -61,12 +58,10 @@ class ItemKNN(NeighbourRecommender):
 
     def compute(self, context: ModelContext) -> None:
         """Count co-occurrences block by block of items and keep the most similar of each."""
-        by_user = context.train.matrix()
-        by_item = by_user.T.tocsr()
         norms = np.sqrt(context.train.item_counts())
-        for start, stop in _blocks(by_item, by_user):
-            block = by_item[start:stop] @ by_user
+        for start, block in count_blocks(context.train.matrix().T.tocsr()):
             block.sort_indices()
+            stop = start + block.shape[0]
             rows = np.repeat(np.arange(stop - start), np.diff(block.indptr))
             columns = block.indices
             similarity = block.data / (norms[start + rows] * norms[columns] + self.shrink)
@@ -76,15 +71,6 @@ class ItemKNN(NeighbourRecommender):
             )
             self.neighbors[start:stop] = torch.from_numpy(neighbors)
             self.similarities[start:stop] = torch.from_numpy(similarities)
-
-
-def _blocks(by_item: sp.csr_matrix, by_user: sp.csr_matrix) -> list[tuple[int, int]]:
-    """Cut the items into ranges whose co-occurrence counts fit the budget; a range holds at least one item."""
-    n_items = by_item.shape[0]
-    products = np.minimum(by_item @ np.diff(by_user.indptr), n_items)
-    group = (np.cumsum(products) // BLOCK_PRODUCTS).astype(np.int64)
-    starts = np.flatnonzero(np.concatenate([[True], group[1:] != group[:-1]])).tolist()
-    return list(zip(starts, [*starts[1:], n_items], strict=True))
 
 
 def largest_entries(
