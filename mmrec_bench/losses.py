@@ -29,42 +29,59 @@ def dot(left: Tensor, right: Tensor) -> Tensor:
     return (left * right).sum(dim=-1)
 
 
-def info_nce(anchors: Tensor, targets: Tensor, temperature: float, counts: Tensor | None = None) -> Tensor:
-    """Return in-batch InfoNCE of cosines, from anchors to targets (arXiv:1807.03748).
+def info_nce(
+    anchors: Tensor,
+    targets: Tensor,
+    temperature: float,
+    counts: Tensor | None = None,
+    positives: Tensor | None = None,
+) -> Tensor:
+    """Return InfoNCE of cosines, from anchors to targets (arXiv:1807.03748); gradients reach both sides.
 
-    Row r of the targets is the positive of row r of the anchors, and all rows are in its denominator. Gradients reach
-    both sides. A batch that repeats rows may be given once without repeats and with counts: the loss is the same.
+    In a batch, row r of the targets is the positive of row r of the anchors, and all rows are in its denominator. With
+    ``positives`` the targets are any rows, such as those of all items: each is once in every denominator. A batch that
+    repeats rows may be given once without repeats and with counts: the loss is the same.
 
     Args:
         anchors: float32 ``[B, d]``.
-        targets: float32 ``[B, d]``.
+        targets: float32 ``[B, d]``, or ``[N, d]`` with positives.
         temperature: Divisor of the cosines, positive.
         counts: How often each row stands in the batch, ``[B]``; once by default.
+        positives: Row of the targets that belongs to each anchor, int64 ``[B]``.
     """
     scaled, unit = F.normalize(anchors, dim=1) / temperature, F.normalize(targets, dim=1)
     weights = scaled.new_ones(len(scaled)) if counts is None else counts.to(scaled.dtype)
     bounded = 1.0 / temperature <= 40.0  # exp(40) is far from overflow: only colder logits need a shift
-    return cast(Tensor, _SoftmaxOfRows.apply(scaled, unit, weights, bounded))  # type: ignore[no-untyped-call]
+    return cast(Tensor, _SoftmaxOfRows.apply(scaled, unit, weights, positives, bounded))  # type: ignore[no-untyped-call]
 
 
 class _SoftmaxOfRows(torch.autograd.Function):
     """Mean over r, weighted by c_r, of ``log sum_s c_s exp(a_r . b_s) - a_r . b_r``.
 
-    Both gradients are known as soon as the softmax is, so they are made with it, one block of rows after another: no
-    matrix ``[B, B]`` is kept, or leaves the cache.
+    With positives p it is the same mean of ``log sum_s exp(a_r . b_s) - a_r . b_{p_r}``. Both gradients are known as
+    soon as the softmax is, so they are made with it, one block of rows after another: no matrix ``[B, B]`` is kept, or
+    leaves the cache.
     """
 
     BLOCK_VALUES = 1 << 19
+    BLOCK_ROWS = 64
+    """Fewest rows of a block: the products of fewer are slow, however many columns there are."""
 
     @staticmethod
-    def forward(ctx: Any, anchors: Tensor, targets: Tensor, counts: Tensor, bounded: bool) -> Tensor:
-        n = len(anchors)
-        step = max(1, _SoftmaxOfRows.BLOCK_VALUES // n)
+    def forward(
+        ctx: Any, anchors: Tensor, targets: Tensor, counts: Tensor, positives: Tensor | None, bounded: bool
+    ) -> Tensor:
+        step = max(_SoftmaxOfRows.BLOCK_ROWS, _SoftmaxOfRows.BLOCK_VALUES // len(targets))
         weights = counts.unsqueeze(1)
-        weighted_targets = weights * targets
-        total = -(weights * anchors * targets).sum()
-        to_anchors, to_targets = -targets, -anchors
-        for start in range(0, n, step):
+        if positives is None:
+            own, columns, to_targets = targets, weights, -anchors
+        else:
+            own, columns = targets.index_select(0, positives), targets.new_ones(len(targets), 1)
+            to_targets = torch.zeros_like(targets).index_add_(0, positives, -weights * anchors)
+        weighted_targets = columns * targets
+        total = -(weights * anchors * own).sum()
+        to_anchors = -own
+        for start in range(0, len(anchors), step):
             rows = slice(start, start + step)
             logits = anchors[rows] @ targets.T
             if not bounded:
@@ -72,19 +89,19 @@ class _SoftmaxOfRows(torch.autograd.Function):
                 total += (weights[rows] * largest).sum()
                 logits -= largest
             exponentials = logits.exp_()
-            sums = exponentials @ weights
+            sums = exponentials @ columns
             total += (weights[rows] * sums.log()).sum()
             to_anchors[rows] += exponentials @ weighted_targets / sums
             to_targets += exponentials.T @ (anchors[rows] * weights[rows] / sums)
-        weights = weights / counts.sum()
-        ctx.save_for_backward(weights * to_anchors, weights * to_targets)
-        return total / counts.sum()
+        size = counts.sum()
+        ctx.save_for_backward(weights / size * to_anchors, columns / size * to_targets)
+        return total / size
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, None, None]:
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, None, None, None]:
         to_anchors, to_targets = ctx.saved_tensors
-        return gradient * to_anchors, gradient * to_targets, None, None
+        return gradient * to_anchors, gradient * to_targets, None, None, None
 
 
 def cosine_alignment(left: Tensor, right: Tensor) -> Tensor:

@@ -59,6 +59,7 @@ def test_info_nce_does_not_depend_on_blocks(block: int, tau: float, monkeypatch:
     plain = torch.nn.functional.cross_entropy(logits, torch.arange(5))
     expected = torch.autograd.grad(2 * plain, (anchors, targets))
     monkeypatch.setattr(losses._SoftmaxOfRows, "BLOCK_VALUES", block)
+    monkeypatch.setattr(losses._SoftmaxOfRows, "BLOCK_ROWS", 1)
     loss = info_nce(anchors, targets, tau)
     torch.testing.assert_close(loss, plain)
     torch.testing.assert_close(torch.autograd.grad(2 * loss, (anchors, targets)), expected)
@@ -75,6 +76,23 @@ def test_info_nce_of_counted_rows_is_that_of_the_repeated_ones(tau: float) -> No
     torch.testing.assert_close(
         torch.autograd.grad(once, (anchors, targets)), torch.autograd.grad(often, (anchors, targets))
     )
+
+
+@pytest.mark.parametrize("tau", [0.2, 0.02])
+@pytest.mark.parametrize("block", [1, 7, 15, 1000])
+def test_info_nce_among_all_rows(block: int, tau: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    anchors, targets = rows(2, 4, 3).requires_grad_(), rows(3, 9, 3).requires_grad_()
+    positives, counts = torch.tensor([8, 0, 3, 0]), torch.tensor([1, 3, 2, 1])
+    logits = torch.nn.functional.normalize(anchors) @ torch.nn.functional.normalize(targets).T / tau
+    repeated = torch.arange(4).repeat_interleave(counts)
+    plain = torch.nn.functional.cross_entropy(logits[repeated], positives[repeated])
+    expected = torch.autograd.grad(2 * plain, (anchors, targets))
+    monkeypatch.setattr(losses._SoftmaxOfRows, "BLOCK_VALUES", block)
+    monkeypatch.setattr(losses._SoftmaxOfRows, "BLOCK_ROWS", 1)
+    loss = info_nce(anchors, targets, tau, counts, positives)
+    torch.testing.assert_close(loss, plain)
+    torch.testing.assert_close(torch.autograd.grad(2 * loss, (anchors, targets)), expected)
+    torch.testing.assert_close(info_nce(anchors[repeated], targets, tau, positives=positives[repeated]), plain)
 
 
 def test_cosine_alignment_has_known_ends() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any, Literal, TypeAlias, cast
 
 import numpy as np
 import scipy.sparse as sp
@@ -12,6 +12,9 @@ from torch.autograd.function import once_differentiable
 
 from mmrec_bench.graph.sparse import SparseOperator
 from mmrec_bench.types import DoubleArray, IntArray
+
+Pooling: TypeAlias = Literal["mean", "sum", "last"]
+"""What becomes of the layers ``0..K`` of a propagation."""
 
 
 def edge_weights(users: IntArray, items: IntArray, n_users: int, n_items: int) -> DoubleArray:
@@ -35,33 +38,54 @@ def normalised_interactions(users: IntArray, items: IntArray, n_users: int, n_it
     return matrix
 
 
-def _mean_of_layers(graph: BipartiteGraph, users: Tensor, items: Tensor, n_layers: int) -> tuple[Tensor, Tensor]:
+def mean_with_self(users: IntArray, items: IntArray, n_users: int, n_items: int) -> sp.csr_matrix:
+    """Return ``D^-1 (A + I)``, the mean over a node and its neighbours, float32 CSR ``[n_users + n_items] * 2``.
+
+    Args:
+        users: User rows of unique edges, int64 ``[E]``.
+        items: Item rows, int64 ``[E]``; in the result items follow users.
+        n_users: Number of users.
+        n_items: Number of items.
+    """
+    nodes = np.arange(n_users + n_items)
+    sources, targets = np.concatenate((users, n_users + items, nodes)), np.concatenate((n_users + items, users, nodes))
+    values = (1.0 / np.bincount(sources))[sources].astype(np.float32)
+    matrix = sp.csr_matrix((values, (sources, targets)), shape=(len(nodes), len(nodes)))
+    matrix.sort_indices()
+    return matrix
+
+
+def _pooled_layers(
+    graph: BipartiteGraph, users: Tensor, items: Tensor, n_layers: int, pooling: Pooling
+) -> tuple[Tensor, Tensor]:
     # Horner's scheme: x + Ax + A(Ax) = x + A(x + Ax). Each layer is one fused multiply-add, and the mean is folded
     # into the last one, so no pass over the tables is spent on sums.
     matrix, transposed = graph.matrix.tensor(), graph.transposed.tensor()
     user_sum, item_sum = users, items
     for layer in range(1, n_layers + 1):
-        scale = 1.0 / (n_layers + 1) if layer == n_layers else 1.0
+        scale = 1.0 / (n_layers + 1) if pooling == "mean" and layer == n_layers else 1.0
+        carry = 0.0 if pooling == "last" else scale
         user_sum, item_sum = (
-            torch.addmm(users, matrix, item_sum, beta=scale, alpha=scale),
-            torch.addmm(items, transposed, user_sum, beta=scale, alpha=scale),
+            torch.addmm(users, matrix, item_sum, beta=carry, alpha=scale),
+            torch.addmm(items, transposed, user_sum, beta=carry, alpha=scale),
         )
     return user_sum, item_sum
 
 
 class _Propagation(torch.autograd.Function):
-    """The mean of layers is a symmetric linear map of (users, items): its backward is itself, and nothing is saved."""
+    """Pooled layers are a symmetric linear map of (users, items): its backward is itself, and nothing is saved."""
 
     @staticmethod
-    def forward(ctx: Any, users: Tensor, items: Tensor, graph: BipartiteGraph, n_layers: int) -> tuple[Tensor, Tensor]:
-        ctx.map = (graph, n_layers)
-        return _mean_of_layers(graph, users, items, n_layers)
+    def forward(
+        ctx: Any, users: Tensor, items: Tensor, graph: BipartiteGraph, n_layers: int, pooling: Pooling
+    ) -> tuple[Tensor, Tensor]:
+        ctx.map = (graph, n_layers, pooling)
+        return _pooled_layers(graph, users, items, n_layers, pooling)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, users: Tensor, items: Tensor) -> tuple[Tensor, Tensor, None, None]:
-        graph, n_layers = ctx.map
-        return (*_mean_of_layers(graph, users.contiguous(), items.contiguous(), n_layers), None, None)
+    def backward(ctx: Any, users: Tensor, items: Tensor) -> tuple[Tensor, Tensor, None, None, None]:
+        return (*_pooled_layers(ctx.map[0], users.contiguous(), items.contiguous(), *ctx.map[1:]), None, None, None)
 
 
 class BipartiteGraph(SparseOperator):
@@ -79,18 +103,21 @@ class BipartiteGraph(SparseOperator):
     def __init__(self, users: IntArray, items: IntArray, n_users: int, n_items: int) -> None:
         super().__init__(normalised_interactions(users, items, n_users, n_items))
 
-    def propagate(self, users: Tensor, items: Tensor, n_layers: int) -> tuple[Tensor, Tensor]:
-        """Return the mean of layers ``0..n_layers`` of LightGCN (arXiv:2002.02126, eq. 7 and 8).
+    def propagate(
+        self, users: Tensor, items: Tensor, n_layers: int, pooling: Pooling = "mean"
+    ) -> tuple[Tensor, Tensor]:
+        """Return the layers ``0..n_layers`` of LightGCN (arXiv:2002.02126, eq. 7 and 8), pooled.
 
         Args:
             users: float32 ``[n_users, d]``.
             items: float32 ``[n_items, d]``.
             n_layers: Applications of the normalised adjacency.
+            pooling: ``mean`` of the layers, as in LightGCN, their ``sum``, or the ``last`` alone.
 
         Returns:
             Tables of users ``[n_users, d]`` and items ``[n_items, d]``.
         """
         if n_layers == 0:
             return users, items
-        propagated = _Propagation.apply(users, items, self, n_layers)  # type: ignore[no-untyped-call]
+        propagated = _Propagation.apply(users, items, self, n_layers, pooling)  # type: ignore[no-untyped-call]
         return cast(tuple[Tensor, Tensor], propagated)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import operator
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,6 +27,15 @@ Initialiser: TypeAlias = Literal["xavier_uniform", "xavier_normal"]
 def gather(table: Tensor, ids: Tensor) -> Tensor:
     """Return rows ``[B, d]`` of a table ``[n, d]``; unlike that of ``table[ids]``, the backward pass is repeatable."""
     return F.embedding(ids, table)
+
+
+def directions(rows: Tensor) -> Tensor:
+    """Scale rows ``[..., d]`` to unit length; rows of zeros stay.
+
+    These pass no gradient back, where that of `F.normalize` is a trillion times what arrives.
+    """
+    lengths: Tensor = torch.linalg.vector_norm(rows, dim=-1, keepdim=True)
+    return rows / lengths.masked_fill(lengths == 0, torch.inf)
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +146,28 @@ def item_graph(table: FeatureTable, n_neighbors: int, weighting: Weighting) -> s
         return knn_graph(table.values, table.present, n_neighbors, weighting)
     except ModelError as error:
         raise ModelError(f"modality '{table.modality}': {error}") from None
+
+
+def mixed_item_graph(tables: Sequence[FeatureTable], n_neighbors: int, image_weight: float) -> sp.csr_matrix:
+    """Return the weighted sum of the uniform neighbour graphs of some modalities, float32 CSR ``[n_items, n_items]``.
+
+    Args:
+        tables: Features, one or more modalities.
+        n_neighbors: Neighbours k in each.
+        image_weight: Weight of ``image``; the others share the rest equally. Without images, or with nothing else,
+            all modalities weigh the same.
+
+    Raises:
+        ModelError: Too few items have features for k neighbours.
+    """
+    n_others = sum(table.modality != "image" for table in tables)
+    mixed = n_others == len(tables) - 1 and n_others > 0
+
+    def weighted(table: FeatureTable) -> sp.csr_matrix:
+        share = image_weight if table.modality == "image" else (1.0 - image_weight) / max(n_others, 1)
+        return item_graph(table, n_neighbors, "uniform") * np.float32(share if mixed else 1.0 / len(tables))
+
+    return functools.reduce(operator.add, map(weighted, tables))
 
 
 class MissingVector(nn.Module):

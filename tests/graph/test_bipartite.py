@@ -7,7 +7,12 @@ import numpy as np
 import pytest
 import torch
 
-from mmrec_bench.graph.bipartite import BipartiteGraph, edge_weights, normalised_interactions
+from mmrec_bench.graph.bipartite import (
+    BipartiteGraph,
+    edge_weights,
+    mean_with_self,
+    normalised_interactions,
+)
 
 
 def graph_of(edges: Any) -> BipartiteGraph:
@@ -27,21 +32,32 @@ def test_block_is_the_normalised_one(edges: Any) -> None:
 
 
 @pytest.mark.parametrize("n_layers", [0, 1, 2, 3, 5])
-def test_propagation_is_the_mean_of_powers(edges: Any, n_layers: int) -> None:
+def test_propagation_pools_powers(edges: Any, n_layers: int) -> None:
     users, items = tables(edges)
-    got = torch.cat(graph_of(edges).propagate(users, items, n_layers)).numpy()
     layer = total = torch.cat((users, items)).double().numpy()
     for _ in range(n_layers):
         layer = edges.adjacency() @ layer
         total = total + layer
-    np.testing.assert_allclose(got, total / (n_layers + 1), rtol=1e-5, atol=1e-6)
+    graph, expected = graph_of(edges), {"mean": total / (n_layers + 1), "sum": total, "last": layer}
+    for pooling, table in expected.items():
+        got = torch.cat(graph.propagate(users, items, n_layers, pooling=pooling)).numpy()  # type: ignore[arg-type]
+        np.testing.assert_allclose(got, table, rtol=1e-5, atol=1e-6, err_msg=pooling)
+    assert torch.equal(graph.propagate(users, items, n_layers)[0], graph.propagate(users, items, n_layers, "mean")[0])
 
 
+@pytest.mark.parametrize("pooling", ["mean", "sum", "last"])
 @pytest.mark.parametrize("n_layers", [1, 2, 3])
-def test_gradients_of_propagation(edges: Any, n_layers: int) -> None:
+def test_gradients_of_propagation(edges: Any, n_layers: int, pooling: Any) -> None:
     graph = graph_of(edges).double()
     users, items = (table.double().requires_grad_() for table in tables(edges, 2))
-    assert torch.autograd.gradcheck(lambda u, i: graph.propagate(u, i, n_layers), (users, items))
+    assert torch.autograd.gradcheck(lambda u, i: graph.propagate(u, i, n_layers, pooling), (users, items))
+
+
+def test_mean_over_a_node_and_its_neighbours(edges: Any) -> None:
+    adjacency = (edges.adjacency() > 0) + np.eye(edges.n_users + edges.n_items)
+    got = mean_with_self(edges.users, edges.items, edges.n_users, edges.n_items)
+    assert got.dtype == np.float32
+    np.testing.assert_allclose(got.toarray(), adjacency / adjacency.sum(axis=1, keepdims=True), rtol=1e-6)
 
 
 def test_gradient_through_one_side_alone(edges: Any) -> None:

@@ -14,6 +14,7 @@ from mmrec_bench.models.blocks import (
     FeatureProjection,
     FeatureProjections,
     IdEmbedding,
+    directions,
     feature_tables,
     gather,
 )
@@ -173,3 +174,16 @@ def test_two_linear_maps_as_one_product(absent: tuple[int, ...], bias: bool) -> 
     direction = torch.randn_like(both[0])
     for one, other in zip(*(torch.autograd.grad((rows * direction).sum(), weights) for rows in both), strict=True):
         assert torch.allclose(one, other, atol=1e-5)
+
+
+def test_directions_have_unit_length_and_zeros_are_deaf() -> None:
+    rows = torch.randn(2, 3, 4, dtype=torch.float64)
+    rows[1, 1] = 0.0
+    rows.requires_grad_()
+    plain = torch.nn.functional.normalize(rows, dim=-1)
+    torch.testing.assert_close(directions(rows), plain)
+    weights = torch.randn_like(rows)
+    got, expected = (torch.autograd.grad((unit * weights).sum(), rows)[0] for unit in (directions(rows), plain))
+    assert not got[1, 1].any()
+    expected[1, 1] = 0.0
+    torch.testing.assert_close(got, expected)

@@ -13,9 +13,9 @@ from torch import Tensor
 from mmrec_bench.data.features import FeatureTable
 from mmrec_bench.errors import ModelError
 from mmrec_bench.models.base import MODELS, GradientRecommender, ModelContext, Triplets
-from mmrec_bench.models.blocks import IdEmbedding, ItemHost, ItemRepresentation
+from mmrec_bench.models.blocks import IdEmbedding, ItemHost, ItemRepresentation, mixed_item_graph
 from mmrec_bench.models.retrieval.bm3 import BM3
-from mmrec_bench.models.retrieval.freedom import FREEDOM, mixed_item_graph
+from mmrec_bench.models.retrieval.freedom import FREEDOM
 from mmrec_bench.models.retrieval.lightgcn import LightGCN
 from mmrec_bench.models.retrieval.mf import MF
 from mmrec_bench.models.retrieval.mgcn import MGCN

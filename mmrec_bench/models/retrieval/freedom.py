@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-import functools
-import operator
-from collections.abc import Sequence
 from typing import Literal
 
-import numpy as np
-import scipy.sparse as sp
 import torch
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt
 from torch import Tensor
 
-from mmrec_bench.data.features import FeatureTable
 from mmrec_bench.graph.bipartite import BipartiteGraph
 from mmrec_bench.graph.pruning import prune_edges
 from mmrec_bench.graph.sparse import SparseOperator
 from mmrec_bench.losses import bpr, dot
 from mmrec_bench.models.alignment import AlignableConfig, behaviour_modal_alignment, projected_lines
 from mmrec_bench.models.base import MODELS, Citation, LossTerms, ModelContext, Triplets
-from mmrec_bench.models.blocks import FeatureProjections, IdEmbedding, ItemHost, feature_tables, gather, item_graph
+from mmrec_bench.models.blocks import (
+    FeatureProjections,
+    IdEmbedding,
+    ItemHost,
+    feature_tables,
+    gather,
+    mixed_item_graph,
+)
 from mmrec_bench.retrieval.base import Representations
 
 
@@ -134,25 +135,3 @@ class FREEDOM(ItemHost):
         for _ in range(self.config.n_item_layers - 1):
             smooth = self.item_graph(smooth)
         return users, self.item_graph(smooth, base=items)
-
-
-def mixed_item_graph(tables: Sequence[FeatureTable], n_neighbors: int, image_weight: float) -> sp.csr_matrix:
-    """Return the weighted sum of the uniform neighbour graphs of some modalities, float32 CSR ``[n_items, n_items]``.
-
-    Args:
-        tables: Features, one or more modalities.
-        n_neighbors: Neighbours k in each.
-        image_weight: Weight of ``image``; the others share the rest equally. Without images, or with nothing else,
-            all modalities weigh the same.
-
-    Raises:
-        ModelError: Too few items have features for k neighbours.
-    """
-    n_others = sum(table.modality != "image" for table in tables)
-    mixed = n_others == len(tables) - 1 and n_others > 0
-
-    def weighted(table: FeatureTable) -> sp.csr_matrix:
-        share = image_weight if table.modality == "image" else (1.0 - image_weight) / max(n_others, 1)
-        return item_graph(table, n_neighbors, "uniform") * np.float32(share if mixed else 1.0 / len(tables))
-
-    return functools.reduce(operator.add, map(weighted, tables))
