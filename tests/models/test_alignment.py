@@ -20,6 +20,7 @@ HOSTS = [name for name in MODELS if issubclass(MODELS[name].config, AlignableCon
 OPTIONS: dict[str, dict[str, Any]] = {
     "alignrec": {"n_neighbors": 4},
     "bm3": {"dropout": 0.0},
+    "dream": {"n_neighbors": 4, "n_user_neighbors": 3},
     "freedom": {"n_neighbors": 4},
     "mgcn": {"n_neighbors": 4},
 }
@@ -107,6 +108,7 @@ def test_zero_weights_are_no_alignment(name: str, toy: Any) -> None:
 
 MODAL: dict[str, Callable[[Any], list[Tensor]]] = {
     "alignrec": lambda model: [model.projection.linear.weight],
+    "dream": lambda model: [content.projection.linear.weight for content in model.contents],
     "mgcn": lambda model: [view.projection.linear.weight for view in model.views],
     "vbpr": lambda model: [projection.linear.weight for _, projection in model.projections.by_modality()],
 }
