@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -15,6 +16,7 @@ from mmrec_bench.cli import doctor as doctor_facts
 from mmrec_bench.cli.console import (
     DataDir,
     Device,
+    Margin,
     Out,
     Overrides,
     ReportDir,
@@ -33,14 +35,16 @@ from mmrec_bench.data.cards import card_names, find_data, load_card
 from mmrec_bench.errors import MMRecBenchError
 from mmrec_bench.experiments.artefact import RunArtefact, find_runs
 from mmrec_bench.experiments.compare import differences
+from mmrec_bench.experiments.knockout import DEFAULT_MARGIN, KnockoutConfig
 from mmrec_bench.experiments.prepare import Preparer
 from mmrec_bench.experiments.run import RunSettings
 from mmrec_bench.experiments.schema import Experiment, is_suite, load_experiment, load_suite
 from mmrec_bench.experiments.suite import Outcome, plan, run_all
+from mmrec_bench.experiments.variants import variants
 from mmrec_bench.models.base import MODELS
 from mmrec_bench.reports.report import Report, make_report
 from mmrec_bench.resources import find_yaml
-from mmrec_bench.settings import load_yaml
+from mmrec_bench.settings import Document, load_yaml
 
 app = typer.Typer(
     name="mmrec-bench",
@@ -72,17 +76,23 @@ def run(
     threads: Threads = None,
     resume: Resume = False,
     reuse_stale: ReuseStale = False,
+    knockout: Annotated[bool, typer.Option("--knockout", help="Test which modalities the model uses, too.")] = False,
+    margin: Margin = DEFAULT_MARGIN,
 ) -> None:
     """Run one experiment, each of its seeds, and print the table."""
     seeds = (f"seeds={seed}",) if seed else ()
     experiment = load_experiment(config, (*overrides, *seeds))
+    tampered = _variants([experiment] if knockout else [], _knockout(margin))
     settings = run_settings(out_dir, device, threads, resume)
     preparer = Preparer(data_dir)
     preparer(experiment)  # bad data is bad input: one error, exit code 2
-    outcome = _run_all([experiment], settings, preparer, reuse_stale)
+    outcome = _run_all([experiment], tampered, settings, preparer, reuse_stale)
     for _, artefact in outcome.runs:
         out.print(f"run: {artefact.folder}", highlight=False, markup=False)
-    report = make_report(experiment.label, shlex.join(sys.argv), outcome.runs, failures=outcome.failures)
+    command = shlex.join(sys.argv)
+    report = make_report(
+        experiment.label, command, outcome.runs, extra=outcome.extra, margin=margin, failures=outcome.failures
+    )
     _print_report(report, headline_only=False)
     _finish(outcome)
 
@@ -102,11 +112,14 @@ def bench(
     """Run a suite: skip what is there, go on with what was interrupted, write the report."""
     loaded = load_suite(suite, tuple(overrides), tuple(seed) or None)
     settings = run_settings(out_dir, device, threads, resume=True)
-    outcome = _run_all(list(loaded.experiments), settings, Preparer(data_dir), reuse_stale)
+    tampered = _variants(loaded.knockouts, loaded.config.knockout)
+    outcome = _run_all(loaded.experiments, tampered, settings, Preparer(data_dir), reuse_stale)
     report = make_report(
         loaded.config.title,
         shlex.join(["mmrec-bench", *sys.argv[1:]]),
         outcome.runs,
+        extra=outcome.extra,
+        margin=loaded.config.knockout.margin,
         description=loaded.config.description,
         failures=outcome.failures,
     )
@@ -124,7 +137,8 @@ def plan_suite(
     data_dir: DataDir = None,
 ) -> None:
     """List the runs of a suite and what lies in their folders: new, partial, stale or done."""
-    planned, failures = plan(_experiments(suite, tuple(overrides)), Preparer(data_dir), out_dir)
+    experiments, tampered = _experiments(suite, tuple(overrides))
+    planned, failures = plan(experiments, Preparer(data_dir), out_dir, tampered)
     rows = [(item.state, item.experiment.label, str(item.key.seed), str(item.key.folder(out_dir))) for item in planned]
     print_rows(("state", "model", "seed", "folder"), rows)
     for failure in failures:
@@ -138,10 +152,12 @@ def report(
     runs: Annotated[list[Path], typer.Argument(help="Run folders, or folders above them.")],
     report_dir: ReportDir = Path("reports/runs"),
     title: Annotated[str, typer.Option(help="Heading.")] = "Runs",
+    margin: Margin = DEFAULT_MARGIN,
 ) -> None:
     """Make the report of run folders again."""
     found: list[tuple[str | None, RunArtefact]] = [(None, artefact) for artefact in find_runs(runs)]
-    made = make_report(title, shlex.join(["mmrec-bench", *sys.argv[1:]]), found)
+    command = shlex.join(["mmrec-bench", *sys.argv[1:]])
+    made = make_report(title, command, found, margin=_knockout(margin).margin)
     _print_report(made, headline_only=True)
     page, numbers = made.write(report_dir)
     out.print(f"report: {page}\nnumbers: {numbers}", highlight=False, markup=False)
@@ -166,7 +182,7 @@ def validate(
     overrides: Overrides = [],  # noqa: B006
 ) -> None:
     """Check a YAML without running it; all errors are reported at once."""
-    experiments = _experiments(config, tuple(overrides))
+    experiments, _ = _experiments(config, tuple(overrides))
     for item in experiments:
         what = item.config
         out.print(
@@ -222,15 +238,31 @@ def options(
     """A multimodal recommender benchmarking toolkit."""
 
 
-def _experiments(config: str, overrides: tuple[str, ...]) -> list[Experiment]:
+def _experiments(config: str, overrides: tuple[str, ...]) -> tuple[Sequence[Experiment], Sequence[Experiment]]:
+    """Return the experiments of a suite, or the one, and what its knockouts run besides."""
     if is_suite(load_yaml(find_yaml("configs", config))):
-        return list(load_suite(config, overrides).experiments)
-    return [load_experiment(config, overrides)]
+        suite = load_suite(config, overrides)
+        return suite.experiments, _variants(suite.knockouts, suite.config.knockout)
+    return [load_experiment(config, overrides)], []
 
 
-def _run_all(experiments: list[Experiment], settings: RunSettings, preparer: Preparer, reuse_stale: bool) -> Outcome:
+def _variants(experiments: Sequence[Experiment], config: KnockoutConfig) -> list[Experiment]:
+    return [one for experiment in experiments for item in variants(experiment, config) for one in item.experiments]
+
+
+def _knockout(margin: float) -> KnockoutConfig:
+    return Document("--margin", {"margin": margin}).parse(KnockoutConfig)
+
+
+def _run_all(
+    experiments: Sequence[Experiment],
+    tampered: Sequence[Experiment],
+    settings: RunSettings,
+    preparer: Preparer,
+    reuse_stale: bool,
+) -> Outcome:
     with RunProgress(out, errors, resume=settings.resume) as progress:
-        planned, failures = plan(experiments, preparer, settings.out)
+        planned, failures = plan(experiments, preparer, settings.out, tampered)
         for failure in failures:
             progress.on_failure(failure)
         try:
@@ -242,7 +274,8 @@ def _run_all(experiments: list[Experiment], settings: RunSettings, preparer: Pre
 
 def _finish(outcome: Outcome) -> None:
     if outcome.reused:
-        out.print(f"{outcome.reused} of {len(outcome.runs)} runs were there already", highlight=False)
+        total = len(outcome.runs) + len(outcome.extra)
+        out.print(f"{outcome.reused} of {total} runs were there already", highlight=False)
     if outcome.failures:
         errors.print(f"{len(outcome.failures)} failed (see above)", style="red", highlight=False)
         raise typer.Exit(1)

@@ -29,6 +29,9 @@ Device = Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")]
 Threads = Annotated[int | None, typer.Option("--threads", min=1, help="Threads; all cores by default.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint of an interrupted run.")]
 ReuseStale = Annotated[bool, typer.Option("--reuse-stale", help="Keep finished runs that were made by other code.")]
+Margin = Annotated[
+    float, typer.Option("--margin", help="Knockouts: the share of the real score that counts as no difference.")
+]
 ReportDir = Annotated[Path, typer.Option("--report-dir", help="Where reports are written.")]
 
 

@@ -75,7 +75,7 @@ class RunProgress:
 
     def on_run(self, planned: PlannedRun, number: int, total: int) -> EpochBar:
         """Announce a run."""
-        name = f"{planned.experiment.label} on {planned.prepared.dataset.name}, seed {planned.key.seed}"
+        name = f"{planned.experiment.label} on {planned.key.dataset}, seed {planned.key.seed}"
         notes = {"stale": " (again: the code has changed)", "damaged": " (again: its files have changed)"}
         how = " (going on)" if planned.state == "partial" and self._resume else notes.get(planned.state, "")
         self._console.print(f"[{number}/{total}] {name}{how}", highlight=False, markup=False)
@@ -85,7 +85,7 @@ class RunProgress:
 
     def on_reused(self, planned: PlannedRun, number: int, total: int) -> None:
         """Say that a run is there already."""
-        name = f"{planned.experiment.label} on {planned.prepared.dataset.name}, seed {planned.key.seed}"
+        name = f"{planned.experiment.label} on {planned.key.dataset}, seed {planned.key.seed}"
         stale = ", made by other code" if planned.state == "stale" else ""
         self._console.print(f"[{number}/{total}] {name}: there already{stale}", highlight=False, markup=False)
         self._progress.update(self._runs, total=total, completed=number)

@@ -28,7 +28,7 @@ from mmrec_bench.experiments.environment import (
     use_threads,
 )
 from mmrec_bench.experiments.folders import CONFIG, HISTORY, SCHEMA_VERSION
-from mmrec_bench.experiments.prepare import Prepared
+from mmrec_bench.experiments.prepare import Prepared, unaltered_fingerprint
 from mmrec_bench.experiments.run_settings import RunSettings as RunSettings
 from mmrec_bench.experiments.schema import Experiment
 from mmrec_bench.models.base import ModelContext, Recommender
@@ -182,6 +182,14 @@ def _evaluator(
     )
 
 
+def _altered(experiment: Experiment, prepared: Prepared) -> dict[str, Any] | None:
+    """Return what was done to the features, and which experiment these runs stand against; None for features as is."""
+    if not (changes := experiment.config.dataset.alter):
+        return None
+    alterations = [change.model_dump(mode="json") for change in changes]
+    return {"alterations": alterations, "unaltered": unaltered_fingerprint(experiment, prepared)}
+
+
 def _slice_facts(result: SliceResult) -> dict[str, float]:
     return {"n_users": result.n_users, "n_items": result.n_items, **write.finite(result.metrics)}
 
@@ -273,6 +281,7 @@ def manifest(
         "peak_memory_mib": peak_memory_mib,
         "vault_openings": [asdict(opening) for opening in ledger.openings],
         "leak": None,
+        "altered": _altered(experiment, prepared),
         "inputs": [],
         "retriever": {"backend": config.retriever.backend, "exact": True, "served": served},
         "data_report": asdict(prepared.dataset.report),

@@ -6,12 +6,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, Field, PlainValidator, SerializeAsAny, model_validator
+from pydantic import Field, PlainValidator, SerializeAsAny, model_validator
 
 import mmrec_bench.models  # noqa: F401 - importing the models fills their registry
+from mmrec_bench.data.alterations import ALTERATIONS, Alteration, modalities_left
 from mmrec_bench.data.cards import load_card
 from mmrec_bench.errors import ConfigError, ConfigIssue, MMRecBenchError
 from mmrec_bench.evaluation.protocol import RetrievalProtocol
+from mmrec_bench.experiments.knockout import KnockoutConfig
+from mmrec_bench.experiments.seeds import Seedlist
 from mmrec_bench.models.base import MODELS, ModelConfig, ModelEntry
 from mmrec_bench.resources import find_yaml
 from mmrec_bench.retrieval.config import RetrieverConfig
@@ -23,16 +26,10 @@ ModelField = Annotated[
 ]
 """A model config, resolved by the registry from ``{name: ..., ...}``."""
 
-
-def _distinct(seeds: tuple[int, ...]) -> tuple[int, ...]:
-    if len(set(seeds)) != len(seeds):
-        raise explained_error(f"seeds must not repeat; got {list(seeds)}")
-    return seeds
-
-
-Seed = Annotated[int, Field(ge=0, lt=2**63)]
-Seedlist = Annotated[tuple[Seed, ...], Field(min_length=1), AfterValidator(_distinct)]
-"""At least one seed, each once."""
+AlterationField = Annotated[
+    SerializeAsAny[Alteration], PlainValidator(named(lambda: ALTERATIONS, Alteration, lambda entry: entry))
+]
+"""A change of features, resolved by the registry from ``{name: ..., modality: ..., ...}``."""
 
 
 class DatasetRef(BaseConfig):
@@ -42,14 +39,21 @@ class DatasetRef(BaseConfig):
     """Name of a card in ``datasets/``, or the path of a card file."""
     modalities: tuple[str, ...] | None = None
     """Feature tables to load; all of the card's by default."""
+    alter: tuple[AlterationField, ...] = ()
+    """Changes of the features, one after the other, to learn what a model makes of them."""
 
     @model_validator(mode="after")
     def _known(self) -> Self:
         try:
-            load_card(self.card).chosen(self.modalities)
+            _ = self.given
         except MMRecBenchError as error:
             raise explained_error(str(error)) from None
         return self
+
+    @property
+    def given(self) -> tuple[str, ...]:
+        """The modalities a model sees."""
+        return modalities_left(load_card(self.card).chosen(self.modalities), self.alter)
 
 
 class ExperimentConfig(BaseConfig):
@@ -95,11 +99,12 @@ class ExperimentConfig(BaseConfig):
                 f"the scores of model '{entry.name}' are no inner product, which faiss cannot search; "
                 "set retriever: {backend: torch}"
             )
-        given = load_card(self.dataset.card).chosen(self.dataset.modalities)
-        if (missing := [name for name in entry.modalities if name not in given]) or (entry.uses_features and not given):
+        given = self.dataset.given
+        if missing := entry.lacks(given):
+            dropped = " after dataset.alter" if self.dataset.alter else ""
             raise explained_error(
-                f"model '{entry.name}' needs {', '.join(missing) or 'features of at least one modality'}; data set "
-                f"'{self.dataset.card}' gives {', '.join(given) or 'none'}"
+                f"model '{entry.name}' needs {', '.join(missing)}; data set '{self.dataset.card}' gives "
+                f"{', '.join(given) or 'none'}{dropped}"
             )
         return self
 
@@ -118,6 +123,8 @@ class SuiteItem(BaseConfig):
     """Overrides as of ``--set``, such as ``model.n_layers=3``."""
     label: str | None = None
     """Name of the row in tables; the model's name, with its own settings in brackets, by default."""
+    knockout: bool = False
+    """Whether the modality truth test is made, too."""
 
 
 class SuiteConfig(BaseConfig):
@@ -133,8 +140,16 @@ class SuiteConfig(BaseConfig):
     """Replaces the seeds of every experiment that is not fitted in closed form."""
     set: tuple[str, ...] = ()
     """Overrides for every experiment; those of the trainer pass by what is fitted in closed form."""
+    knockout: KnockoutConfig = KnockoutConfig()
+    """How the modality truth test is made where an experiment asks for it."""
     experiments: Annotated[tuple[SuiteItem, ...], Field(min_length=1)]
     """What to run."""
+
+    @model_validator(mode="after")
+    def _knockout_is_read(self) -> Self:
+        if "knockout" in self.model_fields_set and not any(item.knockout for item in self.experiments):
+            raise explained_error("knockout needs an experiment with `knockout: true`; without one it does nothing")
+        return self
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,11 +175,13 @@ class Suite:
         config: The validated suite file.
         name: Stem of its file; names the report's folder.
         experiments: Its experiments, in order.
+        knockouts: Those among them whose modalities are tested.
     """
 
     config: SuiteConfig
     name: str
     experiments: tuple[Experiment, ...]
+    knockouts: tuple[Experiment, ...] = ()
 
 
 def load_experiment(name_or_path: str | Path, overrides: tuple[str, ...] = (), label: str | None = None) -> Experiment:
@@ -217,6 +234,7 @@ def load_suite(
         document = document.with_overrides([f"seeds={list(seeds)}"])
     config = document.parse(SuiteConfig)
     experiments: list[Experiment] = []
+    knockouts: list[Experiment] = []
     issues: list[ConfigIssue] = []
     for row, item in enumerate(config.experiments):
         shared = (*config.set, *overrides)
@@ -230,9 +248,11 @@ def load_suite(
             ]
             continue
         experiments.append(found)
+        if item.knockout:
+            knockouts.append(found)
     if issues:
         raise ConfigError(str(path), issues)
-    return Suite(config, path.stem, tuple(experiments))
+    return Suite(config, path.stem, tuple(experiments), tuple(knockouts))
 
 
 def _suite_experiment(

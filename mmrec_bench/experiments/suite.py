@@ -27,12 +27,14 @@ class PlannedRun:
         prepared: Its data.
         key: Its identity.
         state: What lies in its folder.
+        extra: Whether only a knockout asked for it, so that it stands in no table of accuracy.
     """
 
     experiment: Experiment
     prepared: Prepared
     key: RunKey
     state: State
+    extra: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +61,14 @@ class Outcome:
     Attributes:
         runs: Finished runs with the label of their row, in the order of the suite.
         failures: What failed.
-        reused: How many of the runs were there already.
+        reused: How many of the runs, extra ones too, were there already.
+        extra: Finished runs that only knockouts asked for.
     """
 
     runs: tuple[tuple[str, RunArtefact], ...]
     failures: tuple[Failure, ...]
     reused: int
+    extra: tuple[tuple[str, RunArtefact], ...] = ()
 
 
 class SuiteObserver(Protocol):
@@ -80,12 +84,21 @@ class SuiteObserver(Protocol):
         """A run failed; the suite goes on."""
 
 
-def plan(experiments: Sequence[Experiment], preparer: Preparer, out: Path) -> tuple[list[PlannedRun], list[Failure]]:
-    """Return all runs of the experiments with their states, and the experiments that cannot be run."""
+def plan(
+    experiments: Sequence[Experiment], preparer: Preparer, out: Path, variants: Sequence[Experiment] = ()
+) -> tuple[list[PlannedRun], list[Failure]]:
+    """Return all runs of the experiments with their states, and the experiments that cannot be run.
+
+    Args:
+        experiments: What to run.
+        preparer: Prepares their data.
+        out: Root of all run folders.
+        variants: What knockouts run besides; runs they share with the experiments are made once.
+    """
     planned: list[PlannedRun] = []
     failures: list[Failure] = []
     taken: dict[RunKey, str] = {}
-    for experiment in experiments:
+    for experiment, extra in (*((item, False) for item in experiments), *((item, True) for item in variants)):
         try:
             prepared = preparer(experiment)
         except Exception as error:
@@ -93,12 +106,14 @@ def plan(experiments: Sequence[Experiment], preparer: Preparer, out: Path) -> tu
             continue
         for seed in experiment.config.seeds:
             key = run_key(experiment, prepared, seed)
+            if key in taken and extra:
+                continue
             if key in taken:
                 message = f"is the same experiment as '{taken[key]}'; change a setting, or remove it"
                 failures.append(Failure(experiment.label, seed, message))
                 continue
             taken[key] = experiment.label
-            planned.append(PlannedRun(experiment, prepared, key, key.state(out)))
+            planned.append(PlannedRun(experiment, prepared, key, key.state(out), extra))
     return planned, failures
 
 
@@ -120,10 +135,12 @@ def run_all(
         reuse_stale: Whether runs made by other code count as there.
     """
     results = list(_results(planned, settings, observer, reuse_stale))
+    finished = [(item, result) for item, result, _ in results if isinstance(result, RunArtefact)]
     return Outcome(
-        tuple((item.experiment.label, result) for item, result, _ in results if isinstance(result, RunArtefact)),
+        tuple((item.experiment.label, result) for item, result in finished if not item.extra),
         (*failures, *(result for _, result, _ in results if isinstance(result, Failure))),
         sum(reused for _, _, reused in results),
+        tuple((item.experiment.label, result) for item, result in finished if item.extra),
     )
 
 

@@ -64,6 +64,11 @@ def nearest_neighbours(values: FloatArray, present: BoolArray, k: int) -> Neighb
             f"a graph of nearest neighbours needs 1 <= n_neighbors < {len(rows)}, the number of items with features; "
             f"got {k}. Change model.n_neighbors"
         )
+    if (vectors[-1] == vectors[0]).all() and (
+        vectors == vectors[0]
+    ).all():  # everybody ties with everybody, so that the search below would fetch all pairs
+        ids, cosines = _all_alike(vectors, k)
+        return Neighbours(rows, rows[ids], cosines)
     index = _faiss().IndexFlatIP(vectors.shape[1])
     index.add(vectors)
     ids, cosines = np.empty((len(rows), k), np.int64), np.empty((len(rows), k), np.float32)
@@ -118,6 +123,14 @@ def _unit_rows(values: FloatArray, present: BoolArray) -> tuple[IntArray, FloatA
     vectors /= largest[:, None]  # so that no square over- or underflows
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     return rows, vectors
+
+
+def _all_alike(vectors: FloatArray, k: int) -> tuple[IntArray, FloatArray]:
+    """Return for equal rows what `_canonical` would of all pairs: the row itself, then the lowest ids."""
+    own = np.arange(len(vectors), dtype=np.int64)[:, None]
+    others = np.broadcast_to(np.arange(k - 1, dtype=np.int64), (len(vectors), k - 1))
+    cosine = np.einsum("qcd,qd->qc", vectors[None, :1], vectors[:1])
+    return np.hstack((own, others + (others >= own))), np.full((len(vectors), k), cosine, np.float32)
 
 
 def _canonical(vectors: FloatArray, queries: IntArray, candidates: IntArray, k: int) -> tuple[IntArray, FloatArray]:

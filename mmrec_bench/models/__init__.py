@@ -2,11 +2,14 @@
 
 from mmrec_bench.models.retrieval.alignrec import AlignRec as AlignRec
 from mmrec_bench.models.retrieval.bm3 import BM3 as BM3
+from mmrec_bench.models.retrieval.dragon import DRAGON as DRAGON
 from mmrec_bench.models.retrieval.dream import DREAM as DREAM
 from mmrec_bench.models.retrieval.ease import EASE as EASE
 from mmrec_bench.models.retrieval.freedom import FREEDOM as FREEDOM
 from mmrec_bench.models.retrieval.itemknn import ItemKNN as ItemKNN
 from mmrec_bench.models.retrieval.itemknn_content import ItemKNNContent as ItemKNNContent
+from mmrec_bench.models.retrieval.lattice import LATTICE as LATTICE
+from mmrec_bench.models.retrieval.lgmrec import LGMRec as LGMRec
 from mmrec_bench.models.retrieval.lightgcn import LightGCN as LightGCN
 from mmrec_bench.models.retrieval.mf import MF as MF
 from mmrec_bench.models.retrieval.mgcn import MGCN as MGCN

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, TypeAlias, TypeVar
 
@@ -200,6 +200,12 @@ class ModelEntry:
     def closed_form(self) -> bool:
         """Whether it is fitted without gradient steps, so that neither trainer nor seed matters."""
         return issubclass(self.model, ClosedFormRecommender)
+
+    def lacks(self, modalities: Collection[str]) -> tuple[str, ...]:
+        """Return what the model cannot do without and these modalities do not give; empty where it can work."""
+        if missing := tuple(name for name in self.modalities if name not in modalities):
+            return missing
+        return ("features of at least one modality",) if self.uses_features and not modalities else ()
 
 
 class ModelRegistry(Registry[ModelEntry]):

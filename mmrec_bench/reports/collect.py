@@ -103,8 +103,15 @@ class Row:
         return Estimate.of(numbers) if numbers and len(numbers) == len(present) else None
 
 
+def table_key(run: RunArtefact) -> TableKey:
+    """Return which tables a run may stand in."""
+    facts, prints = run.manifest, run.manifest["fingerprints"]
+    data = hashlib.blake2b(f"{prints['data']}/{prints['split']}".encode(), digest_size=4).hexdigest()
+    return TableKey(facts["task"], facts["dataset"], facts["protocol_id"], data, facts["select_by"])
+
+
 def collect(runs: Sequence[tuple[str | None, RunArtefact]]) -> dict[TableKey, list[Row]]:
-    """Group runs into tables of rows, best mean validation score first.
+    """Group runs into tables of rows, best mean validation score first; runs on altered features stand in none.
 
     Args:
         runs: Runs with the label of their row; None takes the model's name.
@@ -112,10 +119,10 @@ def collect(runs: Sequence[tuple[str | None, RunArtefact]]) -> dict[TableKey, li
     grouped: dict[tuple[TableKey, str], dict[int, RunArtefact]] = {}
     labels: dict[tuple[TableKey, str], str] = {}
     for label, run in runs:
-        facts = run.manifest
-        prints = facts["fingerprints"]
-        data = hashlib.blake2b(f"{prints['data']}/{prints['split']}".encode(), digest_size=4).hexdigest()
-        key = TableKey(facts["task"], facts["dataset"], facts["protocol_id"], data, facts["select_by"])
+        facts, prints = run.manifest, run.manifest["fingerprints"]
+        if facts.get("altered"):
+            continue
+        key = table_key(run)
         row = key, prints["config"]
         grouped.setdefault(row, {})[facts["seed"]] = run
         labels.setdefault(row, label or facts["model"])

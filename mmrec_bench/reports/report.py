@@ -10,8 +10,11 @@ import pandas as pd
 
 from mmrec_bench.errors import ResourceError
 from mmrec_bench.experiments.artefact import RunArtefact
+from mmrec_bench.experiments.knockout import DEFAULT_MARGIN
 from mmrec_bench.experiments.suite import Failure
 from mmrec_bench.reports.collect import Row, TableKey, collect
+from mmrec_bench.reports.knockout import knockouts_of
+from mmrec_bench.reports.knockout_tables import knockout_facts, knockout_frame, knockout_table
 from mmrec_bench.reports.tables import Table, facts_of, frame_of, tables_of
 
 TASK_TITLES = {"retrieval": "Retrieval: which k of all items?"}
@@ -92,14 +95,31 @@ def make_report(
     command: str,
     runs: Sequence[tuple[str | None, RunArtefact]],
     *,
+    extra: Sequence[tuple[str | None, RunArtefact]] = (),
+    margin: float = DEFAULT_MARGIN,
     description: str = "",
     failures: Sequence[Failure] = (),
 ) -> Report:
-    """Return the report of these runs; a pure function of their folders."""
+    """Return the report of these runs; a pure function of their folders.
+
+    Args:
+        title: Heading.
+        command: The command that makes it again.
+        runs: Runs with the label of their row; those on altered features stand in tables of knockouts alone.
+        extra: Further runs that only tables of knockouts show.
+        margin: Share of the real score within which a difference counts as none.
+        description: What it shows.
+        failures: What failed.
+    """
     grouped: dict[TableKey, list[Row]] = collect(runs)
+    knockouts = knockouts_of([*runs, *extra])
     groups: dict[str, list[Group]] = {}
     for key, rows in grouped.items():
         groups.setdefault(key.task, []).append(Group(tables_of(key, rows), facts_of(key, rows)))
+    for knockout in knockouts:
+        shown = Group([knockout_table(knockout, margin)], knockout_facts(knockout, margin))
+        groups.setdefault(knockout.key.task, []).append(shown)
     frames = [frame_of(key, rows) for key, rows in grouped.items()]
+    frames += [knockout_frame(knockout, margin) for knockout in knockouts]
     frame = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
     return Report(title, command, description, groups, frame, failures)

@@ -77,11 +77,16 @@ def facts_of(key: TableKey, rows: Sequence[Row]) -> list[str]:
     facts += [
         f"{note[:1].upper()}{note[1:].rstrip('.')}." for note in (*data.get("notes", ()), *split.get("notes", ()))
     ]
+    return facts + code_facts(rows)
+
+
+def code_facts(rows: Sequence[Row]) -> list[str]:
+    """Return a warning where runs of one table were made by different code."""
     codes = Counter(run.manifest["fingerprints"].get("code") for row in rows for run in row.runs)
-    if len(codes) > 1:
-        made = ", ".join(f"{code} ({count} runs)" for code, count in codes.items())
-        facts.append(f"Careful: the runs were made by different versions of the code: {made}.")
-    return facts
+    if len(codes) < 2:
+        return []
+    made = ", ".join(f"{code} ({count} runs)" for code, count in codes.items())
+    return [f"Careful: the runs were made by different versions of the code: {made}."]
 
 
 def _which(key: TableKey) -> str:

@@ -77,6 +77,62 @@ def test_bench_ends_with_a_report_and_exit_code_1_after_a_failure(
     assert "is nan in epoch" in (tmp_path / "reports" / "mine" / "report.md").read_text(encoding="utf-8")
 
 
+def test_a_knockout_from_yaml_to_verdict(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """On a tiny world whose users look at images alone, whose vectors say all about them."""
+    (tmp_path / "small.yaml").write_text(
+        "schema_version: 1\nname: small\nformat: synthetic\n"
+        "world: {n_users: 200, n_items: 150, max_interactions: 50, mean_interactions: 10.0, users: {image: 1.0},\n"
+        "  factor_dim: 4, taste_strength: 5.0, popularity_exponent: 0.2, image: {dim: 16, signal: 1.0}}\n",
+        encoding="utf-8",
+    )
+    card, places = ["--set", f"dataset.card={tmp_path / 'small.yaml'}"], ["--out", str(tmp_path / "runs")]
+    content = ["run", "configs/synthetic/itemknn-content.yaml", *card, *places, "--knockout"]
+    assert call(monkeypatch, *content, "--seed", "0", "--seed", "1") == 0
+    printed = capsys.readouterr().out
+    for part in (
+        "small: accuracy", "small: does itemknn-content use its features?", "real, other seeds", "image shuffled",
+        "text gaussian", "text alone (image dropped)", "image constant", "Margin of a `no`: 5% of that score",
+        "itemknn-content uses image: yes (the interval lies above zero",
+    ):  # fmt: skip
+        assert part in printed, part
+    assert "uses text: yes" not in printed
+    accuracy = printed.partition("does itemknn-content use")[0]
+    assert "shuffled" not in accuracy[accuracy.index("small: accuracy") :]
+
+    assert call(monkeypatch, *content, "--seed", "0", "--margin", "0.9") == 0
+    printed = capsys.readouterr().out
+    assert "10 of 10 runs were there already" in printed, "seed 1 was real before, and is the null row now"
+    assert "uses image: unclear (the spread over seeds needs at least two seeds)" in printed
+
+    command = ["report", str(tmp_path / "runs"), "--margin", "0.2", "--report-dir", str(tmp_path / "report")]
+    assert call(monkeypatch, *command) == 0
+    assert "uses image: yes" in capsys.readouterr().out
+    assert "Margin of a `no`: 20% of that score" in (tmp_path / "report" / "report.md").read_text(encoding="utf-8")
+
+    trained = ["run", "configs/synthetic/mgcn.yaml", *card, *places, *flags(["trainer.max_epochs=1"]), "--knockout"]
+    assert call(monkeypatch, *trained, "--seed", "0") == 0
+    printed = capsys.readouterr().out
+    assert "Not possible: image alone (text dropped), for mgcn needs text." in printed
+    suite = tmp_path / "mine.yaml"
+    suite.write_text(
+        "schema_version: 1\ntitle: Mine\nseeds: [0]\nknockout: {seeds: [0, 1], margin: 0.3}\nexperiments:\n"
+        f"  - {{config: '{Path('configs/synthetic/itemknn-content.yaml').resolve()}', knockout: true,\n"
+        f"     set: [{card[1]}]}}\n",
+        encoding="utf-8",
+    )
+    assert call(monkeypatch, "plan", str(suite), *places) == 0
+    listed = capsys.readouterr().out
+    assert listed.count("itemknn-content, text shuffled") == 2
+    assert "new" not in listed
+    assert call(monkeypatch, "bench", str(suite), *places, "--report-dir", str(tmp_path / "reports")) == 0
+    text = (tmp_path / "reports" / "mine" / "report.md").read_text(encoding="utf-8")
+    assert "| itemknn-content | 1 |" in text, "the accuracy table has the seeds of the suite"
+    assert "| image shuffled | 2 |" in text
+    assert "Margin of a `no`: 30% of that score" in text
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -97,6 +153,8 @@ def test_bench_ends_with_a_report_and_exit_code_1_after_a_failure(
         (["bench", "configs/synthetic/mf.yaml"], "is no suite"),
         (["run", "configs/synthetic/vbpr.yaml", "--set", "dataset.modalities=[]"], "at least one modality"),
         (["validate", "configs/synthetic/vbpr.yaml", "--set", "dataset.modalities=[imag]"], "did you mean 'image'"),
+        (["run", "configs/synthetic/mf.yaml", "--knockout"], "'mf' reads no features"),
+        (["run", "configs/synthetic/vbpr.yaml", "--knockout", "--margin", "1"], "--margin: 1 error"),
         (["run"], "Missing argument"),
         (["fly"], "No such command"),
     ],

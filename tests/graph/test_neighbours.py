@@ -55,6 +55,30 @@ def test_many_equal_vectors_go_by_id() -> None:
     assert as_dict(nearest_neighbours(values, everywhere(values), 3)) == slow_neighbours(values, everywhere(values), 3)
 
 
+@pytest.mark.parametrize("k", [1, 2, 7, 42])
+def test_equal_vectors_everywhere_need_no_search(k: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Features of a constant, which the search would answer by comparing all pairs, give what it gives."""
+    values = np.repeat(np.random.default_rng(1).standard_normal((1, 37)).astype(np.float32), 45, axis=0)
+    values[3], values[4] = np.nan, 0.0
+    present = np.isfinite(values).all(axis=1)
+    with monkeypatch.context() as without_faiss:
+        without_faiss.setitem(sys.modules, "faiss", None)
+        quick = nearest_neighbours(values, present, k)
+    monkeypatch.setattr(neighbours, "_all_alike", by_search)
+    slow = nearest_neighbours(values, present, k)
+    for name in ("rows", "ids", "cosines"):
+        found, wanted = getattr(quick, name), getattr(slow, name)
+        assert found.dtype == wanted.dtype
+        np.testing.assert_array_equal(found, wanted)
+    assert as_dict(quick) == slow_neighbours(values, present, k)
+
+
+def by_search(vectors: Array, k: int) -> tuple[Array, Array]:
+    """The general way: every row is a candidate of every row."""
+    n = len(vectors)
+    return neighbours._canonical(vectors, np.arange(n), np.tile(np.arange(n), (n, 1)), k)
+
+
 def test_blocks_change_nothing(values: Array, monkeypatch: pytest.MonkeyPatch) -> None:
     present = np.isfinite(values).all(axis=1)
     whole = nearest_neighbours(values, present, 5)

@@ -13,6 +13,7 @@ from mmrec_bench.data.features import FeatureTable
 from mmrec_bench.data.interactions import Interactions
 from mmrec_bench.models.base import GradientRecommender, ModelContext, Pairs, Triplets
 from mmrec_bench.models.blocks import FeatureProjections
+from mmrec_bench.models.retrieval.lgmrec import LGMRec
 from mmrec_bench.seeding import Seeds
 
 N_USERS, N_ITEMS, BATCH = 15, 24, 8
@@ -36,7 +37,7 @@ class Toy:
     @torch.no_grad()
     def fill(self, model: nn.Module) -> None:
         """Fill every parameter with the wave, row-major; raw features stay, projections of several modalities that
-        share a bias are one matrix, text before image."""
+        share a bias are one matrix, text before image, and the two maps of lgmrec are stored transposed."""
         for name, parameter in model.named_parameters():
             if not name.endswith(".raw"):
                 parameter.copy_(wave(parameter.numel()).view_as(parameter))
@@ -48,6 +49,10 @@ class Toy:
             both = wave(text.numel() + image.numel()).view(len(text), -1)
             text.copy_(both[:, : text.shape[1]])
             image.copy_(both[:, text.shape[1] :])
+        if isinstance(model, LGMRec):
+            for weight in (projection.linear.weight for _, projection in model.maps.by_modality()):
+                for part in weight.split((model.config.embedding_dim, model.config.n_hyperedges)):
+                    part.copy_(wave(part.numel()).view(part.T.shape).T)
 
 
 @pytest.fixture

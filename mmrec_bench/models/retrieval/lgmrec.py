@@ -1,0 +1,223 @@
+"""LGMRec: local vectors from behaviour and content, global ones from hyperedges that the modalities learn."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Any, ClassVar, Literal
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from torch import Tensor
+
+from mmrec_bench.graph.bipartite import BipartiteGraph
+from mmrec_bench.graph.sparse import SparseOperator
+from mmrec_bench.losses import RegForm, bpr, dot, embedding_l2, info_nce
+from mmrec_bench.models.base import MODELS, Citation, LossTerms, ModelConfig, ModelContext, Triplets
+from mmrec_bench.models.blocks import (
+    Distinct,
+    FeatureProjections,
+    IdEmbedding,
+    ItemHost,
+    directions,
+    feature_tables,
+    gather,
+    initialise,
+)
+from mmrec_bench.retrieval.base import Representations
+
+
+class LGMRecConfig(ModelConfig):
+    """Settings of `LGMRec`."""
+
+    RELEASED: ClassVar[Mapping[str, Any]] = {
+        "contrastive_weight": 1e-4,
+        "contrastive_reduction": "sum",
+        "reg_form": "frobenius",
+        "eval_noise": True,
+    }
+
+    name: Literal["lgmrec"] = "lgmrec"
+    embedding_dim: PositiveInt = 64
+    """Size d of user and item vectors."""
+    n_layers: NonNegativeInt = 2
+    """Propagations of the tables of users and items."""
+    n_modal_layers: NonNegativeInt = 2
+    """Propagations of the projected content; the last one counts alone."""
+    n_hyperedges: PositiveInt = 4
+    """Hyperedges H of each modality."""
+    n_hyper_layers: PositiveInt = 1
+    """Rounds from items to hyperedges and back."""
+    assignment_temperature: PositiveFloat = 0.2
+    """Temperature of the softmax that assigns users and items to hyperedges."""
+    dropout: float = Field(default=0.5, ge=0.0, lt=1.0)
+    """Share of the assignments dropped in training; the released code names what it keeps."""
+    hypergraph_weight: NonNegativeFloat = 0.3
+    """Weight alpha of the global vectors in the final ones."""
+    contrastive_weight: NonNegativeFloat = 0.2048
+    """Weight of the contrast between the global vectors of two modalities; the default is the released 1e-4 times a
+    batch of 2048. With one modality there is nothing to contrast."""
+    contrastive_reduction: Literal["mean", "sum"] = "mean"
+    """Mean over the rows of the batch, or their sum, as released: then the weight grows with the batch."""
+    temperature: PositiveFloat = 0.2
+    """Temperature of that contrast."""
+    reg_weight: NonNegativeFloat = 1e-6
+    """Weight of the size of the final vectors in the batch."""
+    reg_form: RegForm = "squared"
+    """``squared``: half squares over the batch size. ``frobenius``: unsquared norms over the batch size, as released;
+    weights do not carry over."""
+    eval_noise: bool = False
+    """Whether assignments are noisy in evaluation, too, as released: there every block of users had noise of its own.
+    Here it is drawn once and is the same for every export, so that two exports agree."""
+
+
+@MODELS.add(
+    "lgmrec",
+    task="retrieval",
+    config=LGMRecConfig,
+    paper=Citation(
+        title="LGMRec: Local and Global Graph Learning for Multimodal Recommendation",
+        authors="Guo et al.",
+        venue="AAAI 2024",
+        url="https://arxiv.org/abs/2312.16400",
+    ),
+    deviations=(
+        "Any number of modalities: the contrast is the mean over pairs of them, in alphabetical order, and is left out "
+        "with one; with image and text nothing changes.",
+        "With eval_noise one draw serves all exports; the released code draws anew for each block of users.",
+    ),
+    uses_features=True,
+)
+class LGMRec(ItemHost):
+    """Scores ``y_ui = z_u . z_i`` with ``z = c + sum_m norm(e_m) + alpha norm(sum_m g_m)``.
+
+    - Behaviour: c is the mean of propagations of the tables of users and items.
+    - Content: ``e_m = A^n [X_u ; X_i]``, ``X_i = f_m W_m`` and X_u its mean over the items of a user.
+    - Hyperedges: ``B_i = softmax((f_m V_m + gumbel) / t)``, and of users likewise from sums over their items; each
+      round is ``lat = B_i^T x``, ``x <- B_i lat`` from x = c of the items; ``g_m = [B_u lat ; x]``. Noise and dropout
+      of the assignments are for training.
+
+    Loss: ``bpr(z) + reg_weight * reg(z) + contrastive_weight * [nce(g_v, g_t) over all users + ... over all items]``,
+    the positives of users and of positive items being themselves in the other modality. An item without a modality has
+    a learned missing vector in place of its ``f_m [W_m, V_m]``.
+    Source: Guo et al., AAAI 2024, https://arxiv.org/abs/2312.16400.
+
+    Shapes: users ``[n_users, d]`` and items ``[n_items, d]``, and of each modality W_m ``[d, D_m]`` above V_m
+    ``[H, D_m]`` in one matrix without bias, all Xavier-uniform, each with its own fans; raw features constant.
+    """
+
+    degrees: Tensor
+
+    def __init__(self, config: LGMRecConfig, context: ModelContext) -> None:
+        super().__init__()
+        self.config = config
+        train, dim, tables = context.train, config.embedding_dim, feature_tables("lgmrec", context)
+        self.users = IdEmbedding(train.n_users, dim, "xavier_uniform")
+        self.items = IdEmbedding(train.n_items, dim, "xavier_uniform")
+        # One matrix for W and V: the features, by far the largest operand, are read once.
+        self.maps = FeatureProjections(tables, dim + config.n_hyperedges, bias=False)
+        for _, projection in self.maps.by_modality():
+            initialise(projection.linear.weight[:dim], "xavier_uniform")
+            initialise(projection.linear.weight[dim:], "xavier_uniform")
+        self.graph = BipartiteGraph(train.users, train.items, train.n_users, train.n_items)
+        self.history = SparseOperator(train.matrix())
+        degrees = torch.from_numpy(train.user_counts()).clamp(min=1).float().unsqueeze(1)
+        self.register_buffer("degrees", degrees, persistent=False)
+
+    def loss(self, batch: Triplets) -> LossTerms:
+        """Return ``bpr``, ``contrastive-users``, ``contrastive-items`` and ``reg``."""
+        users, items = self._propagate(self.training)
+        user_rows, positive_rows = Distinct.of(batch.users), Distinct.of(batch.positives)
+        vectors = (
+            user_rows.expand(self._vectors(users.rows(user_rows.ids))),
+            positive_rows.expand(self._vectors(items.rows(positive_rows.ids))),
+            self._vectors(items.rows(batch.negatives)),
+        )
+        terms = {"bpr": bpr(dot(vectors[0], vectors[1]), dot(vectors[0], vectors[2]))}
+        if (weight := self.config.contrastive_weight) and len(self.maps) > 1:
+            terms["contrastive-users"] = weight * self._contrast(users.hyper, user_rows)
+            terms["contrastive-items"] = weight * self._contrast(items.hyper, positive_rows)
+        if self.config.reg_weight:
+            size = embedding_l2(*vectors, divisor=len(batch.users), form=self.config.reg_form)
+            terms["reg"] = self.config.reg_weight * size
+        return terms
+
+    @torch.no_grad()
+    def export(self) -> Representations:
+        """Return the final vectors of all users and items."""
+        users, items = self._propagate(training=False)
+        return Representations(self._vectors(users), self._vectors(items))
+
+    def _propagate(self, training: bool) -> tuple[_Parts, _Parts]:
+        """Return the parts of the vectors of all users and all items."""
+        config, n = self.config, len(self.maps)
+        mapped = [projection.all() for _, projection in self.maps.by_modality()]
+        content = torch.cat([rows[:, : config.embedding_dim] for rows in mapped], dim=1)
+        edges = torch.cat([rows[:, config.embedding_dim :] for rows in mapped], dim=1)
+        sums = self.history(torch.cat((content, edges), dim=1))
+        user_content, user_edges = sums.split((content.shape[1], edges.shape[1]), dim=1)
+        users, items = self.graph.propagate(self.users.all(), self.items.all(), config.n_layers)
+        user_content, content = self.graph.propagate(
+            user_content / self.degrees, content, config.n_modal_layers, pooling="last"
+        )
+        pairs = zip(user_edges.chunk(n, dim=1), edges.chunk(n, dim=1), strict=True)
+        hyper = [self._hypergraph(items, *pair, training, place) for place, pair in enumerate(pairs)]
+        user_hyper, item_hyper = (torch.cat(parts, dim=1) for parts in zip(*hyper, strict=True))
+        return _Parts(users, user_content, user_hyper), _Parts(items, content, item_hyper)
+
+    def _hypergraph(
+        self, items: Tensor, user_edges: Tensor, item_edges: Tensor, training: bool, place: int
+    ) -> tuple[Tensor, Tensor]:
+        """Return the global vectors of one modality, ``[n_users, d]`` and ``[n_items, d]``."""
+        of_users = self._assigned(user_edges, training, 2 * place)
+        of_items = self._assigned(item_edges, training, 2 * place + 1)
+        for _ in range(self.config.n_hyper_layers):
+            latent = of_items.T @ items
+            items = of_items @ latent
+        return of_users @ latent, items
+
+    def _assigned(self, logits: Tensor, training: bool, stream: int) -> Tensor:
+        """Return soft assignments ``[n, H]`` to hyperedges."""
+        temperature = self.config.assignment_temperature
+        if training:
+            return F.dropout(F.gumbel_softmax(logits, temperature, dim=1), self.config.dropout)
+        if self.config.eval_noise:
+            generator = torch.Generator().manual_seed(stream)
+            logits = logits - torch.empty(logits.shape).exponential_(generator=generator).log().to(logits.device)
+        return torch.softmax(logits / temperature, dim=1)
+
+    def _vectors(self, parts: _Parts) -> Tensor:
+        """Return the final vectors, ``[n, d]``."""
+        content, hyper = (part.view(len(part), len(self.maps), -1) for part in (parts.content, parts.hyper))
+        local = parts.behaviour + directions(content).sum(dim=1)
+        return local + self.config.hypergraph_weight * directions(hyper.sum(dim=1))
+
+    def _contrast(self, hyper: Tensor, rows: Distinct) -> Tensor:
+        """Return the contrast of rows of a batch with all rows, over the pairs of modalities."""
+        losses = [
+            info_nce(gather(anchors, rows.ids), targets, self.config.temperature, rows.counts, positives=rows.ids)
+            for anchors, targets in combinations(hyper.chunk(len(self.maps), dim=1), 2)
+        ]
+        mean = torch.stack(losses).mean()
+        return mean * len(rows.places) if self.config.contrastive_reduction == "sum" else mean
+
+
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    """What the vectors of users or of items are made of.
+
+    Attributes:
+        behaviour: c, ``[n, d]``.
+        content: e of all modalities side by side, ``[n, M d]``.
+        hyper: g of all modalities side by side, ``[n, M d]``.
+    """
+
+    behaviour: Tensor
+    content: Tensor
+    hyper: Tensor
+
+    def rows(self, ids: Tensor) -> _Parts:
+        """Return the parts of some rows."""
+        return _Parts(gather(self.behaviour, ids), gather(self.content, ids), gather(self.hyper, ids))
