@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, Literal, TypeAlias, cast
 
 import torch
@@ -50,9 +51,28 @@ def info_nce(
         positives: Row of the targets that belongs to each anchor, int64 ``[B]``.
     """
     scaled, unit = F.normalize(anchors, dim=1) / temperature, F.normalize(targets, dim=1)
-    weights = scaled.new_ones(len(scaled)) if counts is None else counts.to(scaled.dtype)
-    bounded = 1.0 / temperature <= 40.0  # exp(40) is far from overflow: only colder logits need a shift
-    return cast(Tensor, _SoftmaxOfRows.apply(scaled, unit, weights, positives, bounded))  # type: ignore[no-untyped-call]
+    return softmax_contrast(scaled, unit, counts, positives, bound=1.0 / temperature)
+
+
+def softmax_contrast(
+    queries: Tensor,
+    keys: Tensor,
+    counts: Tensor | None = None,
+    positives: Tensor | None = None,
+    bound: float = math.inf,
+) -> Tensor:
+    """Return the mean of ``log sum_s exp(q_r . k_s) - q_r . k_r``: `info_nce` of any logits that are inner products.
+
+    Args:
+        queries: float32 ``[B, d]``.
+        keys: float32 ``[B, d]``, or ``[N, d]`` with positives.
+        counts: See `info_nce`.
+        positives: See `info_nce`.
+        bound: No logit is larger; those that may be are shifted before they are exponentiated.
+    """
+    weights = queries.new_ones(len(queries)) if counts is None else counts.to(queries.dtype)
+    bounded = bound <= 40.0  # exp(40) is far from overflow
+    return cast(Tensor, _SoftmaxOfRows.apply(queries, keys, weights, positives, bounded))  # type: ignore[no-untyped-call]
 
 
 class _SoftmaxOfRows(torch.autograd.Function):

@@ -95,6 +95,16 @@ def test_info_nce_among_all_rows(block: int, tau: float, monkeypatch: pytest.Mon
     torch.testing.assert_close(info_nce(anchors[repeated], targets, tau, positives=positives[repeated]), plain)
 
 
+@pytest.mark.parametrize("scale", [1.0, 1e3])
+def test_softmax_contrast_of_any_logits(scale: float) -> None:
+    queries, keys = (scale * rows(2, 4, 3)).requires_grad_(), rows(3, 9, 3).requires_grad_()
+    positives = torch.tensor([8, 0, 3, 0])
+    plain = torch.nn.functional.cross_entropy(queries @ keys.T, positives)
+    loss = losses.softmax_contrast(queries, keys, positives=positives)
+    torch.testing.assert_close(loss, plain)
+    torch.testing.assert_close(torch.autograd.grad(loss, (queries, keys)), torch.autograd.grad(plain, (queries, keys)))
+
+
 def test_cosine_alignment_has_known_ends() -> None:
     x = rows(4, 6, 3)
     assert cosine_alignment(x, 5 * x).item() == pytest.approx(0.0, abs=1e-9)

@@ -29,13 +29,18 @@ def gather(table: Tensor, ids: Tensor) -> Tensor:
     return F.embedding(ids, table)
 
 
-def directions(rows: Tensor) -> Tensor:
-    """Scale rows ``[..., d]`` to unit length; rows of zeros stay.
+def norms(rows: Tensor) -> Tensor:
+    """Return the lengths of rows ``[..., d]`` as divisors ``[..., 1]``, at least 1e-12; of rows of zeros infinity.
 
-    These pass no gradient back, where that of `F.normalize` is a trillion times what arrives.
+    What these divide is zero and passes no gradient back, where `F.normalize` passes a trillion times what comes.
     """
     lengths: Tensor = torch.linalg.vector_norm(rows, dim=-1, keepdim=True)
-    return rows / lengths.masked_fill(lengths == 0, torch.inf)
+    return lengths.clamp_min(1e-12).masked_fill(lengths == 0, torch.inf)
+
+
+def directions(rows: Tensor) -> Tensor:
+    """Scale rows ``[..., d]`` to unit length; rows of zeros stay, and pass no gradient back."""
+    return rows / norms(rows)
 
 
 @dataclass(frozen=True, slots=True)

@@ -158,8 +158,8 @@ class LATTICE(ItemHost):
         for next_layer in self.ngcf:
             layer = next_layer(layer, self.graph(layer), training)
             total = total + directions(layer)
-        mean = total / (self.config.n_layers + 1)
-        return mean[: len(users)], mean[len(users) :]
+        mean_users, mean_items = torch.split(total / (self.config.n_layers + 1), [len(users), len(ids)])
+        return mean_users, mean_items
 
     def _smooth(self, graph: Callable[[Tensor], Tensor], ids: Tensor) -> Tensor:
         """Return ``S^n e``, ``[n_items, d]``."""

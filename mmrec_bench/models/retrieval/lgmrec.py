@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Any, ClassVar, Literal
@@ -14,7 +14,7 @@ from torch import Tensor
 
 from mmrec_bench.graph.bipartite import BipartiteGraph
 from mmrec_bench.graph.sparse import SparseOperator
-from mmrec_bench.losses import RegForm, bpr, dot, embedding_l2, info_nce
+from mmrec_bench.losses import RegForm, bpr, dot, embedding_l2, softmax_contrast
 from mmrec_bench.models.base import MODELS, Citation, LossTerms, ModelConfig, ModelContext, Triplets
 from mmrec_bench.models.blocks import (
     Distinct,
@@ -25,6 +25,7 @@ from mmrec_bench.models.blocks import (
     feature_tables,
     gather,
     initialise,
+    norms,
 )
 from mmrec_bench.retrieval.base import Representations
 
@@ -137,8 +138,8 @@ class LGMRec(ItemHost):
         )
         terms = {"bpr": bpr(dot(vectors[0], vectors[1]), dot(vectors[0], vectors[2]))}
         if (weight := self.config.contrastive_weight) and len(self.maps) > 1:
-            terms["contrastive-users"] = weight * self._contrast(users.hyper, user_rows)
-            terms["contrastive-items"] = weight * self._contrast(items.hyper, positive_rows)
+            terms["contrastive-users"] = weight * self._contrast(users, user_rows)
+            terms["contrastive-items"] = weight * self._contrast(items, positive_rows)
         if self.config.reg_weight:
             size = embedding_l2(*vectors, divisor=len(batch.users), form=self.config.reg_form)
             terms["reg"] = self.config.reg_weight * size
@@ -162,21 +163,17 @@ class LGMRec(ItemHost):
         user_content, content = self.graph.propagate(
             user_content / self.degrees, content, config.n_modal_layers, pooling="last"
         )
-        pairs = zip(user_edges.chunk(n, dim=1), edges.chunk(n, dim=1), strict=True)
-        hyper = [self._hypergraph(items, *pair, training, place) for place, pair in enumerate(pairs)]
-        user_hyper, item_hyper = (torch.cat(parts, dim=1) for parts in zip(*hyper, strict=True))
-        return _Parts(users, user_content, user_hyper), _Parts(items, content, item_hyper)
+        of_users = [self._assigned(logits, training, 2 * m) for m, logits in enumerate(user_edges.chunk(n, dim=1))]
+        of_items = [self._assigned(logits, training, 2 * m + 1) for m, logits in enumerate(edges.chunk(n, dim=1))]
+        hyperedges = [self._hyperedges(assigned, items) for assigned in of_items]
+        return _Parts(users, user_content, of_users, hyperedges), _Parts(items, content, of_items, hyperedges)
 
-    def _hypergraph(
-        self, items: Tensor, user_edges: Tensor, item_edges: Tensor, training: bool, place: int
-    ) -> tuple[Tensor, Tensor]:
-        """Return the global vectors of one modality, ``[n_users, d]`` and ``[n_items, d]``."""
-        of_users = self._assigned(user_edges, training, 2 * place)
-        of_items = self._assigned(item_edges, training, 2 * place + 1)
-        for _ in range(self.config.n_hyper_layers):
-            latent = of_items.T @ items
-            items = of_items @ latent
-        return of_users @ latent, items
+    def _hyperedges(self, assigned: Tensor, items: Tensor) -> Tensor:
+        """Return the vectors of the hyperedges of one modality, ``[H, d]``, from items ``[n_items, d]``."""
+        latent = assigned.T @ items
+        for _ in range(self.config.n_hyper_layers - 1):
+            latent = assigned.T @ (assigned @ latent)
+        return latent
 
     def _assigned(self, logits: Tensor, training: bool, stream: int) -> Tensor:
         """Return soft assignments ``[n, H]`` to hyperedges."""
@@ -190,15 +187,27 @@ class LGMRec(ItemHost):
 
     def _vectors(self, parts: _Parts) -> Tensor:
         """Return the final vectors, ``[n, d]``."""
-        content, hyper = (part.view(len(part), len(self.maps), -1) for part in (parts.content, parts.hyper))
-        local = parts.behaviour + directions(content).sum(dim=1)
-        return local + self.config.hypergraph_weight * directions(hyper.sum(dim=1))
+        views = parts.content.view(len(parts.content), len(self.maps), -1)
+        hyper = torch.stack([assigned @ latent for assigned, latent in parts.hypergraphs()]).sum(dim=0)
+        return parts.behaviour + directions(views).sum(dim=1) + self.config.hypergraph_weight * directions(hyper)
 
-    def _contrast(self, hyper: Tensor, rows: Distinct) -> Tensor:
-        """Return the contrast of rows of a batch with all rows, over the pairs of modalities."""
+    def _contrast(self, parts: _Parts, rows: Distinct) -> Tensor:
+        """Return the contrast of rows of a batch with all rows, over the pairs of modalities.
+
+        Global vectors ``B lat`` have as many free coordinates as there are hyperedges. Their inner products
+        ``(B_v lat_v) . (B_t lat_t) = (B_v (lat_v lat_t^T)) . B_t`` are taken there: H is far smaller than d.
+        """
+        scaled = [(assigned / norms(assigned @ latent), latent) for assigned, latent in parts.hypergraphs()]
+        temperature = self.config.temperature
         losses = [
-            info_nce(gather(anchors, rows.ids), targets, self.config.temperature, rows.counts, positives=rows.ids)
-            for anchors, targets in combinations(hyper.chunk(len(self.maps), dim=1), 2)
+            softmax_contrast(
+                gather(anchors, rows.ids) @ (left @ right.T) / temperature,
+                targets,
+                rows.counts,
+                rows.ids,
+                bound=1.0 / temperature,
+            )
+            for (anchors, left), (targets, right) in combinations(scaled, 2)
         ]
         mean = torch.stack(losses).mean()
         return mean * len(rows.places) if self.config.contrastive_reduction == "sum" else mean
@@ -211,13 +220,20 @@ class _Parts:
     Attributes:
         behaviour: c, ``[n, d]``.
         content: e of all modalities side by side, ``[n, M d]``.
-        hyper: g of all modalities side by side, ``[n, M d]``.
+        assigned: B of each modality, ``[n, H]``.
+        hyperedges: lat of each modality, ``[H, d]``; g is their product.
     """
 
     behaviour: Tensor
     content: Tensor
-    hyper: Tensor
+    assigned: Sequence[Tensor]
+    hyperedges: Sequence[Tensor]
+
+    def hypergraphs(self) -> list[tuple[Tensor, Tensor]]:
+        """Return B and lat of each modality."""
+        return list(zip(self.assigned, self.hyperedges, strict=True))
 
     def rows(self, ids: Tensor) -> _Parts:
         """Return the parts of some rows."""
-        return _Parts(gather(self.behaviour, ids), gather(self.content, ids), gather(self.hyper, ids))
+        assigned = [gather(table, ids) for table in self.assigned]
+        return _Parts(gather(self.behaviour, ids), gather(self.content, ids), assigned, self.hyperedges)
