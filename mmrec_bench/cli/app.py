@@ -13,6 +13,7 @@ from rich.markup import escape
 
 import mmrec_bench
 from mmrec_bench.cli import doctor as doctor_facts
+from mmrec_bench.cli import features
 from mmrec_bench.cli.console import (
     DataDir,
     Device,
@@ -54,6 +55,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+app.add_typer(features.app, name="features")
 
 
 def main() -> None:
@@ -83,7 +85,7 @@ def run(
     seeds = (f"seeds={seed}",) if seed else ()
     experiment = load_experiment(config, (*overrides, *seeds))
     tampered = _variants([experiment] if knockout else [], _knockout(margin))
-    settings = run_settings(out_dir, device, threads, resume)
+    settings = run_settings(out_dir, device, threads, resume, reuse_stale)
     preparer = Preparer(data_dir)
     preparer(experiment)  # bad data is bad input: one error, exit code 2
     outcome = _run_all([experiment], tampered, settings, preparer, reuse_stale)
@@ -111,7 +113,7 @@ def bench(
 ) -> None:
     """Run a suite: skip what is there, go on with what was interrupted, write the report."""
     loaded = load_suite(suite, tuple(overrides), tuple(seed) or None)
-    settings = run_settings(out_dir, device, threads, resume=True)
+    settings = run_settings(out_dir, device, threads, resume=True, reuse_stale=reuse_stale)
     tampered = _variants(loaded.knockouts, loaded.config.knockout)
     outcome = _run_all(loaded.experiments, tampered, settings, Preparer(data_dir), reuse_stale)
     report = make_report(

@@ -28,19 +28,23 @@ DataDir = Annotated[
 Device = Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")]
 Threads = Annotated[int | None, typer.Option("--threads", min=1, help="Threads; all cores by default.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint of an interrupted run.")]
-ReuseStale = Annotated[bool, typer.Option("--reuse-stale", help="Keep finished runs that were made by other code.")]
+ReuseStale = Annotated[
+    bool, typer.Option("--reuse-stale", help="Keep finished runs and features that were made by other code.")
+]
 Margin = Annotated[
     float, typer.Option("--margin", help="Knockouts: the share of the real score that counts as no difference.")
 ]
 ReportDir = Annotated[Path, typer.Option("--report-dir", help="Where reports are written.")]
 
 
-def run_settings(out_dir: Path, device: str, threads: int | None, resume: bool) -> RunSettings:
+def run_settings(
+    out_dir: Path, device: str, threads: int | None, resume: bool, reuse_stale: bool = False
+) -> RunSettings:
     """Return how runs are made, and have this process use the device and threads."""
     chosen = choose_device(device)
     if chosen.type == "cpu":  # CUDA reserves addresses that count, but are no memory
         limit_memory()
-    return RunSettings(out_dir, chosen, use_threads(threads), resume)
+    return RunSettings(out_dir, chosen, use_threads(threads), resume, reuse_stale)
 
 
 def print_table(table: Table) -> None:

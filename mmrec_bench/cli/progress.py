@@ -35,7 +35,7 @@ class EpochBar:
 
     def on_epoch(self, record: EpochRecord) -> None:
         """Show loss and the best validation score so far."""
-        if record.valid is not None:
+        if record.valid is not None and self._select_by in record.valid:  # an encoder has another score
             score = record.valid[self._select_by]
             self._best = score if self._best is None else max(self._best, score)
         text = "" if record.loss is None else f"loss {record.loss:.4f}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from pathlib import Path
@@ -18,6 +18,7 @@ from mmrec_bench.data.rules import make_split
 from mmrec_bench.data.split import Split
 from mmrec_bench.errors import ModelError
 from mmrec_bench.experiments.artefact import RunKey
+from mmrec_bench.experiments.inputs import FeatureInput, plan_features
 from mmrec_bench.experiments.schema import Experiment, ExperimentConfig
 from mmrec_bench.retrieval.base import tie_ranks
 from mmrec_bench.types import IntArray
@@ -32,8 +33,10 @@ class Prepared:
             features of all runs of a plan may not fit into memory together.
         split: The split of the data set by the protocol's rule.
         ties: Canonical order of equal scores, int64 ``[n_items]``.
-        fingerprints: Content fingerprints of ``data``, ``split`` and each feature table.
+        fingerprints: Content fingerprints of ``data``, ``split`` and each feature table; of made features, a digest of
+            what they are made from and how.
         unaltered: The same before `DatasetRef.alter`.
+        inputs: Features that are made for it; the data set does not hold them yet.
     """
 
     load: Callable[[], Dataset[Interactions]]
@@ -41,6 +44,7 @@ class Prepared:
     ties: IntArray
     fingerprints: dict[str, str]
     unaltered: dict[str, str]
+    inputs: tuple[FeatureInput, ...] = ()
 
     @property
     def dataset(self) -> Dataset[Interactions]:
@@ -70,9 +74,9 @@ class Preparer:
             ModelError: The model needs what the data does not have.
         """
         config = experiment.config
-        dataset = self._dataset(experiment)
+        dataset = self.dataset(config.dataset.card, config.dataset.modalities)
         config.protocol.check_catalogue(dataset.payload.n_items, str(experiment.source))
-        left = modalities_left(tuple(dataset.features), config.dataset.alter)
+        left = (*modalities_left(tuple(dataset.features), config.dataset.alter), *config.inputs.features)
         if missing := config.entry.lacks(left):
             raise ModelError(
                 f"model '{config.entry.name}' needs {', '.join(missing)}; data set '{dataset.name}' gives "
@@ -84,7 +88,8 @@ class Preparer:
             fingerprints = {"data": dataset.fingerprint(), "split": split.fingerprint(), **_of_features(dataset)}
             ties = tie_ranks(dataset.item_ids, config.protocol.tie_seed)
             self._prepared[key] = Prepared(lambda: dataset, split, ties, fingerprints, fingerprints)
-        return self._altered(self._prepared[key], dataset, config.dataset.alter)
+        prepared = self._altered(self._prepared[key], dataset, config.dataset.alter)
+        return self._with_inputs(prepared, dataset, config)
 
     def _altered(
         self, prepared: Prepared, dataset: Dataset[Interactions], alterations: tuple[Alteration, ...]
@@ -95,12 +100,29 @@ class Preparer:
         parts = {name: prepared.fingerprints[name] for name in ("data", "split")}
         return replace(prepared, load=load, fingerprints=parts | _of_features(load()))
 
-    def _dataset(self, experiment: Experiment) -> Dataset[Interactions]:
-        card, modalities = load_card(experiment.config.dataset.card), experiment.config.dataset.modalities
-        key = f"{card.folder}/{card.model_dump_json()}/{modalities}"
+    def dataset(self, card: str, modalities: Sequence[str] | None = None) -> Dataset[Interactions]:
+        """Return the data set of a card with these feature tables, all by default; read once.
+
+        Raises:
+            DataError: The data is missing or broken.
+        """
+        found = load_card(card)
+        key = f"{found.folder}/{found.model_dump_json()}/{modalities}"
         if key not in self._datasets:
-            self._datasets[key] = load_dataset(card, self._data_dir, modalities)
+            self._datasets[key] = load_dataset(found, self._data_dir, modalities)
         return self._datasets[key]
+
+    def _with_inputs(self, prepared: Prepared, dataset: Dataset[Interactions], config: ExperimentConfig) -> Prepared:
+        inputs = tuple(
+            plan_features(name, source, dataset, config.dataset.card, self.dataset, config.dataset.alter)
+            for name, source in sorted(config.inputs.features.items())
+        )
+        return replace(
+            prepared,
+            fingerprints=prepared.fingerprints | {f"features/{item.name}": item.fingerprint for item in inputs},
+            unaltered=prepared.unaltered | {f"features/{item.name}": item.unaltered for item in inputs},
+            inputs=inputs,
+        )
 
 
 def _of_features(dataset: Dataset[Interactions]) -> dict[str, str]:
@@ -126,7 +148,13 @@ def unaltered_fingerprint(experiment: Experiment, prepared: Prepared) -> str:
 def _fingerprint(config: ExperimentConfig, dataset: dict[str, Any]) -> str:
     facts = config.model_dump(
         mode="json",
-        exclude={"seeds": True, "dataset": True, "trainer": {"checkpoint_seconds"}, "retriever": {"memory_mib"}},
+        exclude={
+            "seeds": True,
+            "dataset": True,
+            "inputs": True,
+            "trainer": {"checkpoint_seconds"},
+            "retriever": {"memory_mib"},
+        },
     )
     text = json.dumps({**facts, "dataset": dataset}, sort_keys=True, allow_nan=False)
     return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()

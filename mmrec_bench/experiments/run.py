@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ from mmrec_bench.experiments.environment import (
     use_threads,
 )
 from mmrec_bench.experiments.folders import CONFIG, HISTORY, SCHEMA_VERSION
+from mmrec_bench.experiments.inputs import resolve
 from mmrec_bench.experiments.prepare import Prepared, unaltered_fingerprint
 from mmrec_bench.experiments.run_settings import RunSettings as RunSettings
 from mmrec_bench.experiments.schema import Experiment
@@ -62,7 +63,7 @@ def run(
         prepared: Its data.
         key: Its identity.
         settings: How.
-        observer: Is told of epochs.
+        observer: Is told of epochs; of those of an encoder first, where features have to be made.
         wait: Whether to wait for another process that makes the same run.
 
     Raises:
@@ -85,6 +86,8 @@ def _build(
     folder: Path,
 ) -> None:
     config, device = experiment.config, settings.device
+    dataset, inputs = resolve(prepared.inputs, prepared.dataset, settings, observer)
+    prepared = replace(prepared, load=lambda: dataset)
     retriever = build_retriever(config.retriever, device)
     started = time.perf_counter()
     with PeakMemory() as memory:
@@ -140,7 +143,7 @@ def _build(
     served = {part: dict(evaluation.rankings.served) for part, evaluation in parts.items()}
     write.write_manifest(
         folder,
-        manifest(experiment, prepared, key, settings, model, result, seconds, served, memory.peak_mib, ledger),
+        manifest(experiment, prepared, key, settings, model, result, seconds, served, memory.peak_mib, ledger, inputs),
         files.FILES,
     )
     checkpoints.clear()  # last: until every file is written, an interrupted run can still go on
@@ -239,6 +242,7 @@ def manifest(
     served: Mapping[str, Mapping[str, int]],
     peak_memory_mib: float,
     ledger: VaultLedger,
+    inputs: Sequence[Mapping[str, Any]],
 ) -> dict[str, Any]:
     """Return the facts of ``manifest.json``."""
     config, device = experiment.config, settings.device
@@ -282,7 +286,7 @@ def manifest(
         "vault_openings": [asdict(opening) for opening in ledger.openings],
         "leak": None,
         "altered": _altered(experiment, prepared),
-        "inputs": [],
+        "inputs": [dict(item) for item in inputs],
         "retriever": {"backend": config.retriever.backend, "exact": True, "served": served},
         "data_report": asdict(prepared.dataset.report),
         "split_report": asdict(prepared.split.report),

@@ -17,9 +17,11 @@ class RunSettings:
         device: Where models and dense retrieval live.
         threads: Threads of torch and faiss.
         resume: Whether an interrupted run goes on from its checkpoint.
+        reuse_stale: Whether features that other code made are used as they are.
     """
 
     out: Path
     device: torch.device
     threads: int
     resume: bool = False
+    reuse_stale: bool = False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -13,6 +14,7 @@ from mmrec_bench.data.alterations import ALTERATIONS, Alteration, modalities_lef
 from mmrec_bench.data.cards import load_card
 from mmrec_bench.errors import ConfigError, ConfigIssue, MMRecBenchError
 from mmrec_bench.evaluation.protocol import RetrievalProtocol
+from mmrec_bench.experiments.features_config import FeaturesConfig, Inputs, card_beside, inputs_beside
 from mmrec_bench.experiments.knockout import KnockoutConfig
 from mmrec_bench.experiments.seeds import Seedlist
 from mmrec_bench.models.base import MODELS, ModelConfig, ModelEntry
@@ -63,6 +65,8 @@ class ExperimentConfig(BaseConfig):
     """Version of this YAML form."""
     dataset: DatasetRef
     """Which data."""
+    inputs: Inputs = Inputs()
+    """What other commands make and the model reads, such as ``{features: {fused: path of a features YAML}}``."""
     protocol: RetrievalProtocol
     """What the numbers mean."""
     model: ModelField
@@ -99,7 +103,7 @@ class ExperimentConfig(BaseConfig):
                 f"the scores of model '{entry.name}' are no inner product, which faiss cannot search; "
                 "set retriever: {backend: torch}"
             )
-        given = self.dataset.given
+        given = self.given
         if missing := entry.lacks(given):
             dropped = " after dataset.alter" if self.dataset.alter else ""
             raise explained_error(
@@ -108,10 +112,30 @@ class ExperimentConfig(BaseConfig):
             )
         return self
 
+    @model_validator(mode="after")
+    def _inputs_fit(self) -> Self:
+        card = load_card(self.dataset.card)
+        for name, source in self.inputs.features.items():
+            if name in card.chosen(self.dataset.modalities):
+                raise explained_error(
+                    f"inputs.features.{name}: the data set has a feature table of this name; choose another name"
+                )
+            if isinstance(source, FeaturesConfig) and (other := load_card(source.dataset.card)).name != card.name:
+                raise explained_error(
+                    f"inputs.features.{name}: these features are made of data set '{other.name}', the experiment is on "
+                    f"'{card.name}'. Set inputs.features.{name}.dataset.card, or name other features"
+                )
+        return self
+
     @property
     def entry(self) -> ModelEntry:
         """The registry's entry of the model."""
         return MODELS[self.model.name]
+
+    @property
+    def given(self) -> tuple[str, ...]:
+        """Names of the feature tables that the model sees."""
+        return (*self.dataset.given, *self.inputs.features)
 
 
 class SuiteItem(BaseConfig):
@@ -194,23 +218,17 @@ def load_experiment(name_or_path: str | Path, overrides: tuple[str, ...] = (), l
     document = load_yaml(path)
     if is_suite(document):
         raise ConfigError(str(path), [ConfigIssue("", "is a suite; run it with `mmrec-bench bench`")])
-    config = _beside(document.with_overrides(overrides), path.parent).parse(ExperimentConfig)
+    if is_features(document):
+        raise ConfigError(str(path), [ConfigIssue("", "makes features; run it with `mmrec-bench features align`")])
+    # Before the overrides, so that these can change inputs; and after them, since they may name others.
+    document = _beside(_beside(document, path.parent).with_overrides(overrides), path.parent)
+    config = document.parse(ExperimentConfig)
     return Experiment(config, path, label or config.model.name)
 
 
 def _beside(document: Document, folder: Path) -> Document:
-    """Return the document with the card's path made absolute, where the card lies beside the experiment or here.
-
-    A run's ``config.yaml`` then loads again from anywhere.
-    """
-    dataset = document.data.get("dataset")
-    card = dataset.get("card") if isinstance(dataset, dict) else None
-    if isinstance(card, str) and card.endswith((".yaml", ".yml")):
-        for path in (folder / card, Path(card)):
-            if path.is_file():
-                data = {**document.data, "dataset": {**document.data["dataset"], "card": str(path.resolve())}}
-                return Document(document.source, data, document.lines)
-    return document
+    """Return the document with paths beside the file made absolute, or replaced by what stands there."""
+    return dataclasses.replace(document, data=inputs_beside(card_beside(document.data, folder), folder))
 
 
 def load_suite(
@@ -275,3 +293,8 @@ def _suite_experiment(
 def is_suite(document: Document) -> bool:
     """Return whether a document is a suite rather than an experiment."""
     return "experiments" in document.data
+
+
+def is_features(document: Document) -> bool:
+    """Return whether a document makes features rather than runs an experiment."""
+    return "encoder" in document.data

@@ -134,8 +134,9 @@ def _knockout(key: TableKey, unaltered: str, label: str, members: Sequence[RunAr
 
 
 def _modalities(members: Sequence[RunArtefact]) -> tuple[str, ...]:
-    """Return the modalities before anything was altered, sorted."""
+    """Return the modalities before anything was altered, sorted; made features are none."""
     given = {modality for run in members for modality in run.manifest["fingerprints"]["features"]}
+    given -= {made["name"] for run in members for made in run.manifest.get("inputs", ())}
     return tuple(sorted(given | {change.modality for run in members for change in _alterations(run)}))
 
 

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from mmrec_bench.errors import ResourceError
 from mmrec_bench.experiments.artefact import RunArtefact
 from mmrec_bench.experiments.knockout import DEFAULT_MARGIN
 from mmrec_bench.experiments.suite import Failure
 from mmrec_bench.reports.collect import Row, TableKey, collect
+from mmrec_bench.reports.files import write_all
 from mmrec_bench.reports.knockout import knockouts_of
 from mmrec_bench.reports.knockout_tables import knockout_facts, knockout_frame, knockout_table
 from mmrec_bench.reports.tables import Table, facts_of, frame_of, tables_of
@@ -78,15 +78,8 @@ class Report:
         Raises:
             ResourceError: The folder cannot be written.
         """
-        page, numbers = folder / "report.md", folder / "report.csv"
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            for path, text in ((page, self.markdown()), (numbers, self.frame.to_csv(index=False))):
-                partial = path.with_name(f".{path.name}.partial")  # an old report stays whole until the new one is
-                partial.write_text(text, encoding="utf-8")
-                partial.replace(path)
-        except OSError as error:
-            raise ResourceError(f"cannot write the report to {folder}: {error.strerror or error}") from None
+        texts = {"report.md": self.markdown(), "report.csv": self.frame.to_csv(index=False)}
+        page, numbers = write_all(folder, texts)
         return page, numbers
 
 

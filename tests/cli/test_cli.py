@@ -133,6 +133,34 @@ def test_a_knockout_from_yaml_to_verdict(
     assert "Margin of a `no`: 30% of that score" in text
 
 
+def test_features_are_made_and_judged(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    short = ["--set", "trainer.max_epochs=2", "--out", str(tmp_path / "runs")]
+    assert call(monkeypatch, "features", "align", "configs/features/synthetic-ica.yaml", *short) == 0
+    printed = capsys.readouterr().out
+    folder = Path(next(line for line in printed.splitlines() if line.startswith("features: ")).partition(": ")[2])
+    assert (folder / "vectors.safetensors").is_file()
+    assert "trained on 950 items; loss on 50 others" in printed
+    command = ["features", "evaluate", "configs/features/synthetic-evaluate.yaml", "--out", str(tmp_path / "runs")]
+    command += ["--set", f"features.ica.made={folder}", "--set", "mask_ratios=[0.5]"]
+    assert call(monkeypatch, *command, "--report-dir", str(tmp_path / "reports")) == 0
+    printed = capsys.readouterr().out
+    for part in (
+        "synthetic: features",
+        "zero-shot recall@20",
+        "image -50%",
+        "behaviour recall@10",
+        "random",
+        "valid part",
+    ):
+        assert part in printed
+    written = tmp_path / "reports" / "synthetic-evaluate"
+    assert {path.name for path in written.iterdir()} == {"report.md", "report.csv", "report.json"}
+    assert call(monkeypatch, *command, "--report-dir", str(tmp_path / "reports"), "--part", "test") == 0
+    assert "test part" in (tmp_path / "reports" / "synthetic-evaluate-test" / "report.md").read_text(encoding="utf-8")
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -155,6 +183,11 @@ def test_a_knockout_from_yaml_to_verdict(
         (["validate", "configs/synthetic/vbpr.yaml", "--set", "dataset.modalities=[imag]"], "did you mean 'image'"),
         (["run", "configs/synthetic/mf.yaml", "--knockout"], "'mf' reads no features"),
         (["run", "configs/synthetic/vbpr.yaml", "--knockout", "--margin", "1"], "--margin: 1 error"),
+        (["run", "configs/features/synthetic-ica.yaml"], "mmrec-bench features align"),
+        (["features", "align", "configs/features/synthetic-ica.yaml", "--set", "encoder.n_chunk=3"], "did you mean"),
+        (["features", "align", "configs/features/synthetic-ica.yaml", "--set", "encoder.n_chunks=3"], "multiple of"),
+        (["features", "evaluate", "configs/features/synthetic-ica.yaml"], "did you mean"),
+        (["features", "evaluate", "configs/features/synthetic-evaluate.yaml", "--part", "train"], "'valid', 'test'"),
         (["run"], "Missing argument"),
         (["fly"], "No such command"),
     ],

@@ -9,13 +9,17 @@ import pytest
 from mmrec_bench.data.cards import load_card
 from mmrec_bench.errors import ConfigError
 from mmrec_bench.experiments.building import write_config as write_resolved
+from mmrec_bench.experiments.evaluate_config import load_evaluation
+from mmrec_bench.experiments.features_config import load_features
 from mmrec_bench.experiments.schema import ExperimentConfig, load_experiment, load_suite
 from mmrec_bench.models.base import MODELS
 from mmrec_bench.resources import bundled, names
 from mmrec_bench.settings import load_yaml, parse_yaml
 
 ALL = names("configs")
-EXPERIMENTS = [name for name in ALL if not name.startswith(("suites/", "tuning/"))]
+EXPERIMENTS = [name for name in ALL if not name.startswith(("suites/", "tuning/", "features/"))]
+FEATURES = [name for name in ALL if name.startswith("features/") and not name.endswith("-evaluate")]
+EVALUATIONS = [name for name in ALL if name.startswith("features/") and name.endswith("-evaluate")]
 SUITES = [name for name in ALL if name.startswith("suites/")]
 BASE = "schema_version: 1\ndataset: {card: synthetic}\nprotocol: {split: random-811}\n"
 
@@ -39,6 +43,25 @@ def test_every_suite_loads(name: str) -> None:
     text = (bundled("configs") / f"{name}.yaml").read_text(encoding="utf-8")
     assert text.startswith(f"# make bench SUITE=configs/{name}.yaml")
     assert suite.experiments
+
+
+@pytest.mark.parametrize("name", FEATURES)
+def test_every_features_yaml_is_complete_and_round_trips(name: str, tmp_path: Path) -> None:
+    config, path = load_features(name)
+    assert path.read_text(encoding="utf-8").startswith(f"# mmrec-bench features align configs/{name}.yaml")
+    assert name == f"features/{load_card(config.dataset.card).name}-{config.encoder.name}"
+    write_resolved(tmp_path / "again.yaml", config.model_dump(mode="json"), "resolved")
+    assert load_features(tmp_path / "again.yaml")[0] == config
+
+
+@pytest.mark.parametrize("name", EVALUATIONS)
+def test_every_evaluation_of_features_is_complete_and_round_trips(name: str, tmp_path: Path) -> None:
+    config, path = load_evaluation(name)
+    assert path.read_text(encoding="utf-8").startswith(f"# mmrec-bench features evaluate configs/{name}.yaml")
+    assert name == f"features/{load_card(config.dataset.card).name}-evaluate"
+    assert any(item.random for item in config.features.values()), "a control stands beside the others"
+    write_resolved(tmp_path / "again.yaml", config.model_dump(mode="json"), "resolved")
+    assert load_evaluation(tmp_path / "again.yaml")[0] == config
 
 
 def test_the_quick_suite_holds_every_model() -> None:

@@ -11,7 +11,7 @@ from mmrec_bench.data.interactions import Interactions
 from mmrec_bench.errors import DataError
 from mmrec_bench.models.base import Pairs, Triplets
 from mmrec_bench.seeding import Seeds
-from mmrec_bench.training.batches import PairBatches, TripletBatches
+from mmrec_bench.training.batches import ItemBatches, PairBatches, TripletBatches
 from mmrec_bench.training.negatives import UnseenItems
 
 CPU = torch.device("cpu")
@@ -35,6 +35,20 @@ def test_pairs_come_once_each_and_the_last_batch_is_kept(toy: ModuleType) -> Non
     drawn = [pair for batch in batches for pair in zip(batch.users.tolist(), batch.items.tolist(), strict=True)]
     assert sorted(drawn) == sorted(zip(train.users.tolist(), train.items.tolist(), strict=True))
     assert drawn != sorted(drawn)
+
+
+def test_items_come_once_each_in_another_order_every_epoch() -> None:
+    ids = np.array([9, 2, 4, 7, 30])
+    source = ItemBatches(ids, 2, Seeds(0), CPU)
+    epochs = [[batch.ids.tolist() for batch in source.epoch(epoch)] for epoch in range(3)]
+    assert source.n_batches == 3
+    assert all(sorted(item for batch in batches for item in batch) == sorted(ids.tolist()) for batches in epochs)
+    assert [len(batch) for batch in epochs[0]] == [2, 2, 1]
+    assert epochs[0] != epochs[1] != epochs[2]
+    shuffled = ItemBatches(ids[::-1].copy(), 2, Seeds(0), CPU)
+    assert [batch.ids.tolist() for batch in shuffled.epoch(1)] == epochs[1], "whatever the order they are given in"
+    with pytest.raises(DataError, match="at least one item"):
+        ItemBatches(ids[:0], 2, Seeds(0), CPU)
 
 
 def test_batch_larger_than_the_data_is_one_batch(toy: ModuleType) -> None:

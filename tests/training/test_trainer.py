@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from types import ModuleType
 
 import numpy as np
@@ -10,7 +11,7 @@ import torch
 from torch import nn
 
 from mmrec_bench.errors import DataError, ModelError, ResourceError, TrainingError
-from mmrec_bench.models.base import LossTerms, ModelContext, Recommender, Triplets
+from mmrec_bench.models.base import GradientModel, Items, LossTerms, ModelContext, Recommender, Triplets
 from mmrec_bench.seeding import Seeds
 from mmrec_bench.training.config import TrainerConfig
 from mmrec_bench.training.records import EpochRecord, Validation
@@ -228,6 +229,33 @@ def test_model_of_neither_kind_is_refused(toy: ModuleType) -> None:
     context = ModelContext(toy.random_interactions())
     with pytest.raises(ModelError, match="Neither is neither"):
         train(Neither(), context, TrainerConfig(), toy.validate, Seeds(0), CPU)
+
+
+def test_what_is_no_recommender_is_trained_by_the_same_loop() -> None:
+    class Centre(GradientModel):
+        """Learns the mean id of its items."""
+
+        batch_kind = Items
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.mean = nn.Parameter(torch.zeros(()))
+
+        def loss(self, batch: Items) -> LossTerms:
+            return {"distance": (batch.ids - self.mean).square().mean()}
+
+    @dataclass(frozen=True)
+    class ItemsAlone:
+        train: np.ndarray
+
+    def validate(model: Centre) -> Validation:
+        distance = abs(model.mean.item() - 3.0)
+        return Validation(-distance, {"distance": distance})
+
+    model, config = Centre(), TrainerConfig(learning_rate=0.1, batch_size=2, max_epochs=100)
+    result = train(model, ItemsAlone(np.array([1, 2, 6])), config, validate, Seeds(0), CPU)
+    assert result.best_score == pytest.approx(0, abs=0.2)
+    assert model.mean.item() == pytest.approx(3, abs=0.2)
 
 
 def test_unknown_batch_kind_is_refused(toy: ModuleType) -> None:
