@@ -1,4 +1,8 @@
-"""Behaviour-modal alignment (BMA) of DREAM as a loss that any model with two lines of vectors can take in."""
+"""Behaviour-modal alignment (BMA) of DREAM as a loss that any model with two lines of vectors can take in.
+
+A model takes it in by basing its config on `AlignableConfig` and adding `behaviour_modal_alignment` of its users and
+positive items to its terms. One without a line of either kind, or whose content has no vectors of its own, cannot.
+"""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -24,14 +24,14 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "freedom": {"n_neighbors": 4},
     "mgcn": {"n_neighbors": 4},
 }
+TERMS = ("intra-behaviour", "intra-modal", "inter-users", "inter-items")
 USERS, ITEMS = torch.tensor([2, 0, 2, 1, 0]), torch.tensor([1, 1, 3, 0, 1])
 
 
-def build(name: str, context: ModelContext, **bma: Any) -> Any:
+def build(name: str, context: ModelContext, options: Mapping[str, Any] | None = None, **bma: Any) -> Any:
     torch.manual_seed(0)
-    options = {"alignment": {"bma": bma}} if bma else {}
-    config = MODELS[name].config.model_validate({"name": name, **OPTIONS.get(name, {}), **options})
-    return MODELS[name].build(config, context)
+    data = {"name": name, **OPTIONS.get(name, {}), **(options or {}), "alignment": {"bma": bma or None}}
+    return MODELS[name].build(MODELS[name].config.model_validate(data), context)
 
 
 def lines(ids: Tensor, seed: int) -> tuple[TwoLines, np.ndarray, np.ndarray]:
@@ -90,25 +90,34 @@ def test_vectors_are_the_sum_of_both_lines() -> None:
 
 
 def test_these_models_take_it_in() -> None:
-    assert {"alignrec", "bm3", "freedom", "mgcn", "vbpr"} <= set(HOSTS)
+    assert {"alignrec", "bm3", "dream", "freedom", "lgmrec", "mgcn", "vbpr"} <= set(HOSTS)
+
+
+def losses(model: Any, toy: Any) -> dict[str, Tensor]:
+    torch.manual_seed(1)  # some models draw noise
+    terms: dict[str, Tensor] = model.loss(toy.batch(model))
+    return terms
 
 
 @pytest.mark.parametrize("name", HOSTS)
-def test_zero_weights_are_no_alignment(name: str, toy: Any) -> None:
+def test_zero_weights_are_no_alignment_and_others_change_no_other_term(name: str, toy: Any) -> None:
     weightless = build(name, toy.context, intra_weight=0.0, inter_weight=0.0)
-    entry = MODELS[name]
-    without = {"name": name, **OPTIONS.get(name, {}), "alignment": {"bma": None}}
-    plain: Any = entry.build(entry.config.model_validate(without), toy.context)
-    plain.load_state_dict(weightless.state_dict())
-    batch = toy.batch(plain)
-    expected, got = plain.loss(batch), weightless.loss(batch)
+    plain = build(name, toy.context)
+    aligned = build(name, toy.context, intra_weight=0.5, inter_weight=0.5)
+    for model in (plain, aligned):
+        model.load_state_dict(weightless.state_dict())
+    expected, got, more = losses(plain, toy), losses(weightless, toy), losses(aligned, toy)
     assert list(got) == list(expected)
-    assert all(torch.equal(got[term], expected[term]) for term in expected)
+    assert set(more) - set(expected) == {f"bma-{term}" for term in TERMS}
+    for term, value in expected.items():
+        assert torch.equal(got[term], value)
+        assert torch.equal(more[term], value)
 
 
 MODAL: dict[str, Callable[[Any], list[Tensor]]] = {
     "alignrec": lambda model: [model.projection.linear.weight],
     "dream": lambda model: [content.projection.linear.weight for content in model.contents],
+    "lgmrec": lambda model: [projection.linear.weight for _, projection in model.maps.by_modality()],
     "mgcn": lambda model: [view.projection.linear.weight for view in model.views],
     "vbpr": lambda model: [projection.linear.weight for _, projection in model.projections.by_modality()],
 }
@@ -161,6 +170,20 @@ def test_vbpr_aligns_the_halves_of_its_vectors(toy: Any) -> None:
     terms = model.loss(toy.triplets)
     assert terms["bma-intra-behaviour"].item() == pytest.approx(slow_gap(u_b[users], i_b[items]), rel=1e-4)
     assert terms["bma-intra-modal"].item() == pytest.approx(slow_gap(u_m[users], i_m[items]), rel=1e-4)
+
+
+def test_lgmrec_aligns_propagated_identities_with_what_modalities_add(toy: Any) -> None:
+    model = build("lgmrec", toy.context, {"hypergraph_weight": 0.0}, intra_weight=1.0, inter_weight=0.0)
+    behaviour = model.graph.propagate(model.users.all(), model.items.all(), model.config.n_layers)
+    vectors, terms = model.export(), model.loss(toy.triplets)
+    rows = []
+    for table, final, ids in zip(
+        behaviour, (vectors.users, vectors.items), (toy.triplets.users, toy.triplets.positives), strict=True
+    ):
+        own = table[ids].detach().double().numpy()
+        rows.append((own, final[ids].double().numpy() - own))
+    for line, term in enumerate(("bma-intra-behaviour", "bma-intra-modal")):
+        assert terms[term].item() == pytest.approx(slow_gap(rows[0][line], rows[1][line]), rel=1e-4)
 
 
 def test_it_is_written_as_a_section() -> None:

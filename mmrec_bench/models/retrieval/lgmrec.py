@@ -15,7 +15,8 @@ from torch import Tensor
 from mmrec_bench.graph.bipartite import BipartiteGraph
 from mmrec_bench.graph.sparse import SparseOperator
 from mmrec_bench.losses import RegForm, bpr, dot, embedding_l2, softmax_contrast
-from mmrec_bench.models.base import MODELS, Citation, LossTerms, ModelConfig, ModelContext, Triplets
+from mmrec_bench.models.alignment import AlignableConfig, TwoLines, behaviour_modal_alignment
+from mmrec_bench.models.base import MODELS, Citation, LossTerms, ModelContext, Triplets
 from mmrec_bench.models.blocks import (
     Distinct,
     FeatureProjections,
@@ -30,7 +31,7 @@ from mmrec_bench.models.blocks import (
 from mmrec_bench.retrieval.base import Representations
 
 
-class LGMRecConfig(ModelConfig):
+class LGMRecConfig(AlignableConfig):
     """Settings of `LGMRec`."""
 
     RELEASED: ClassVar[Mapping[str, Any]] = {
@@ -128,12 +129,13 @@ class LGMRec(ItemHost):
         self.register_buffer("degrees", degrees, persistent=False)
 
     def loss(self, batch: Triplets) -> LossTerms:
-        """Return ``bpr``, ``contrastive-users``, ``contrastive-items`` and ``reg``."""
+        """Return ``bpr``, ``contrastive-users``, ``contrastive-items``, ``reg`` and plugged-in alignments."""
         users, items = self._propagate(self.training)
         user_rows, positive_rows = Distinct.of(batch.users), Distinct.of(batch.positives)
+        of_users, of_positives = users.rows(user_rows.ids), items.rows(positive_rows.ids)
         vectors = (
-            user_rows.expand(self._vectors(users.rows(user_rows.ids))),
-            positive_rows.expand(self._vectors(items.rows(positive_rows.ids))),
+            user_rows.expand(self._vectors(of_users)),
+            positive_rows.expand(self._vectors(of_positives)),
             self._vectors(items.rows(batch.negatives)),
         )
         terms = {"bpr": bpr(dot(vectors[0], vectors[1]), dot(vectors[0], vectors[2]))}
@@ -143,6 +145,10 @@ class LGMRec(ItemHost):
         if self.config.reg_weight:
             size = embedding_l2(*vectors, divisor=len(batch.users), form=self.config.reg_form)
             terms["reg"] = self.config.reg_weight * size
+        if bma := self.config.alignment.bma:
+            pairs = ((user_rows, of_users), (positive_rows, of_positives))
+            lines = (TwoLines(rows, parts.behaviour, self._content(parts)) for rows, parts in pairs)
+            terms |= behaviour_modal_alignment(bma, *lines)
         return terms
 
     @torch.no_grad()
@@ -187,9 +193,12 @@ class LGMRec(ItemHost):
 
     def _vectors(self, parts: _Parts) -> Tensor:
         """Return the final vectors, ``[n, d]``."""
-        views = parts.content.view(len(parts.content), len(self.maps), -1)
         hyper = torch.stack([assigned @ latent for assigned, latent in parts.hypergraphs()]).sum(dim=0)
-        return parts.behaviour + directions(views).sum(dim=1) + self.config.hypergraph_weight * directions(hyper)
+        return parts.behaviour + self._content(parts) + self.config.hypergraph_weight * directions(hyper)
+
+    def _content(self, parts: _Parts) -> Tensor:
+        """Return what the modalities add to the final vectors, ``[n, d]``."""
+        return directions(parts.content.view(len(parts.content), len(self.maps), -1)).sum(dim=1)
 
     def _contrast(self, parts: _Parts, rows: Distinct) -> Tensor:
         """Return the contrast of rows of a batch with all rows, over the pairs of modalities.
