@@ -42,7 +42,7 @@ class RunKey(ArtefactKey):
 
     Attributes:
         dataset: Name of the data set.
-        model: Name of the model.
+        model: Name of the model; of a model around another, both with a hyphen.
         fingerprint: Digest of config, inputs, data, split and features.
         seed: The seed.
     """

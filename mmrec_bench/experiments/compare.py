@@ -16,6 +16,7 @@ SHOWN = (
     "determinism",
     "protocol_id",
     "n_parameters",
+    "model_facts",
     "training",
 )
 """Parts of the manifest that explain a difference; times and folders would always differ."""

@@ -77,10 +77,11 @@ class Preparer:
         dataset = self.dataset(config.dataset.card, config.dataset.modalities)
         config.protocol.check_catalogue(dataset.payload.n_items, str(experiment.source))
         left = (*modalities_left(tuple(dataset.features), config.dataset.alter), *config.inputs.features)
-        if missing := config.entry.lacks(left):
+        if lacking := config.needs.lacking(left):
+            gives = ", ".join(sorted(left)) or "none"
             raise ModelError(
-                f"model '{config.entry.name}' needs {', '.join(missing)}; data set '{dataset.name}' gives "
-                f"{', '.join(sorted(left)) or 'none'}. Choose another model, or add the features to the card"
+                f"model '{config.model.label}' needs {', '.join(lacking)}; data set '{dataset.name}' gives {gives}. "
+                "Choose another model, or add the features to the card"
             )
         key = f"{id(dataset)}/{config.protocol.model_dump_json(include={'split', 'cold_users', 'tie_seed'})}"
         if key not in self._prepared:
@@ -137,7 +138,8 @@ def run_key(experiment: Experiment, prepared: Prepared, seed: int) -> RunKey:
     config = experiment.config
     name, alterations = prepared.dataset.name, [change.model_dump(mode="json") for change in config.dataset.alter]
     facts = {"name": name, **prepared.fingerprints, **({"alter": alterations} if alterations else {})}
-    return RunKey(name, config.model.name, _fingerprint(config, facts), seed)
+    folder = "-".join(part.name for part in config.model.parts())
+    return RunKey(name, folder, _fingerprint(config, facts), seed)
 
 
 def unaltered_fingerprint(experiment: Experiment, prepared: Prepared) -> str:

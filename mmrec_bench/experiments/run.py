@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from torch import nn
 
 from mmrec_bench.data.interactions import Interactions
 from mmrec_bench.data.split import VaultLedger
@@ -32,8 +33,7 @@ from mmrec_bench.experiments.inputs import resolve
 from mmrec_bench.experiments.prepare import Prepared, unaltered_fingerprint
 from mmrec_bench.experiments.run_settings import RunSettings as RunSettings
 from mmrec_bench.experiments.schema import Experiment
-from mmrec_bench.models.base import ModelContext, Recommender
-from mmrec_bench.models.blocks import ItemHost
+from mmrec_bench.models.base import MODELS, ModelContext, Recommender
 from mmrec_bench.retrieval.base import Retriever
 from mmrec_bench.retrieval.config import build_retriever
 from mmrec_bench.seeding import Seeds, determinism_of
@@ -252,7 +252,8 @@ def manifest(
         "kind": "run",
         "task": config.entry.task,
         "dataset": prepared.dataset.name,
-        "model": config.model.name,
+        "model": config.model.label,
+        "parts": [part.name for part in config.model.parts()],
         "seed": key.seed,
         "closed_form": config.entry.closed_form,
         "fingerprints": {
@@ -270,11 +271,10 @@ def manifest(
         "protocol_id": config.protocol.id,
         "select_by": config.protocol.select_by,
         "n_parameters": {
-            "total": sum(parameter.numel() for parameter in model.parameters()),
-            "item_representation": sum(p.numel() for p in model.items.parameters())
-            if isinstance(model, ItemHost)
-            else 0,
+            "total": _count(model),
+            "item_representation": _count(model.item_representation),
         },
+        "model_facts": write.finite(model.facts()),
         "training": {
             "epochs_run": result.epochs_run,
             "best_epoch": result.best_epoch,
@@ -290,8 +290,12 @@ def manifest(
         "retriever": {"backend": config.retriever.backend, "exact": True, "served": served},
         "data_report": asdict(prepared.dataset.report),
         "split_report": asdict(prepared.split.report),
-        "deviations": list(config.entry.deviations),
+        "deviations": [deviation for part in config.model.parts() for deviation in MODELS[part.name].deviations],
     }
     if device.type == "cuda":
         facts["peak_device_memory_mib"] = torch.cuda.max_memory_allocated(device) / (1 << 20)
     return facts
+
+
+def _count(part: nn.Module | None) -> int:
+    return 0 if part is None else sum(parameter.numel() for parameter in part.parameters())

@@ -17,16 +17,12 @@ from mmrec_bench.evaluation.protocol import RetrievalProtocol
 from mmrec_bench.experiments.features_config import FeaturesConfig, Inputs, card_beside, inputs_beside
 from mmrec_bench.experiments.knockout import KnockoutConfig
 from mmrec_bench.experiments.seeds import Seedlist
-from mmrec_bench.models.base import MODELS, ModelConfig, ModelEntry
+from mmrec_bench.models.base import MODELS, ModelEntry, ModelField
+from mmrec_bench.models.needs import Needs
 from mmrec_bench.resources import find_yaml
 from mmrec_bench.retrieval.config import RetrieverConfig
 from mmrec_bench.settings import BaseConfig, Document, explained_error, load_yaml, named
 from mmrec_bench.training.config import TrainerConfig
-
-ModelField = Annotated[
-    SerializeAsAny[ModelConfig], PlainValidator(named(lambda: MODELS, ModelConfig, lambda entry: entry.config))
-]
-"""A model config, resolved by the registry from ``{name: ..., ...}``."""
 
 AlterationField = Annotated[
     SerializeAsAny[Alteration], PlainValidator(named(lambda: ALTERATIONS, Alteration, lambda entry: entry))
@@ -98,16 +94,16 @@ class ExperimentConfig(BaseConfig):
             raise explained_error(
                 f"model '{entry.name}' is fitted in closed form, so the section 'trainer' would do nothing; remove it"
             )
-        if entry.exports == "scorer" and self.retriever.backend != "torch":
+        if self.needs.exports == "scorer" and self.retriever.backend != "torch":
             raise explained_error(
-                f"the scores of model '{entry.name}' are no inner product, which faiss cannot search; "
+                f"the scores of model '{self.model.label}' are no inner product, which faiss cannot search; "
                 "set retriever: {backend: torch}"
             )
         given = self.given
-        if missing := entry.lacks(given):
+        if lacking := self.needs.lacking(given):
             dropped = " after dataset.alter" if self.dataset.alter else ""
             raise explained_error(
-                f"model '{entry.name}' needs {', '.join(missing)}; data set '{self.dataset.card}' gives "
+                f"model '{self.model.label}' needs {', '.join(lacking)}; data set '{self.dataset.card}' gives "
                 f"{', '.join(given) or 'none'}{dropped}"
             )
         return self
@@ -137,6 +133,11 @@ class ExperimentConfig(BaseConfig):
         """Names of the feature tables that the model sees."""
         return (*self.dataset.given, *self.inputs.features)
 
+    @property
+    def needs(self) -> Needs:
+        """What the model asks of the data, with the models nested in it."""
+        return Needs.of(MODELS[part.name] for part in self.model.parts())
+
 
 class SuiteItem(BaseConfig):
     """One experiment of a suite."""
@@ -146,7 +147,7 @@ class SuiteItem(BaseConfig):
     set: tuple[str, ...] = ()
     """Overrides as of ``--set``, such as ``model.n_layers=3``."""
     label: str | None = None
-    """Name of the row in tables; the model's name, with its own settings in brackets, by default."""
+    """Name of the row in tables; the model's label, with its own settings in brackets, by default."""
     knockout: bool = False
     """Whether the modality truth test is made, too."""
 
@@ -223,7 +224,7 @@ def load_experiment(name_or_path: str | Path, overrides: tuple[str, ...] = (), l
     # Before the overrides, so that these can change inputs; and after them, since they may name others.
     document = _beside(_beside(document, path.parent).with_overrides(overrides), path.parent)
     config = document.parse(ExperimentConfig)
-    return Experiment(config, path, label or config.model.name)
+    return Experiment(config, path, label or config.model.label)
 
 
 def _beside(document: Document, folder: Path) -> Document:

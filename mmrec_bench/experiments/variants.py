@@ -35,15 +35,15 @@ def variants(experiment: Experiment, config: KnockoutConfig) -> list[Variant]:
         ConfigError: The model reads no features, or they are altered already.
     """
     seeds = config.seeds or experiment.config.seeds
-    entry, modalities = experiment.config.entry, experiment.config.dataset.given
-    if not entry.uses_features:
-        raise _refused(experiment, f"model '{entry.name}' reads no features, so that none can be knocked out")
+    model, needs, modalities = experiment.config.model, experiment.config.needs, experiment.config.dataset.given
+    if not needs.features:
+        raise _refused(experiment, f"model '{model.label}' reads no features, so that none can be knocked out")
     if experiment.config.dataset.alter:
         raise _refused(experiment, "dataset.alter must be empty: knockouts are compared with features as they are")
     others = range(max(seeds) + 1, max(seeds) + 1 + len(seeds))
     found = [Variant(REAL, (_altered(experiment, REAL, (), (*seeds, *others)),))]
     for label, changes in tampered(modalities, config.kinds).items():
-        if lacking := entry.lacks(modalities_left(modalities, changes)):
+        if lacking := needs.lacking(modalities_left(modalities, changes)):
             found.append(Variant(label, (), f"needs {', '.join(lacking)}"))
         elif any("seed" in type(change).model_fields for change in changes):
             own = tuple(_altered(experiment, label, _reseeded(changes, seed), (seed,)) for seed in seeds)

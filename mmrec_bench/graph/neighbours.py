@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 import numpy as np
 import scipy.sparse as sp
 
-from mmrec_bench.errors import MissingExtraError, ModelError
+from mmrec_bench.errors import ModelError
+from mmrec_bench.extras import import_faiss
 from mmrec_bench.types import BoolArray, FloatArray, IntArray
 
 Weighting: TypeAlias = Literal["uniform", "cosine"]
@@ -69,7 +70,7 @@ def nearest_neighbours(values: FloatArray, present: BoolArray, k: int) -> Neighb
     ).all():  # everybody ties with everybody, so that the search below would fetch all pairs
         ids, cosines = _all_alike(vectors, k)
         return Neighbours(rows, rows[ids], cosines)
-    index = _faiss().IndexFlatIP(vectors.shape[1])
+    index = import_faiss("a graph of nearest neighbours").IndexFlatIP(vectors.shape[1])
     index.add(vectors)
     ids, cosines = np.empty((len(rows), k), np.int64), np.empty((len(rows), k), np.float32)
     for start in range(0, len(rows), _BLOCK):
@@ -144,13 +145,3 @@ def _canonical(vectors: FloatArray, queries: IntArray, candidates: IntArray, k: 
     other = candidates != queries[:, None]
     order = np.lexsort((candidates, other, -np.where(other, cosines, 1.0).clip(max=1.0)), axis=1)[:, :k]
     return np.take_along_axis(candidates, order, 1), np.take_along_axis(cosines, order, 1)
-
-
-def _faiss() -> Any:
-    try:
-        import faiss
-    except ImportError:
-        raise MissingExtraError(
-            "graphs of nearest neighbours need faiss: pip install 'mmrec-bench[cpu]', or 'mmrec-bench[gpu]' on CUDA"
-        ) from None
-    return faiss

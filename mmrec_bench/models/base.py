@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal, TypeAlias, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, TypeAlias, TypeVar
 
-from pydantic import model_validator
+from pydantic import PlainValidator, SerializeAsAny, model_validator
 from torch import Tensor, nn
 
 from mmrec_bench.data.features import FeatureTable
@@ -17,7 +17,7 @@ from mmrec_bench.errors import ModelError
 from mmrec_bench.registry import Registry
 from mmrec_bench.retrieval.base import Scoring
 from mmrec_bench.seeding import Seeds
-from mmrec_bench.settings import BaseConfig
+from mmrec_bench.settings import BaseConfig, named
 from mmrec_bench.types import Task
 
 Preset: TypeAlias = Literal["clean", "released"]
@@ -43,6 +43,22 @@ class ModelConfig(BaseConfig):
         if isinstance(data, Mapping) and data.get("preset") == "released":
             return {**cls.RELEASED, **data}
         return data
+
+    @property
+    def nested(self) -> list[ModelConfig]:
+        """The configs of models inside this model."""
+        return [value for _, value in self if isinstance(value, ModelConfig)]
+
+    def parts(self) -> Iterator[ModelConfig]:
+        """Yield this config and all that are nested in it, outermost first."""
+        yield self
+        for inner in self.nested:
+            yield from inner.parts()
+
+    @property
+    def label(self) -> str:
+        """Name in tables; of a model around another, ``outer(inner)``."""
+        return f"{self.name}({', '.join(inner.label for inner in self.nested)})" if self.nested else self.name
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +129,7 @@ class GradientModel(nn.Module, ABC):
         batch_kind: What one batch holds; `training.batches.SOURCES` says where it comes from.
     """
 
-    batch_kind: ClassVar[type[Batch]]
+    batch_kind: type[Batch]
 
     @abstractmethod
     def loss(self, batch: Any) -> LossTerms:
@@ -130,11 +146,23 @@ class Recommender(nn.Module, ABC):
     def export(self) -> Scoring:
         """Return what retrieval needs, computed in evaluation mode without gradients."""
 
+    @property
+    def item_representation(self) -> nn.Module | None:
+        """The part that stands for the identities of items, whose parameters are counted apart; None if there is none.
+
+        What projects features is no such part.
+        """
+        return None
+
+    def facts(self) -> Mapping[str, float]:
+        """Return finite numbers worth knowing of the trained model; they are written into the run's manifest."""
+        return {}
+
 
 class GradientRecommender(GradientModel, Recommender):
     """A retrieval model trained by gradient steps; no negatives are drawn for one that eats `Pairs`."""
 
-    batch_kind: ClassVar[type[Batch]] = Triplets
+    batch_kind: type[Batch] = Triplets
 
 
 class ClosedFormRecommender(Recommender):
@@ -201,12 +229,6 @@ class ModelEntry:
         """Whether it is fitted without gradient steps, so that neither trainer nor seed matters."""
         return issubclass(self.model, ClosedFormRecommender)
 
-    def lacks(self, modalities: Collection[str]) -> tuple[str, ...]:
-        """Return what the model cannot do without and these modalities do not give; empty where it can work."""
-        if missing := tuple(name for name in self.modalities if name not in modalities):
-            return missing
-        return ("features of at least one modality",) if self.uses_features and not modalities else ()
-
 
 class ModelRegistry(Registry[ModelEntry]):
     """The registry of models, with the decorator that fills it."""
@@ -257,3 +279,9 @@ class ModelRegistry(Registry[ModelEntry]):
 
 
 MODELS = ModelRegistry("model", entry_point_group="mmrec_bench.models")
+
+
+ModelField: TypeAlias = Annotated[
+    SerializeAsAny[ModelConfig], PlainValidator(named(lambda: MODELS, ModelConfig, lambda entry: entry.config))
+]
+"""A model config inside another config, resolved by the registry from ``NAME`` or ``{name: NAME, ...}``."""

@@ -120,6 +120,11 @@ class ItemHost(GradientRecommender):
     users: IdEmbedding
     items: ItemRepresentation
 
+    @property
+    def item_representation(self) -> ItemRepresentation:
+        """The table of items, or what has taken its place."""
+        return self.items
+
 
 def feature_tables(model: str, context: ModelContext) -> tuple[FeatureTable, ...]:
     """Return all feature tables of a data set, by modality.

@@ -14,6 +14,7 @@ from mmrec_bench.errors import ArtefactError
 from mmrec_bench.experiments.artefact import RunArtefact
 from mmrec_bench.experiments.knockout import REAL, label_of, tampered
 from mmrec_bench.models.base import MODELS
+from mmrec_bench.models.needs import Needs
 from mmrec_bench.reports.collect import Row, TableKey, table_key
 from mmrec_bench.reports.contrast import Contrast, contrast, largest_null_difference
 from mmrec_bench.types import DoubleArray
@@ -124,12 +125,14 @@ def _knockout(key: TableKey, unaltered: str, label: str, members: Sequence[RunAr
     contrasts = {name: contrast(scores[REAL], scores[name]) for name in rows if REAL in rows and name != REAL}
     real = np.concatenate([scores[name].mean(axis=1) for name in (REAL, NULL) if name in rows] or [np.empty(0)])
     null = largest_null_difference(real) if len(real) > 1 else None
-    model = members[0].manifest["model"]
+    facts = members[0].manifest
+    model, parts = facts["model"], facts.get("parts", [facts["model"]])
+    needs = Needs.of(MODELS[part] for part in parts if part in MODELS)
     lacking = {
-        name: ", ".join(MODELS[model].lacks(modalities_left(modalities, changes))) if model in MODELS else ""
+        name: ", ".join(needs.lacking(modalities_left(modalities, changes)))
         for name, changes in tampered(modalities).items()
     }
-    refusals = {name: f"{model} needs {needs}" for name, needs in lacking.items() if needs}
+    refusals = {name: f"{model} needs {what}" for name, what in lacking.items() if what}
     return Knockout(key, label, modalities, rows, contrasts, null, refusals)
 
 

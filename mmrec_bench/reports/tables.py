@@ -147,11 +147,11 @@ def _catalogue(key: TableKey, rows: Sequence[Row], names: Sequence[str]) -> list
 
 def _cost(key: TableKey, rows: Sequence[Row]) -> Table:
     def cells(row: Row) -> tuple[str, ...]:
-        parameters = row.fact("n_parameters", "total")
+        parameters = [row.fact("n_parameters", kind) for kind in ("total", "item_representation")]
         seconds = [row.fact("seconds", phase) for phase in ("prepare", "train", "validate", "test")]
         return (
             row.label,
-            ABSENT if parameters is None else f"{int(parameters.mean):,}",
+            *(ABSENT if count is None else f"{int(count.mean):,}" for count in parameters),
             _cell(row.fact("training", "epochs_run"), 0),
             *(_cell(value, 1) for value in seconds),
             _cell(row.fact("peak_memory_mib"), 0),
@@ -159,8 +159,10 @@ def _cost(key: TableKey, rows: Sequence[Row]) -> Table:
 
     manifests = [run.manifest for row in rows for run in row.runs]
     devices = sorted({f"{facts['device']['name']}, {facts['threads']} threads" for facts in manifests})
-    note = f"Mean over seeds ({_seeds(rows)}) on {'; '.join(devices)}. Peak memory is of the whole process."
-    header = ("model", "parameters", "epochs", "prepare s", "train s", "validate s", "test s", "peak MiB")
+    note = f"Mean over seeds ({_seeds(rows)}) on {'; '.join(devices)}. Peak memory is of the whole process. "
+    note += "Item parameters stand for the identities of items; projections of their features are counted in the total."
+    seconds = ("prepare s", "train s", "validate s", "test s")
+    header = ("model", "parameters", "item parameters", "epochs", *seconds, "peak MiB")
     return Table(f"{key.dataset}: cost", note, header, tuple(cells(row) for row in rows))
 
 
@@ -199,6 +201,8 @@ def frame_of(key: TableKey, rows: Sequence[Row]) -> pd.DataFrame:
             *(("run", f"seconds_{phase}", row.fact("seconds", phase)) for phase in first.manifest["seconds"]),
             ("run", "peak_memory_mib", row.fact("peak_memory_mib")),
             ("run", "n_parameters", row.fact("n_parameters", "total")),
+            ("run", "n_parameters_item_representation", row.fact("n_parameters", "item_representation")),
+            *(("run", name, row.fact("model_facts", name)) for name in first.manifest.get("model_facts", {})),
             ("run", "epochs_run", row.fact("training", "epochs_run")),
         ]
         base = (key.task, key.dataset, key.protocol_id, key.data, first.manifest["model"], row.label, row.fingerprint)

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from mmrec_bench.errors import MissingExtraError, ModelError
+from mmrec_bench.errors import ModelError
+from mmrec_bench.extras import import_faiss
 from mmrec_bench.retrieval.base import Exclusions, Rankings, Representations, Scoring
 from mmrec_bench.retrieval.canonical import Candidates, canonical_top_k
 from mmrec_bench.retrieval.groups import ItemGroups
@@ -36,22 +37,6 @@ RESERVOIR = 100
 """From this length on faiss selects by reservoir, which beats the heap it uses for lengths just below."""
 
 
-def import_faiss() -> Any:
-    """Return the faiss module.
-
-    Raises:
-        MissingExtraError: It is not installed; names both commands.
-    """
-    try:
-        import faiss
-    except ImportError:
-        raise MissingExtraError(
-            "the faiss retriever needs faiss: pip install 'mmrec-bench[cpu]' (any machine) or "
-            "pip install 'mmrec-bench[gpu]' (CUDA 12). Or set retriever.backend to torch, which needs neither"
-        ) from None
-    return faiss
-
-
 class FaissRetriever:
     """Exact top-k of inner products and cosines.
 
@@ -68,7 +53,7 @@ class FaissRetriever:
     """
 
     def __init__(self, device: torch.device | None = None, memory_mib: int = 1024) -> None:
-        self._faiss = import_faiss()
+        self._faiss = import_faiss("the faiss retriever", "Or set retriever.backend to torch, which needs neither")
         self.device = device or torch.device("cpu")
         self.budget = MemoryBudget(memory_mib)
         self._on_gpu = self.device.type == "cuda" and self._faiss.get_num_gpus() > 0

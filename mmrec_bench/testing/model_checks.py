@@ -29,11 +29,11 @@ from mmrec_bench.testing.subjects import (
 def check_features_are_asked_for(subject: Subject) -> None:
     """Missing modalities are refused by name; a modality that is not required may be missing."""
     context = subject.context()
-    required = subject.entry.modalities
+    required = subject.needs.modalities
     for modality in required:
         error = _refusal(subject, without(context, [modality]), f"without features of '{modality}'")
         require(modality in str(error), subject, f"the refusal must name the missing modality '{modality}': {error}")
-    if subject.entry.uses_features:
+    if subject.needs.features:
         _refusal(subject, without(context, tuple(context.features)), "without any features")
     else:
         subject.build(without(context, tuple(context.features)))
@@ -44,7 +44,7 @@ def check_features_are_asked_for(subject: Subject) -> None:
 def check_time_is_asked_for(subject: Subject) -> None:
     """A model that needs time refuses data without, and others do not care."""
     context = tiny_context(tuple(subject.context().features), time=False)
-    if subject.entry.needs_time:
+    if subject.needs.time:
         error = _refusal(subject, context, "without timestamps or an order")
         require("time" in str(error), subject, f"the refusal must speak of time: {error}")
     else:
@@ -75,7 +75,7 @@ def check_export(subject: Subject) -> None:
     vectors = isinstance(scoring, Representations)
     require(vectors or isinstance(scoring, Scorer), subject, f"export() gives no Scoring but {type(scoring).__name__}")
     kind = "vectors" if vectors else "scorer"
-    require(kind == subject.entry.exports, subject, f"registered as exports={subject.entry.exports}, exports {kind}")
+    require(kind == subject.needs.exports, subject, f"registered as exports={subject.needs.exports}, exports {kind}")
     if isinstance(scoring, Representations):
         tracked = scoring.users.requires_grad or scoring.items.requires_grad
         require(not tracked, subject, "exported vectors still track gradients")

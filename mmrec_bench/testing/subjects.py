@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 import torch
+from pydantic import ValidationError
 from torch import Tensor
 from torch.nn import functional as F
 
 from mmrec_bench.data.features import FeatureTable
 from mmrec_bench.data.interactions import Interactions
 from mmrec_bench.models.base import (
+    MODELS,
     Batch,
     ClosedFormRecommender,
     GradientRecommender,
@@ -22,9 +25,11 @@ from mmrec_bench.models.base import (
     ModelContext,
     ModelEntry,
     Pairs,
+    Preset,
     Recommender,
     Triplets,
 )
+from mmrec_bench.models.needs import Needs
 from mmrec_bench.retrieval.base import Representations, Scoring
 from mmrec_bench.seeding import Seeds
 
@@ -38,7 +43,7 @@ def tiny_context(modalities: Sequence[str] = ("image", "text"), *, time: bool = 
     """Return 13 users and 30 items with a cold user, cold items, and items that lack one or all modalities.
 
     Args:
-        modalities: Names of the feature tables; their lengths are 8, 7, 6, ...
+        modalities: Names of the feature tables; their lengths are 8, 6, 4, 2, 2, ...
         time: Whether interactions carry timestamps and an order.
         seed: Seed of the run; the data are always the same.
     """
@@ -53,7 +58,7 @@ def tiny_context(modalities: Sequence[str] = ("image", "text"), *, time: bool = 
     )  # fmt: skip
     features = {}
     for place, modality in enumerate(modalities):
-        values = random.standard_normal((n_items, max(dim - place, 2))).astype(np.float32)
+        values = random.standard_normal((n_items, max(dim - 2 * place, 2))).astype(np.float32)
         present = np.ones(n_items, np.bool_)
         present[[place, len(modalities), COLD_ITEMS[-1]]] = False
         features[modality] = FeatureTable(modality, values, present, "random")
@@ -80,9 +85,20 @@ class Subject:
         """Return the config of the options."""
         return self.entry.config.model_validate({"name": self.entry.name, **self.options})
 
+    @property
+    def needs(self) -> Needs:
+        """What the model, with the models inside it, asks of the data."""
+        inner = (part for config in self.config().nested for part in config.parts())
+        return Needs.of([self.entry, *(MODELS[part.name] for part in inner)])
+
+    def __str__(self) -> str:
+        """Return label and presets, which tell the subjects of `every_subject` apart."""
+        presets = dict.fromkeys(part.preset for part in self.config().parts())
+        return f"{self.config().label}-{'-'.join(presets)}"
+
     def context(self, seed: int = 0) -> ModelContext:
         """Return the tiny world, with image, text and whatever modality the model cannot do without."""
-        return tiny_context(tuple(dict.fromkeys(("image", "text", *self.entry.modalities))), seed=seed)
+        return tiny_context(tuple(dict.fromkeys(("image", "text", *self.needs.modalities))), seed=seed)
 
     def build(self, context: ModelContext) -> Recommender:
         """Return the untrained model, its initial values drawn from the context's seed."""
@@ -106,6 +122,35 @@ class Subject:
             backward(first_loss(model, context, epoch=epoch))
             optimizer.step()
         return model
+
+
+SMALL: Mapping[str, Mapping[str, Any]] = MappingProxyType({})
+"""Config keys by which a model fits into a world of few items."""
+
+
+def every_subject(preset: Preset = "clean") -> list[Subject]:
+    """Return every registered retrieval model; a model around another, around each that its config accepts."""
+    entries = [MODELS[name] for name in MODELS if MODELS[name].task == "retrieval"]
+    return [subject for entry in entries for subject in _around(entry, preset)]
+
+
+def _around(entry: ModelEntry, preset: Preset) -> list[Subject]:
+    subject = Subject(entry, {"preset": preset, **SMALL.get(entry.name, {})})
+    fields = entry.config.model_fields.items()
+    inner = [key for key, info in fields if info.is_required() and info.annotation is ModelConfig]
+    if not inner:
+        return [subject]
+    hosts = [{"name": name, "preset": preset, **SMALL.get(name, {})} for name in MODELS]
+    tried = [subject.with_options(**dict.fromkeys(inner, host)) for host in hosts]
+    return [subject for subject in tried if _is_valid(subject)]
+
+
+def _is_valid(subject: Subject) -> bool:
+    try:
+        subject.config()
+    except ValidationError:
+        return False
+    return True
 
 
 def fail(subject: Subject, broken: str) -> AssertionError:

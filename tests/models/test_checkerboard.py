@@ -20,10 +20,11 @@ from mmrec_bench.models.base import (
     GradientRecommender,
     ModelContext,
     Pairs,
+    Preset,
     Recommender,
     Triplets,
 )
-from mmrec_bench.testing.subjects import Subject, all_scores, backward
+from mmrec_bench.testing.subjects import Subject, all_scores, backward, every_subject
 
 EXEMPT = {
     "popularity": "one ranking for all users: items of both parities are equally popular, so it cannot tell them apart",
@@ -32,6 +33,7 @@ EXEMPT = {
 """Models that cannot pass by theory, and why."""
 
 SIDE = 24
+PRESETS: tuple[Preset, ...] = ("clean", "released")
 OPTIONS = {
     # Released: neighbours are kept by consumed item, so an item among nobody's ten nearest is never scored. With as
     # many neighbours as items of one parity there is no such item.
@@ -80,12 +82,19 @@ def places(model: Recommender, context: ModelContext, withheld: Interactions) ->
     return np.asarray((scores[withheld.users] >= own[:, None]).sum(axis=1) - 1)
 
 
-@pytest.mark.parametrize("preset", ["clean", "released"])
-@pytest.mark.parametrize("name", [name for name in MODELS if MODELS[name].task == "retrieval" and name not in EXEMPT])
-def test_the_withheld_item_comes_first(name: str, preset: str) -> None:
+SUBJECTS = [
+    subject.with_options(**OPTIONS.get((subject.entry.name, preset), {}))
+    for preset in PRESETS
+    for subject in every_subject(preset)
+    if subject.entry.name not in EXEMPT
+]
+
+
+@pytest.mark.parametrize("subject", SUBJECTS, ids=str)
+def test_the_withheld_item_comes_first(subject: Subject) -> None:
     context, withheld = board()
     assert sorted(withheld.users) == list(range(SIDE))
-    model = Subject(MODELS[name], {"preset": preset, **OPTIONS.get((name, preset), {})}).build(context)
+    model = subject.build(context)
     train(model, context)
     recall = float((places(model, context, withheld) == 0).mean())
     assert recall == 1.0

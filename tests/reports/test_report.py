@@ -24,7 +24,8 @@ def artefact(seed: int, recall: float, **changes: Any) -> RunArtefact:
         "protocol_id": "retrieval/x-label/exclude-train/aaaa",
         "select_by": "recall@20",
         "fingerprints": {"config": "c" * 16, "data": "d", "split": "s"},
-        "n_parameters": {"total": 1000},
+        "n_parameters": {"total": 1000, "item_representation": 640},
+        "model_facts": {"distinct_codes": 0.75},
         "training": {"epochs_run": 10},
         "seconds": {"prepare": 0.1, "train": 1.0, "validate": 0.5, "test": 0.2},
         "peak_memory_mib": 500.0,
@@ -117,3 +118,12 @@ def test_runs_of_different_code_are_marked() -> None:
     runs = [(None, artefact(seed, 0.1, fingerprints={"code": f"code{seed}"})) for seed in range(2)]
     text = make_report("T", "c", runs).markdown()
     assert "made by different versions of the code: code0 (1 runs), code1 (1 runs)" in text
+
+
+def test_parameters_of_items_and_facts_of_the_model_are_told() -> None:
+    made = make_report("Title", "command", [(None, artefact(seed, 0.1)) for seed in range(2)])
+    cost = next(table for group in made.groups["retrieval"] for table in group.tables if table.title.endswith("cost"))
+    assert dict(zip(cost.header, cost.rows[0], strict=True))["item parameters"] == "640"
+    told = made.frame[made.frame["part"] == "run"].set_index("metric")["mean"]
+    assert told["n_parameters_item_representation"] == 640
+    assert told["distinct_codes"] == 0.75

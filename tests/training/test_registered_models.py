@@ -8,8 +8,8 @@ import pytest
 import torch
 
 import mmrec_bench.models  # noqa: F401 - fills the registry
-from mmrec_bench.models.base import MODELS, ClosedFormRecommender, Recommender
-from mmrec_bench.testing.subjects import Subject, all_scores
+from mmrec_bench.models.base import ClosedFormRecommender, Recommender
+from mmrec_bench.testing.subjects import Subject, all_scores, every_subject
 from mmrec_bench.training.checkpoint import CheckpointStore
 from mmrec_bench.training.config import TrainerConfig
 from mmrec_bench.training.records import EpochRecord, SilentObserver, TrainingResult, Validation
@@ -18,10 +18,9 @@ from mmrec_bench.training.trainer import train
 CPU = torch.device("cpu")
 CONFIG = TrainerConfig(learning_rate=0.02, batch_size=16, max_epochs=5, checkpoint_seconds=0)
 SUBJECTS = [
-    Subject(MODELS[name], {"preset": preset})
-    for name in MODELS
-    for preset in ("clean", "released")
-    if MODELS[name].task == "retrieval" and not issubclass(MODELS[name].model, ClosedFormRecommender)
+    subject
+    for subject in (*every_subject("clean"), *every_subject("released"))
+    if not issubclass(subject.entry.model, ClosedFormRecommender)
 ]
 
 
@@ -56,7 +55,7 @@ def run(subject: Subject, **options: object) -> tuple[Recommender, TrainingResul
     return model, train(model, context, CONFIG, validate, context.seeds, CPU, **options)
 
 
-@pytest.mark.parametrize("subject", SUBJECTS, ids=lambda subject: f"{subject.entry.name}-{subject.options['preset']}")
+@pytest.mark.parametrize("subject", SUBJECTS, ids=str)
 def test_resume_and_restored_weights(subject: Subject, toy: ModuleType, tmp_path: Path) -> None:
     model, result = run(subject)
     expected, scores = toy.outcome(model, result), all_scores(model.export())

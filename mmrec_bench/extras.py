@@ -1,0 +1,27 @@
+"""Packages of optional extras: imported where they are used, and named with their command where they are not there."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mmrec_bench.errors import MissingExtraError
+
+
+def import_faiss(purpose: str, otherwise: str = "") -> Any:
+    """Return the faiss module.
+
+    Args:
+        purpose: What needs it, for the message.
+        otherwise: How to do without, a sentence.
+
+    Raises:
+        MissingExtraError: It is not installed; names both commands.
+    """
+    try:
+        import faiss
+    except ImportError:
+        raise MissingExtraError(
+            f"{purpose} needs faiss: pip install 'mmrec-bench[cpu]' (any machine) or "
+            f"pip install 'mmrec-bench[gpu]' (CUDA 12).{otherwise and f' {otherwise}'}"
+        ) from None
+    return faiss

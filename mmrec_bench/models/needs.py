@@ -1,0 +1,43 @@
+"""What a model asks of the data and of the retriever, models inside it included."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+from mmrec_bench.models.base import ModelEntry
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """What a model asks for, together with the models inside it.
+
+    Attributes:
+        modalities: Modalities it cannot do without.
+        features: Whether it needs features of some modality, whichever.
+        time: Whether it needs timestamps or an order of interactions.
+        exports: ``vectors`` (any retriever) or ``scorer`` (dense retriever only).
+    """
+
+    modalities: tuple[str, ...]
+    features: bool
+    time: bool
+    exports: Literal["vectors", "scorer"]
+
+    @classmethod
+    def of(cls, entries: Iterable[ModelEntry]) -> Needs:
+        """Return the needs of models inside one another."""
+        entries = tuple(entries)
+        return cls(
+            tuple(dict.fromkeys(modality for entry in entries for modality in entry.modalities)),
+            any(entry.uses_features for entry in entries),
+            any(entry.needs_time for entry in entries),
+            "scorer" if any(entry.exports == "scorer" for entry in entries) else "vectors",
+        )
+
+    def lacking(self, modalities: Collection[str]) -> tuple[str, ...]:
+        """Return what is needed and not given by these modalities, in words; empty where nothing is missing."""
+        if missing := tuple(name for name in self.modalities if name not in modalities):
+            return missing
+        return ("features of at least one modality",) if self.features and not modalities else ()
