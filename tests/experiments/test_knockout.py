@@ -9,7 +9,6 @@ import pytest
 
 from mmrec_bench.data.alterations import Constant, Dropped, Shuffled
 from mmrec_bench.errors import ConfigError
-from mmrec_bench.experiments.artefact import RunArtefact
 from mmrec_bench.experiments.building import write_config as write_resolved
 from mmrec_bench.experiments.knockout import KINDS, KnockoutConfig, label_of, tampered
 from mmrec_bench.experiments.prepare import Preparer, run_key
@@ -197,11 +196,3 @@ def test_knockouts_of_a_suite_that_make_no_sense_are_refused(
     suite.write_text(suite.read_text(encoding="utf-8").replace(*change), encoding="utf-8")
     with pytest.raises(ConfigError, match=message):
         load_suite(suite)
-
-
-def test_artefacts_made_before_alterations_count_as_unaltered(world: Path, settings: RunSettings) -> None:
-    experiment = vbpr(world)
-    prepared = Preparer(None)(experiment)
-    made = run(experiment, prepared, run_key(experiment, prepared, 0), settings)
-    old = RunArtefact(made.folder, {k: v for k, v in made.manifest.items() if k != "altered"}, made.metrics)
-    assert old.manifest.get("altered") is made.manifest["altered"] is None

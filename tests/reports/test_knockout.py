@@ -14,7 +14,7 @@ import pytest
 from mmrec_bench.errors import ArtefactError
 from mmrec_bench.experiments.artefact import RunArtefact
 from mmrec_bench.reports.collect import collect
-from mmrec_bench.reports.contrast import Contrast, contrast
+from mmrec_bench.reports.contrast import Contrast, contrast, largest_null_difference
 from mmrec_bench.reports.knockout import judge, knockouts_of
 from mmrec_bench.reports.report import make_report
 
@@ -155,6 +155,27 @@ def test_unlike_runs_are_never_compared(runs: list[tuple[str | None, RunArtefact
     broken = MadeUp(broken.folder, broken.manifest, broken.metrics, broken.scores[:-1])
     with pytest.raises(ArtefactError, match="other users"):
         knockouts_of([*runs, (None, broken)])
+
+
+@pytest.mark.parametrize("n_seeds", [2, 3, 5])
+@pytest.mark.parametrize(
+    ("effect", "answer", "at_most"),
+    [(0.0, "yes", 0.04), (0.05, "no", 0.04), (0.0, "unclear", 0.5), (0.3, "unclear", 0.05)],
+    ids=["a false yes", "a false no", "no effect", "a large effect"],
+)
+def test_wrong_verdicts_are_rare(effect: float, answer: str, at_most: float, n_seeds: int) -> None:
+    """600 made-up experiments of a known effect, as a share of the real score; the margin is 5 % of it."""
+    rng, n_users, trials, found = np.random.default_rng(n_seeds), 400, 600, 0
+
+    def scores(n: int, mean: float) -> np.ndarray:
+        return mean + 0.003 * rng.standard_normal((n, 1)) + 0.1 * rng.standard_normal((n, n_users))
+
+    for _ in range(trials):
+        users = 0.2 * rng.standard_normal(n_users)
+        real, altered = users + scores(2 * n_seeds, 0.5), users + scores(n_seeds, 0.5 * (1 - effect))
+        null = largest_null_difference(real.mean(axis=1))
+        found += judge(contrast(real[:n_seeds], altered), null, float(real[:n_seeds].mean()), 0.05)[0] == answer
+    assert found / trials <= at_most
 
 
 @pytest.mark.parametrize(
