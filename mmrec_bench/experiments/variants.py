@@ -36,14 +36,17 @@ def variants(experiment: Experiment, config: KnockoutConfig) -> list[Variant]:
     """
     seeds = config.seeds or experiment.config.seeds
     model, needs, modalities = experiment.config.model, experiment.config.needs, experiment.config.dataset.given
+    made = tuple(experiment.config.inputs.features)  # of the tables of the data set, and altered with them
     if not needs.features:
         raise _refused(experiment, f"model '{model.label}' reads no features, so that none can be knocked out")
     if experiment.config.dataset.alter:
         raise _refused(experiment, "dataset.alter must be empty: knockouts are compared with features as they are")
+    if not modalities:
+        raise _refused(experiment, "the data set gives no features to knock out; name some in dataset.modalities")
     others = range(max(seeds) + 1, max(seeds) + 1 + len(seeds))
     found = [Variant(REAL, (_altered(experiment, REAL, (), (*seeds, *others)),))]
     for label, changes in tampered(modalities, config.kinds).items():
-        if lacking := needs.lacking(modalities_left(modalities, changes)):
+        if lacking := needs.lacking((*modalities_left(modalities, changes), *made)):
             found.append(Variant(label, (), f"needs {', '.join(lacking)}"))
         elif any("seed" in type(change).model_fields for change in changes):
             own = tuple(_altered(experiment, label, _reseeded(changes, seed), (seed,)) for seed in seeds)

@@ -128,8 +128,9 @@ def _knockout(key: TableKey, unaltered: str, label: str, members: Sequence[RunAr
     facts = members[0].manifest
     model, parts = facts["model"], facts.get("parts", [facts["model"]])
     needs = Needs.of(MODELS[part] for part in parts if part in MODELS)
+    made = _made(members)
     lacking = {
-        name: ", ".join(needs.lacking(modalities_left(modalities, changes)))
+        name: ", ".join(needs.lacking((*modalities_left(modalities, changes), *made)))
         for name, changes in tampered(modalities).items()
     }
     refusals = {name: f"{model} needs {what}" for name, what in lacking.items() if what}
@@ -139,8 +140,12 @@ def _knockout(key: TableKey, unaltered: str, label: str, members: Sequence[RunAr
 def _modalities(members: Sequence[RunArtefact]) -> tuple[str, ...]:
     """Return the modalities before anything was altered, sorted; made features are none."""
     given = {modality for run in members for modality in run.manifest["fingerprints"]["features"]}
-    given -= {made["name"] for run in members for made in run.manifest.get("inputs", ())}
-    return tuple(sorted(given | {change.modality for run in members for change in _alterations(run)}))
+    return tuple(sorted(given - _made(members) | {change.modality for run in members for change in _alterations(run)}))
+
+
+def _made(members: Sequence[RunArtefact]) -> set[str]:
+    """Return the names of features that are made of modalities, and altered with these."""
+    return {made["name"] for run in members for made in run.manifest.get("inputs", ())}
 
 
 def _variants(members: Sequence[RunArtefact], modalities: Sequence[str]) -> dict[str, list[RunArtefact]]:

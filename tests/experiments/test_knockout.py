@@ -75,6 +75,11 @@ def test_what_a_model_cannot_do_without_is_listed_and_not_run(world: Path) -> No
 def test_what_cannot_be_knocked_out_is_said(world: Path) -> None:
     with pytest.raises(ConfigError, match=r"lightgcn.yaml.*\n.*'lightgcn' reads no features"):
         variants(load_experiment(write_config(world, "lightgcn")), KnockoutConfig())
+    made = f"inputs.features.fused={world}"
+    with pytest.raises(ConfigError, match="gives no features to knock out"):
+        variants(vbpr(world, "dataset.modalities=[]", made), KnockoutConfig())
+    single = {item.label: item for item in variants(vbpr(world, "dataset.modalities=[image]", made), KnockoutConfig())}
+    assert single["image dropped"].experiments, "the made features are left"
     with pytest.raises(ConfigError, match=r"dataset\.alter must be empty"):
         variants(vbpr(world, SHUFFLED), KnockoutConfig())
 

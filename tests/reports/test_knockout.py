@@ -148,6 +148,16 @@ def test_what_a_model_refuses_is_listed(runs: list[tuple[str | None, RunArtefact
     assert "not possible" not in make_report("T", "c", runs).markdown()
 
 
+def test_features_made_of_modalities_are_no_modality() -> None:
+    changes = [(), (change("dropped", "text"),), (change("shuffled", "image"),)]
+    made = [artefact(0, 0.5, *each, inputs=[{"kind": "features", "name": "fused"}]) for each in changes]
+    for run in made:
+        run.manifest["fingerprints"]["features"]["fused"] = "f"
+    (found,) = knockouts_of([(None, run) for run in made])
+    assert found.modalities == ("image", "text")
+    assert list(found.rows) == ["real", "image alone (text dropped)", "image shuffled"]
+
+
 def test_unlike_runs_are_never_compared(runs: list[tuple[str | None, RunArtefact]]) -> None:
     other = artefact(0, 0.9, change("shuffled", "image", seed=0), protocol_id="q")
     assert len(knockouts_of([*runs, (None, other)])) == 2
