@@ -6,6 +6,9 @@ import os
 from pathlib import Path
 
 import pytest
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the command line does
+
 import torch
 
 # Until it is set, MKL may choose the number of threads by the load of the machine, and the last bits of sums with it.

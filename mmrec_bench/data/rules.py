@@ -1,4 +1,4 @@
-"""Split rules: which rows are learned from, which select, which judge; and the split that follows.
+"""Split rules: which rows are learned from, which select, which judge.
 
 No rule looks at the order of rows in a file: chance is a seeded hash of the pair itself, so the same facts in another
 order, or with other facts added, are split the same way.
@@ -18,11 +18,10 @@ from pydantic import Field, NonNegativeInt, PlainValidator, SerializeAsAny, fiel
 from mmrec_bench.data.chance import pair_hash
 from mmrec_bench.data.interactions import Interactions
 from mmrec_bench.data.moments import to_seconds, to_text
-from mmrec_bench.data.split import SealedTest, Split, SplitReport
 from mmrec_bench.errors import ProtocolError
 from mmrec_bench.registry import Registry
 from mmrec_bench.settings import BaseConfig, explained_error, named
-from mmrec_bench.types import BoolArray, IntArray
+from mmrec_bench.types import IntArray
 
 ColdUsers: TypeAlias = Literal["drop", "keep"]
 """What becomes of held-out rows whose user has no row in train."""
@@ -220,57 +219,44 @@ class GlobalTime(SplitConfig):
         return int(latest_first[n_held_out - 1]), int(latest_first[n_test - 1])
 
 
-def make_split(interactions: Interactions, rule: SplitConfig, cold_users: ColdUsers = "drop") -> Split[Interactions]:
-    """Part the interactions by a rule.
+@_rule("cold-items")
+class ColdItems(SplitConfig):
+    """All rows of some items are withheld, so that nothing but their content tells of them.
 
-    Every part is ordered by user and item, and carries no delivered labels.
-
-    Args:
-        interactions: All of the data set.
-        rule: Which row belongs where.
-        cold_users: What becomes of held-out rows whose user has no row in train; counted both ways.
-
-    Raises:
-        ProtocolError: The data lacks what the rule needs, or a part is empty.
+    Items are drawn by a seeded hash: the rows of the first share are validated, those of the second tested, and the
+    rows of all other items are parted 8 : 1 : 1 within each user, as by ``random-811``. Every held-out part thus has
+    warm and strictly cold items, which the slices ``items:warm`` and ``items:cold`` tell apart.
     """
-    labels, notes = rule.assign(interactions)
-    users, items = interactions.users, interactions.items
-    warm = np.zeros(interactions.n_users, np.bool_)
-    warm[users[labels == TRAIN]] = True
-    known = np.zeros(interactions.n_items, np.bool_)
-    known[items[labels == TRAIN]] = True
 
-    kept: dict[str, BoolArray] = {"train": labels == TRAIN}
-    cold: dict[str, int] = {}
-    dropped: dict[str, int] = {}
-    for part, label in (("valid", VALID), ("test", TEST)):
-        rows = labels == label
-        is_cold = rows & ~warm[users]
-        cold[part] = len(np.unique(users[is_cold]))
-        dropped[part] = int(is_cold.sum()) if cold_users == "drop" else 0
-        kept[part] = rows & ~is_cold if cold_users == "drop" else rows
-    for part in PARTS:
-        if not kept[part].any():
-            raise ProtocolError(_empty(part, rule, labels, dropped))
-    order = np.argsort(interactions.keys(), kind="stable")
-    parts = {part: dataclasses.replace(interactions.select(order[kept[part][order]]), labels=None) for part in PARTS}
-    report = SplitReport(
-        counts={part: len(parts[part]) for part in PARTS},
-        users={part: len(np.unique(parts[part].users)) for part in PARTS},
-        cold_users=cold,
-        cold_users_dropped=dropped,
-        cold_items={part: int((parts[part].item_counts()[~known] > 0).sum()) for part in PARTS[1:]},
-        notes=notes,
-    )
-    return Split(parts["train"], parts["valid"], SealedTest(parts["test"]), report)
+    name: Literal["cold-items"] = "cold-items"
+    seed: NonNegativeInt = 0
+    """Of the items that are drawn, and of the split of the others."""
+    valid_items: Fraction = 0.1
+    """Share of the items whose rows are all validated."""
+    test_items: Fraction = 0.1
+    """Share of the items whose rows are all tested."""
 
+    @model_validator(mode="after")
+    def _some_are_warm(self) -> Self:
+        if self.valid_items + self.test_items >= 1:
+            raise explained_error(
+                f"valid_items and test_items must leave items for training; got {self.valid_items} + {self.test_items}"
+            )
+        return self
 
-def _empty(part: str, rule: SplitConfig, labels: NDArray[np.int8], dropped: dict[str, int]) -> str:
-    counts = " / ".join(str(count) for count in np.bincount(labels, minlength=3))
-    message = f"split '{rule.name}' leaves the part '{part}' empty (train / valid / test have {counts} rows"
-    if dropped.get(part):
-        message += f", of which {dropped[part]} of '{part}' belong to users without a training row and are dropped"
-    return f"{message}); there is no fall-back. Choose another protocol.split, or data with more rows a user"
+    def assign(self, interactions: Interactions) -> Labelled:
+        """Return the labels of withheld items and, for the others, random ones."""
+        every = np.arange(interactions.n_items)
+        place = np.argsort(np.argsort(pair_hash(np.zeros_like(every), every, self.seed, "cold-items")))
+        n_valid, n_test = (round(share * len(every)) for share in (self.valid_items, self.test_items))
+        part = np.full(len(every), TRAIN, np.int8)
+        part[place < n_valid + n_test] = TEST
+        part[place < n_valid] = VALID
+        labels = part[interactions.items]
+        warm = labels == TRAIN
+        others = Random811(seed=self.seed).assign(dataclasses.replace(interactions.select(warm), labels=None))
+        labels[warm] = others.labels
+        return Labelled(labels, (f"{n_valid} items are cold in validation, {n_test} others in the test", *others.notes))
 
 
 def _from_the_end(interactions: Interactions, order: IntArray, n_test: IntArray, n_held_out: IntArray) -> Labelled:

@@ -23,7 +23,8 @@ class RetrievalProtocol(BaseConfig):
     """How retrieval is judged: which rows are hidden, which items are ranked, which numbers are taken."""
 
     split: SplitRule
-    """Split rule: ``x-label``, ``random-811``, ``leave-last-out``, ``global-time``, or a mapping with its settings."""
+    """Split rule: ``x-label``, ``random-811``, ``leave-last-out``, ``global-time``, ``cold-items``, or a mapping with
+    its settings."""
     exclude: tuple[Literal["train", "valid"], ...] = ("train",)
     """Items of a user that are not ranked at test. ``[train]`` as MMRec: validation positives stay candidates;
     ``[train, valid]`` as RecBole. At validation always train only."""

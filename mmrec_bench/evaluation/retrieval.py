@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 import numpy as np
@@ -100,6 +100,7 @@ class RetrievalEvaluator:
         if len(truth) == 0:
             raise ProtocolError(f"no user has a relevant item in this part of the split; {EMPTY_TRUTH}")
         self._train, self._retriever, self._ties, self._present = train, retriever, ties, present
+        self._parts = (truth, *excluded)
         relevant, barred = _keys([truth]), _keys(excluded)
         if shared := len(np.intersect1d(relevant, barred, assume_unique=True)):
             raise ProtocolError(
@@ -111,6 +112,30 @@ class RetrievalEvaluator:
         self.users: IntArray = np.unique(truth.users)
         self._row_of_truth, self._item_of_truth = self._truth.pairs(self.users)
         self._n_relevant = self._truth.counts(self.users)
+
+    @property
+    def cold_items(self) -> IntArray:
+        """Items without a training interaction, ascending, int64 ``[n]``."""
+        return np.flatnonzero(self._train.item_counts() == 0).astype(np.int64)
+
+    def among(self, items: IntArray) -> RetrievalEvaluator | None:
+        """Return the evaluator for which some items are the whole catalogue; their places are the new item rows.
+
+        Args:
+            items: Ascending, int64 ``[n]``.
+
+        Returns:
+            The evaluator at the cutoffs that do not exceed n; None where there is none, or no item is relevant.
+        """
+        cutoffs = [k for k in self.cutoffs if k <= len(items)]
+        if not cutoffs:
+            return None
+        train, truth, *excluded = (_among(part, items) for part in (self._train, *self._parts))
+        if not len(truth):
+            return None
+        ties = np.argsort(np.argsort(self._ties[items])).astype(np.int64)
+        metrics = [metric.name for metric in self._metrics]
+        return RetrievalEvaluator(train, truth, excluded, self._retriever, ties, metrics, cutoffs)
 
     def evaluate(self, scoring: Scoring) -> Evaluation:
         """Rank the catalogue for every user with a relevant item, and measure the lists.
@@ -177,6 +202,11 @@ class RetrievalEvaluator:
                 if value is not None:
                     values[str(MetricId(name, cutoff))] = value
         return values
+
+
+def _among(part: Interactions, items: IntArray) -> Interactions:
+    rows = part.select(np.isin(part.items, items))
+    return replace(rows, items=np.searchsorted(items, rows.items), n_items=len(items))
 
 
 def _keys(parts: Sequence[Interactions]) -> IntArray:

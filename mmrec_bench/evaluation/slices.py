@@ -35,8 +35,8 @@ def item_slices(train_counts: IntArray, ties: IntArray, present: Mapping[str, Bo
 
     ``items:head``, ``items:mid`` and ``items:tail`` part the items with training interactions, from the most popular
     down (ties by the protocol's hash), into slices that carry a third of the interactions each; the item on a border
-    belongs to the more popular side. ``items:cold`` have no training interaction, and ``items:no-image`` (and so on)
-    have no vector of the modality.
+    belongs to the more popular side. ``items:warm`` are all of these, ``items:cold`` have no training interaction, and
+    ``items:no-image`` (and so on) have no vector of the modality.
 
     Args:
         train_counts: Training interactions of each item, int64 ``[n_items]``.
@@ -50,7 +50,7 @@ def item_slices(train_counts: IntArray, ties: IntArray, present: Mapping[str, Bo
     third[order] = 3 * before // max(1, int(carried.sum()))
     warm = train_counts > 0
     slices = {f"items:{name}": warm & (third == place) for place, name in enumerate(("head", "mid", "tail"))}
-    slices["items:cold"] = ~warm
+    slices["items:warm"], slices["items:cold"] = warm, ~warm
     for modality in sorted(present):
         slices[f"items:no-{modality}"] = ~present[modality]
     return slices

@@ -14,8 +14,8 @@ from mmrec_bench.data.alterations import Alteration, alter_dataset, modalities_l
 from mmrec_bench.data.cards import load_card, load_dataset
 from mmrec_bench.data.dataset import Dataset
 from mmrec_bench.data.interactions import Interactions
-from mmrec_bench.data.rules import make_split
 from mmrec_bench.data.split import Split
+from mmrec_bench.data.splitting import make_split
 from mmrec_bench.errors import ModelError
 from mmrec_bench.experiments.artefact import RunKey
 from mmrec_bench.experiments.inputs import FeatureInput, plan_features

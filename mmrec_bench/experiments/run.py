@@ -16,6 +16,7 @@ from torch import nn
 from mmrec_bench.data.interactions import Interactions
 from mmrec_bench.data.split import VaultLedger
 from mmrec_bench.errors import ModelError
+from mmrec_bench.evaluation.cold import COLD_ONLY, cold_only
 from mmrec_bench.evaluation.retrieval import Evaluation, RetrievalEvaluator, SliceResult
 from mmrec_bench.experiments import artefact as files
 from mmrec_bench.experiments import building as write
@@ -121,6 +122,8 @@ def _build(
         test = _evaluator(experiment, prepared, truth, config.protocol.exclude, retriever)
         on_test = test.evaluate(scoring)
         slices = test.slices(on_test)
+        if (among_cold := cold_only(test, scoring)) is not None:
+            slices[COLD_ONLY] = among_cold
         metrics = {
             "valid": write.finite({**on_valid.means, **valid.catalogue(on_valid)}),
             "test": write.finite({**on_test.means, **test.catalogue(on_test)}),

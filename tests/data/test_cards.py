@@ -12,7 +12,8 @@ from mmrec_bench.data.cards import DATA_VARIABLE, FORMATS, card_names, find_data
 from mmrec_bench.data.dataset import Dataset
 from mmrec_bench.data.formats.base import DatasetCard
 from mmrec_bench.data.interactions import Interactions
-from mmrec_bench.data.rules import Random811, XLabel, make_split
+from mmrec_bench.data.rules import Random811, XLabel
+from mmrec_bench.data.splitting import make_split
 from mmrec_bench.errors import ConfigError, DataError
 
 INTER = "userID\titemID\tx_label\n0\t0\t0\n0\t1\t1\n1\t2\t2\n1\t1\t0\n"

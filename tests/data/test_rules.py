@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from mmrec_bench.data.interactions import Interactions
-from mmrec_bench.data.rules import SPLITS, ColdUsers, Random811, SplitConfig, SplitRule, make_split
+from mmrec_bench.data.rules import SPLITS, ColdUsers, Random811, SplitConfig, SplitRule
 from mmrec_bench.data.split import Split, VaultLedger
+from mmrec_bench.data.splitting import make_split
 from mmrec_bench.errors import ConfigError, ProtocolError
 from mmrec_bench.settings import BaseConfig, parse_yaml
 
@@ -101,6 +102,33 @@ def test_leave_last_out_takes_the_last_two_in_time() -> None:
     assert parts["train"].user_counts()[0] == 2
 
 
+def test_cold_items_are_withheld_whole_and_the_others_parted_as_ever() -> None:
+    facts = facts_of([20] * 40)
+    parts = parts_of(make_split(facts, rule("{name: cold-items, seed: 3, valid_items: 0.2, test_items: 0.1}")))
+    train, valid, test = (set(parts[name].items.tolist()) for name in ("train", "valid", "test"))
+    cold_valid, cold_test = valid - train, test - train
+    assert len(cold_valid) == round(0.2 * facts.n_items)
+    assert len(cold_test) == round(0.1 * facts.n_items)
+    assert not cold_valid & test
+    assert not cold_test & valid
+    warm = facts.select(np.isin(facts.items, list(train)))
+    others = parts_of(make_split(warm, rule("{name: random-811, seed: 3}")))
+    for name in ("train", "valid", "test"):
+        rows = parts[name].select(np.isin(parts[name].items, list(train)))
+        assert pairs_of(rows) == pairs_of(others[name])
+
+
+def test_the_seed_draws_the_cold_items() -> None:
+    facts = facts_of([20] * 40)
+    drawn = {
+        seed: frozenset(
+            parts_of(make_split(facts, rule(f"{{name: cold-items, seed: {seed}}}")))["train"].items.tolist()
+        )
+        for seed in range(3)
+    }
+    assert len(set(drawn.values())) == 3
+
+
 def test_leave_last_out_takes_an_order_where_there_is_no_clock() -> None:
     items = np.array([3, 1, 0, 2])
     facts = Interactions(np.zeros(4, int), items, 1, 4, order=np.array([2, 0, 3, 1]))
@@ -125,7 +153,9 @@ def test_leave_last_out_reports_ties_and_breaks_them_by_seed() -> None:
     assert {tuple(items[1:]) for items in tested.values()} == {(3, 3)}
 
 
-@given(st.sampled_from(["random-811", "leave-last-out", "global-time"]), st.randoms(use_true_random=False))
+@given(
+    st.sampled_from(["random-811", "leave-last-out", "global-time", "cold-items"]), st.randoms(use_true_random=False)
+)
 def test_the_order_of_rows_does_not_change_a_split(name: str, random: Any) -> None:
     facts = facts_of([3, 5, 12, 30], span=20)  # times repeat within and across users
     rows = list(range(len(facts)))
@@ -209,6 +239,7 @@ def test_global_time_by_moments(moments: str) -> None:
         ("7", "needs a name"),
         ("{name: random-811, sed: 3}", "unknown key; did you mean 'seed'"),
         ("{name: random-811, seed: -1}", "greater than or equal to 0; got -1"),
+        ("{name: cold-items, valid_items: 0.5, test_items: 0.5}", "must leave items for training; got 0.5 \\+ 0.5"),
         ("{name: x-label, seed: 1}", "split.seed: unknown key"),
         ("{name: global-time, valid_fraction: 0}", "split.valid_fraction: .*greater than 0; got 0"),
         ("{name: global-time, valid_fraction: 0.5, test_fraction: 0.5}", "must leave rows for training"),

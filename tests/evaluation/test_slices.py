@@ -35,6 +35,7 @@ def test_items_are_parted_by_thirds_of_the_interactions() -> None:
         "items:head": [1],
         "items:mid": [3, 5],
         "items:tail": [0, 2, 6, 7, 8],
+        "items:warm": [0, 1, 2, 3, 5, 6, 7, 8],
         "items:cold": [4],
         "items:no-image": [8],
     }
@@ -50,6 +51,7 @@ def test_item_slices_part_all_items_and_carry_thirds(values: list[int], random) 
     counts = np.array(values)
     ties = np.array(random.sample(range(len(values)), len(values)))
     slices = item_slices(counts, ties, {})
+    assert (slices.pop("items:warm") == (counts > 0)).all()
     assert (np.sum(list(slices.values()), axis=0) == 1).all()
     head, tail = counts[slices["items:head"]], counts[slices["items:tail"]]
     if counts.any():

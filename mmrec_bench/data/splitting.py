@@ -1,0 +1,67 @@
+"""The split that follows from a rule, checked and counted."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mmrec_bench.data.interactions import Interactions
+from mmrec_bench.data.rules import PARTS, TEST, TRAIN, VALID, ColdUsers, SplitConfig
+from mmrec_bench.data.split import SealedTest, Split, SplitReport
+from mmrec_bench.errors import ProtocolError
+from mmrec_bench.types import BoolArray
+
+
+def make_split(interactions: Interactions, rule: SplitConfig, cold_users: ColdUsers = "drop") -> Split[Interactions]:
+    """Part the interactions by a rule.
+
+    Every part is ordered by user and item, and carries no delivered labels.
+
+    Args:
+        interactions: All of the data set.
+        rule: Which row belongs where.
+        cold_users: What becomes of held-out rows whose user has no row in train; counted both ways.
+
+    Raises:
+        ProtocolError: The data lacks what the rule needs, or a part is empty.
+    """
+    labels, notes = rule.assign(interactions)
+    users, items = interactions.users, interactions.items
+    warm = np.zeros(interactions.n_users, np.bool_)
+    warm[users[labels == TRAIN]] = True
+    known = np.zeros(interactions.n_items, np.bool_)
+    known[items[labels == TRAIN]] = True
+
+    kept: dict[str, BoolArray] = {"train": labels == TRAIN}
+    cold: dict[str, int] = {}
+    dropped: dict[str, int] = {}
+    for part, label in (("valid", VALID), ("test", TEST)):
+        rows = labels == label
+        is_cold = rows & ~warm[users]
+        cold[part] = len(np.unique(users[is_cold]))
+        dropped[part] = int(is_cold.sum()) if cold_users == "drop" else 0
+        kept[part] = rows & ~is_cold if cold_users == "drop" else rows
+    for part in PARTS:
+        if not kept[part].any():
+            raise ProtocolError(_empty(part, rule, labels, dropped))
+    order = np.argsort(interactions.keys(), kind="stable")
+    parts = {part: dataclasses.replace(interactions.select(order[kept[part][order]]), labels=None) for part in PARTS}
+    report = SplitReport(
+        counts={part: len(parts[part]) for part in PARTS},
+        users={part: len(np.unique(parts[part].users)) for part in PARTS},
+        cold_users=cold,
+        cold_users_dropped=dropped,
+        cold_items={part: int((parts[part].item_counts()[~known] > 0).sum()) for part in PARTS[1:]},
+        notes=notes,
+    )
+    return Split(parts["train"], parts["valid"], SealedTest(parts["test"]), report)
+
+
+def _empty(part: str, rule: SplitConfig, labels: NDArray[np.int8], dropped: dict[str, int]) -> str:
+    counts = " / ".join(str(count) for count in np.bincount(labels, minlength=3))
+    message = f"split '{rule.name}' leaves the part '{part}' empty (train / valid / test have {counts} rows"
+    if dropped.get(part):
+        message += f", of which {dropped[part]} of '{part}' belong to users without a training row and are dropped"
+    return f"{message}); there is no fall-back. Choose another protocol.split, or data with more rows a user"
