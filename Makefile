@@ -27,7 +27,7 @@ bench: install ## Run a suite (SUITE=..., DATA=..., OUT=...) and write its repor
 	$(BIN)/mmrec-bench bench "$(SUITE)" --out "$(OUT)" $(if $(DATA),--data-dir "$(DATA)") $(ARGS)
 
 test: install ## Run the tests (slow ones left out)
-	MMREC_BENCH_DATA="$(DATA)" $(BIN)/python -m pytest -m 'not slow' $(ARGS)
+	MMREC_BENCH_DATA="$(DATA)" $(BIN)/python -m pytest $(ARGS)
 
 test-slow: install ## Run the slow tests: trainings, wheel, kill and resume
 	MMREC_BENCH_DATA="$(DATA)" $(BIN)/python -m pytest -m slow $(ARGS)

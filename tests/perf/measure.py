@@ -36,7 +36,8 @@ from tests.perf.setup import (
 CPU = torch.device("cpu")
 ALL_METRICS = ("recall", "precision", "ndcg", "map", "mrr", "hit-rate")
 MMREC_EPOCH = {"mf": 0.57, "lightgcn": 2.9, "vbpr": 1.7, "freedom": 3.7, "bm3": 5.1, "mgcn": 9.1, "alignrec": 10.6}
-"""Seconds an epoch of MMRec, and of AlignRec's own code, on two cores, measured in minutes in which the yardstick took 0.87 to 1.01 s."""
+"""Seconds an epoch of MMRec, and of AlignRec's own code, on two cores, in minutes in which the yardstick took 0.87 to
+1.01 s."""
 MMREC_EVALUATION = {"mf": 2.1, "lightgcn": 2.3, "vbpr": 2.5, "freedom": 2.7, "bm3": 2.4, "mgcn": 2.6, "alignrec": 2.7}
 MMREC_YARDSTICK_EPOCH, MMREC_YARDSTICK_EVALUATION = 0.94, 0.42
 
@@ -98,7 +99,7 @@ def _evaluation_parts(
 
 
 def models(data_dir: Path, rounds: int) -> None:
-    """Seconds an epoch and an evaluation of the models that were timed in released code, beside it, by the yardstick."""
+    """Seconds an epoch and an evaluation of the models that were timed in released code, beside it."""
     rows: dict[str, list[tuple[float, float]]] = {name: [] for name in MMREC_EPOCH}
     yard = []
     for _ in range(rounds):
