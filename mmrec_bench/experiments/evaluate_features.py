@@ -12,8 +12,8 @@ from mmrec_bench.data.alterations import Masked
 from mmrec_bench.data.dataset import Dataset
 from mmrec_bench.data.features import FeatureTable, joined
 from mmrec_bench.data.interactions import Interactions
-from mmrec_bench.data.rules import make_split
 from mmrec_bench.data.split import Split, VaultLedger
+from mmrec_bench.data.splitting import make_split
 from mmrec_bench.evaluation.features import FeatureJudge
 from mmrec_bench.evaluation.retrieval import RetrievalEvaluator
 from mmrec_bench.experiments.environment import code_digest, git_state, package_versions

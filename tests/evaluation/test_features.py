@@ -10,7 +10,8 @@ import torch
 
 from mmrec_bench.data.features import FeatureTable, joined
 from mmrec_bench.data.interactions import Interactions
-from mmrec_bench.data.rules import Random811, make_split
+from mmrec_bench.data.rules import Random811
+from mmrec_bench.data.splitting import make_split
 from mmrec_bench.data.synthetic import make_world
 from mmrec_bench.data.world import KindShares, WorldConfig
 from mmrec_bench.evaluation.features import BehaviourNeighbours, FeatureJudge, item_knn, zero_shot

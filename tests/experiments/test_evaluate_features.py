@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from mmrec_bench.data.alterations import Masked
-from mmrec_bench.data.rules import make_split
+from mmrec_bench.data.splitting import make_split
 from mmrec_bench.errors import ArtefactError, ConfigError
 from mmrec_bench.evaluation.features import zero_shot
 from mmrec_bench.evaluation.retrieval import RetrievalEvaluator
