@@ -141,7 +141,7 @@ def test_parameter_counts_on_amazon_baby(name: str, count: int, monkeypatch: pyt
     assert all(parameter.requires_grad for parameter in model.parameters())
 
 
-@pytest.mark.parametrize("name", ["bm3", "freedom", "mgcn"])
+@pytest.mark.parametrize("name", ["bm3", "freedom", "mgcn", "lattice"])
 def test_frozen_features_are_no_parameters(name: str, toy: Any) -> None:
     options = {} if name == "bm3" else {"n_neighbors": 4}
     frozen, trained = (

@@ -212,6 +212,61 @@ def test_mgcn_content_of_items_without_features_is_nothing(toy: Any) -> None:
     assert raw.grad[4].any()
 
 
+OTHERWISE: dict[str, dict[str, Any]] = {
+    "lattice": {
+        "embedding_dim": 8,
+        "backbone": "ngcf",
+        "n_layers": 1,
+        "n_item_layers": 2,
+        "n_neighbors": 3,
+        "initial_weight": 0.5,
+        "reg_weight": 0.1,
+        "reg_divisor": "configured",
+    },
+    "lgmrec": {
+        "embedding_dim": 8,
+        "n_layers": 1,
+        "n_modal_layers": 1,
+        "n_hyperedges": 3,
+        "n_hyper_layers": 2,
+        "assignment_temperature": 0.5,
+        "dropout": 0.1,
+        "hypergraph_weight": 0.5,
+        "contrastive_weight": 0.1,
+        "contrastive_reduction": "sum",
+        "temperature": 0.5,
+        "reg_weight": 0.1,
+        "reg_form": "frobenius",
+    },
+    "dragon": {
+        "embedding_dim": 8,
+        "hidden_dim": 8,
+        "n_layers": 1,
+        "n_item_layers": 2,
+        "n_neighbors": 3,
+        "image_weight": 0.5,
+        "n_user_neighbors": 2,
+        "pad": "resample",
+        "log_base": 2,
+        "reg_weight": 0.1,
+    },
+}
+"""Other values of settings. Elsewhere: what only an export, an optimiser or one backbone reads."""
+
+
+@pytest.mark.parametrize(("name", "key"), [(name, key) for name, options in OTHERWISE.items() for key in options])
+def test_every_setting_changes_the_loss(name: str, key: str, toy: Any) -> None:
+    elsewhere = {"name", "preset", "eval_noise", "stale_grad", "train_features", *({"dropout"} - set(OTHERWISE[name]))}
+    assert set(MODELS[name].config.model_fields) - elsewhere == set(OTHERWISE[name])
+    short = Triplets(*(ids[:3] for ids in (toy.triplets.users, toy.triplets.positives, toy.triplets.negatives)))
+    losses = []
+    for options in ({}, {key: OTHERWISE[name][key]}):
+        model = build(name, toy.context, **options)
+        torch.manual_seed(1)
+        losses.append(total(model, short).item())
+    assert losses[0] != pytest.approx(losses[1], rel=1e-7)
+
+
 def test_terms_without_weight_are_left_out(toy: Any) -> None:
     weights = {
         "dream": {"reg_weight": 0.0, "s3_weight": 0.0, "alignment": {"bma": None}},
