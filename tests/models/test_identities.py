@@ -251,12 +251,13 @@ OTHERWISE: dict[str, dict[str, Any]] = {
         "reg_weight": 0.1,
     },
 }
-"""Other values of settings. Elsewhere: what only an export, an optimiser or one backbone reads."""
+"""Other values of settings. Elsewhere: what only an export, an optimiser or one backbone reads, and plug-ins."""
 
 
 @pytest.mark.parametrize(("name", "key"), [(name, key) for name, options in OTHERWISE.items() for key in options])
 def test_every_setting_changes_the_loss(name: str, key: str, toy: Any) -> None:
-    elsewhere = {"name", "preset", "eval_noise", "stale_grad", "train_features", *({"dropout"} - set(OTHERWISE[name]))}
+    elsewhere = {"name", "preset", "eval_noise", "stale_grad", "train_features", "alignment"}
+    elsewhere |= {"dropout"} - set(OTHERWISE[name])
     assert set(MODELS[name].config.model_fields) - elsewhere == set(OTHERWISE[name])
     short = Triplets(*(ids[:3] for ids in (toy.triplets.users, toy.triplets.positives, toy.triplets.negatives)))
     losses = []
