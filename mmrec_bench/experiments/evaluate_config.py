@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -78,12 +79,15 @@ def load_evaluation(name_or_path: str | Path, overrides: tuple[str, ...] = ()) -
         ConfigError: With all issues of the file at once.
     """
     path = find_yaml("configs", name_or_path)
-    document = load_yaml(path).with_overrides(overrides)
-    data = card_beside(document.data, path.parent)
+    # Before the overrides, so that these can change how features are made; and after them, since they may name others.
+    document = _beside(_beside(load_yaml(path), path.parent).with_overrides(overrides), path.parent)
+    return document.parse(EvaluateConfig), path
+
+
+def _beside(document: Document, folder: Path) -> Document:
+    """Return the document with paths beside the file made absolute, or replaced by what stands there."""
+    data = card_beside(document.data, folder)
     if isinstance(sets := data.get("features"), dict):
-        data = {**data, "features": {name: _beside(item, path.parent) for name, item in sets.items()}}
-    return Document(document.source, data, document.lines).parse(EvaluateConfig), path
-
-
-def _beside(item: object, folder: Path) -> object:
-    return sources_beside(item, folder) if isinstance(item, dict) else item
+        read = {name: sources_beside(item, folder) if isinstance(item, dict) else item for name, item in sets.items()}
+        data = {**data, "features": read}
+    return dataclasses.replace(document, data=data)

@@ -117,6 +117,8 @@ def test_judging_twice_gives_the_same_numbers(judged_world: Path, settings: RunS
     assert other.rows[0].zero_shot == first.rows[0].zero_shot
     assert other.rows[0].masked != first.rows[0].masked
     assert other.rows[3].zero_shot != first.rows[3].zero_shot
+    other = judge(judged_world, settings, "features.ica.made.seed=1")
+    assert other.rows[2].facts["made"] != first.rows[2].facts["made"], "what is made can be overridden, too"
 
 
 @pytest.mark.parametrize(
