@@ -14,6 +14,7 @@ from mmrec_bench.data.features import FeatureTable, joined
 from mmrec_bench.data.interactions import Interactions
 from mmrec_bench.data.split import Split, VaultLedger
 from mmrec_bench.data.splitting import make_split
+from mmrec_bench.errors import DataError
 from mmrec_bench.evaluation.features import FeatureJudge
 from mmrec_bench.evaluation.retrieval import RetrievalEvaluator
 from mmrec_bench.experiments.environment import code_digest, git_state, package_versions
@@ -102,7 +103,7 @@ def evaluate_features(
     """
     dataset, ledger = load(config.dataset.card, config.dataset.modalities), VaultLedger()
     config.protocol.check_catalogue(dataset.payload.n_items, "the evaluation of features")
-    sets = {name: _set(item, config, dataset, load, settings, observer) for name, item in config.features.items()}
+    sets = {name: _set(name, item, config, dataset, load, settings, observer) for name, item in config.features.items()}
     split = make_split(dataset.payload, config.protocol.split, config.protocol.cold_users)
     truth = split.valid if part == "valid" else split.test.open(VAULT_PURPOSE, ledger)
     judge = _judge(config, dataset, split, truth, part, settings)
@@ -129,6 +130,7 @@ def evaluate_features(
 
 
 def _set(
+    name: str,
     item: FeatureSetConfig,
     config: EvaluateConfig,
     dataset: Dataset[Interactions],
@@ -138,6 +140,11 @@ def _set(
 ) -> _Set:
     if item.tables is not None:
         names = item.tables
+        if missing := [table for table in names if table not in dataset.features]:
+            raise DataError(
+                f"features.{name}.tables: data set '{dataset.name}' lacks the files of {', '.join(missing)}; there are "
+                f"{', '.join(dataset.features) or 'none'}. Get them, or remove the set"
+            )
         return _Set(names, lambda tables: tables[names[0]] if len(names) == 1 else joined([tables[n] for n in names]))
     if item.random is not None:
         values = Seeds(config.seed).numpy("random-features").standard_normal((dataset.payload.n_items, item.random))

@@ -36,7 +36,8 @@ class FeatureReport:
         """Return the table that is shown."""
         config, rows, facts = self.evaluation.config, self.evaluation.rows, self.evaluation.facts
         shown = [name for name in SHOWN if name in config.protocol.metric_ids] or [config.protocol.select_by]
-        masks = [(modality, ratio) for modality in config.modalities for ratio in config.mask_ratios]
+        modalities = dict.fromkeys(modality for row in rows for modality in row.masked)
+        masks = [(modality, ratio) for modality in modalities for ratio in config.mask_ratios]
         header = (
             "features", "dim", "items",
             *(f"zero-shot {name}" for name in shown),

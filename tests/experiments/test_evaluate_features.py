@@ -10,7 +10,7 @@ import pytest
 
 from mmrec_bench.data.alterations import Masked
 from mmrec_bench.data.splitting import make_split
-from mmrec_bench.errors import ArtefactError, ConfigError
+from mmrec_bench.errors import ArtefactError, ConfigError, DataError
 from mmrec_bench.evaluation.features import zero_shot
 from mmrec_bench.evaluation.retrieval import RetrievalEvaluator
 from mmrec_bench.experiments.evaluate_config import load_evaluation
@@ -135,6 +135,21 @@ def test_judging_twice_gives_the_same_numbers(judged_world: Path, settings: RunS
 def test_what_is_refused(world: Path, sets: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         load_evaluation(write_evaluation(world, sets))
+
+
+def test_files_that_may_be_missing_are_named_where_they_are_asked_for(
+    judged_world: Path, settings: RunSettings
+) -> None:
+    card = judged_world.parent / "tiny.yaml"
+    card.write_text(card.read_text(encoding="utf-8") + "allow_missing_files: true\n", encoding="utf-8")
+    (judged_world.parent / "text_feat.npy").unlink()
+    with pytest.raises(
+        DataError, match=r"features.both.tables: data set 'tiny' lacks the files of text; there are image"
+    ):
+        judge(judged_world, settings)
+    made = judge(judged_world, settings, "features={image: {tables: [image]}, ica: {made: ica.yaml}}")
+    header = FeatureReport("judge", "command", made).table().header
+    assert [name for name in header if "-50%" in name] == ["image -50%"], "what is not there is not masked"
 
 
 def test_an_encoder_of_other_tables_is_refused(judged_world: Path, settings: RunSettings) -> None:

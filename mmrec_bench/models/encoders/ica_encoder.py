@@ -140,7 +140,8 @@ class ICAEncoder(Encoder):
         usable = np.flatnonzero(some)
         training, device = self.training, self.cls.device
         self.eval()
-        for ids in np.array_split(usable, range(BLOCK_ITEMS, len(usable), BLOCK_ITEMS)):
+        for start in range(0, len(usable), BLOCK_ITEMS):
+            ids = usable[start : start + BLOCK_ITEMS]
             rows = [torch.from_numpy(np.nan_to_num(table.values[ids])).to(device) for table in tables]
             masked = torch.from_numpy(~present[ids]).to(device).unsqueeze(-1).expand(-1, -1, self.config.n_chunks)
             vectors[ids] = (self(self.chunks(rows), masked)[0] - self.offset).cpu().numpy()

@@ -85,6 +85,16 @@ def test_a_lacking_modality_is_masked_whatever_stands_in_its_row() -> None:
     assert torch.allclose(fused[0], torch.from_numpy(vectors[3]), atol=1e-6)
 
 
+def test_items_without_anything_have_no_vector() -> None:
+    nothing = {
+        name: FeatureTable(name, table.values, np.zeros(N_ITEMS, np.bool_), "x") for name, table in tables().items()
+    }
+    vectors, present = build().encoder.encode(nothing)
+    assert vectors.shape == (N_ITEMS, 8)
+    assert not vectors.any()
+    assert not present.any()
+
+
 def test_the_loss_is_the_mean_over_masked_chunks_of_present_modalities() -> None:
     model = build(modality_mask_probability=0.5, mask_ratio=0.4)
     ids = torch.arange(N_ITEMS)
