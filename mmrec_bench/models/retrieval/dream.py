@@ -64,7 +64,7 @@ class DREAMConfig(AlignableConfig):
     """Relation graph of users. ``features``: nearest by the mean raw features of their training items, a graph a
     modality. ``co-occurrence``: those who share most items, one graph for all modalities. ``none``: no graph."""
     n_user_layers: PositiveInt = 1
-    """Propagations on the user graph."""
+    """Propagations on the user graph; each adds neighbours to what a user has."""
     n_user_neighbors: PositiveInt = 20
     """Neighbours k of a user; by features itself included, and fewer where no more than k users have features."""
     modality_fusion: Literal["mean", "softmax"] = "mean"
