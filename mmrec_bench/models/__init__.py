@@ -13,6 +13,7 @@ from mmrec_bench.models.retrieval.lgmrec import LGMRec as LGMRec
 from mmrec_bench.models.retrieval.lightgcn import LightGCN as LightGCN
 from mmrec_bench.models.retrieval.mf import MF as MF
 from mmrec_bench.models.retrieval.mgcn import MGCN as MGCN
+from mmrec_bench.models.retrieval.motor import Motor as Motor
 from mmrec_bench.models.retrieval.popularity import Popularity as Popularity
 from mmrec_bench.models.retrieval.recent_popularity import RecentPopularity as RecentPopularity
 from mmrec_bench.models.retrieval.vbpr import VBPR as VBPR

@@ -124,7 +124,7 @@ class Subject:
         return model
 
 
-SMALL: Mapping[str, Mapping[str, Any]] = MappingProxyType({})
+SMALL: Mapping[str, Mapping[str, Any]] = MappingProxyType({"motor": {"n_subspaces": 2, "n_codes": 4}})
 """Config keys by which a model fits into a world of few items."""
 
 

@@ -18,6 +18,7 @@ from mmrec_bench.experiments.artefact import FILES, RunArtefact
 from mmrec_bench.experiments.prepare import Preparer, run_key
 from mmrec_bench.experiments.run import RunSettings, build_model, run
 from mmrec_bench.experiments.schema import Experiment, load_experiment
+from mmrec_bench.models.base import MODELS
 from mmrec_bench.training import memory
 from mmrec_bench.training.records import EpochRecord, SilentObserver
 
@@ -172,3 +173,24 @@ def test_a_model_that_cannot_fit_is_refused_before_it_is_trained(
     with pytest.raises(ResourceError, match=r"needs about .* MiB more on cpu .* 0 MiB are free"):
         make(large, settings)
     assert not list(settings.out.rglob("manifest.json"))
+
+
+def test_a_run_of_a_model_inside_another(world: Path, settings: RunSettings) -> None:
+    inner = "{name: freedom, embedding_dim: 8, n_neighbors: 3}"
+    path = write_config(world, f"motor, n_subspaces: 2, n_codes: 4, host: {inner}")
+    experiment = load_experiment(path, ("model.host.n_layers=1",))
+    assert experiment.label == "motor(freedom)"
+    artefact = make(experiment, settings)
+    assert artefact.folder.parent.parent.name == "motor-freedom"
+    manifest = artefact.manifest
+    assert manifest["model"] == "motor(freedom)"
+    assert manifest["parts"] == ["motor", "freedom"]
+    assert set(manifest["deviations"]) >= set(MODELS["motor"].deviations)
+    assert 0 < manifest["model_facts"]["distinct_codes"] <= 1
+    assert artefact.config()["model"]["host"]["n_layers"] == 1
+    model, _ = build_model(experiment, Preparer(None)(experiment), 0, settings.device)
+    counts = manifest["n_parameters"]
+    assert counts["total"] == sum(parameter.numel() for parameter in model.parameters())
+    assert model.item_representation is not None
+    tokens = sum(parameter.numel() for parameter in model.item_representation.parameters())
+    assert counts["item_representation"] == tokens < counts["total"]

@@ -147,3 +147,17 @@ def test_the_resolved_config_of_a_trained_model_has_its_trainer_and_of_a_closed_
     assert released.model_dump()["reg_form"] == "frobenius"
     kept = parsed("{name: lightgcn, preset: released, reg_form: squared}").model
     assert kept.model_dump()["reg_form"] == "squared"
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        ("mgcn", r"model 'motor\(mgcn\)' needs text; data set 'synthetic' gives image"),
+        ("ease", r"model\.host: model 'ease' has no table of item identities"),
+        ("{name: mgcn, n_layer: 1}", r"model\.host\.n_layer: unknown key; did you mean 'n_layers'"),
+    ],
+)
+def test_errors_inside_a_model_inside_another_are_named(model: str, message: str) -> None:
+    text = BASE.replace("card: synthetic", "card: synthetic, modalities: [image]")
+    with pytest.raises(ConfigError, match=message):
+        parse_yaml(f"{text}model: {{name: motor, host: {model}}}", "x").parse(ExperimentConfig)
