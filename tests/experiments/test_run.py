@@ -186,7 +186,7 @@ def test_a_run_of_a_model_inside_another(world: Path, settings: RunSettings) -> 
     assert manifest["model"] == "motor(freedom)"
     assert manifest["parts"] == ["motor", "freedom"]
     assert set(manifest["deviations"]) >= set(MODELS["motor"].deviations)
-    assert 0 < manifest["model_facts"]["distinct_codes"] <= 1
+    assert 0 < manifest["model_facts"]["distinct_code_ratio"] <= 1
     assert artefact.config()["model"]["host"]["n_layers"] == 1
     model, _ = build_model(experiment, Preparer(None)(experiment), 0, settings.device)
     counts = manifest["n_parameters"]

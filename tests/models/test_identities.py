@@ -21,6 +21,7 @@ from mmrec_bench.models.retrieval.mf import MF
 from mmrec_bench.models.retrieval.mgcn import MGCN
 from mmrec_bench.models.retrieval.vbpr import VBPR
 from mmrec_bench.retrieval.base import Representations
+from mmrec_bench.testing.subjects import Subject, every_subject
 
 SMALL: dict[str, dict[str, Any]] = {
     "dream": {"n_neighbors": 4, "n_user_neighbors": 3},
@@ -343,14 +344,13 @@ def test_more_neighbours_than_items_with_features_are_refused(toy: Any) -> None:
             build(name, toy.context, n_neighbors=24)
 
 
-@pytest.mark.parametrize("name", [name for name in MODELS if MODELS[name].uses_features])
-def test_a_modality_that_no_item_has_is_refused_by_every_model(toy: Any, name: str) -> None:
+@pytest.mark.parametrize("subject", [subject for subject in every_subject() if subject.needs.features], ids=str)
+def test_a_modality_that_no_item_has_is_refused_by_every_model(toy: Any, subject: Subject) -> None:
     nothing = FeatureTable("text", np.zeros((24, 3), np.float32), np.zeros(24, np.bool_), "text.npy")
     context = replace(toy.context, features={**toy.context.features, "text": nothing})
-    with pytest.raises(
-        ModelError, match=f"{name}: no item has the modality 'text' .* Remove it from dataset.modalities"
-    ):
-        MODELS[name].build(MODELS[name].config(), context)
+    refusal = f"{subject.entry.name}: no item has the modality 'text' .* Remove it from dataset.modalities"
+    with pytest.raises(ModelError, match=refusal):
+        subject.build(context)
 
 
 @pytest.mark.parametrize(("name", "n_terms"), [("bm3", 5), ("dream", 8), ("freedom", 2)])

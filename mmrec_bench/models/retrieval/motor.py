@@ -155,17 +155,17 @@ class Motor(GradientRecommender):
     def facts(self) -> Mapping[str, float]:
         """Return the facts of the host, and how much the codes tell.
 
-        ``distinct_codes/M`` is the number of different codes in modality M over the number of items, ``distinct_codes``
-        that in all modalities together: items with the same codes cannot be told apart. ``quantisation_error/M`` is the
-        share of the variance of the features that the codes do not explain.
+        ``distinct_code_ratio/M`` is the number of different codes in modality M over the number of items, and
+        ``distinct_code_ratio`` that in all modalities together: items with the same codes cannot be told apart.
+        ``quantisation_error/M`` is the share of the variance of the features that the codes do not explain.
         """
+        facts = dict(self.host.facts())
         codes = [np.asarray(table.codes.cpu(), np.int64) for table in self.item_representation.tables]
-        return {
-            **self.host.facts(),
-            "distinct_codes": distinct_ratio(np.hstack(codes)),
-            **{f"distinct_codes/{name}": distinct_ratio(found) for name, found in zip(self.errors, codes, strict=True)},
-            **{f"quantisation_error/{name}": error for name, error in self.errors.items()},
-        }
+        facts["distinct_code_ratio"] = distinct_ratio(np.hstack(codes))
+        for (modality, error), found in zip(self.errors.items(), codes, strict=True):
+            facts[f"distinct_code_ratio/{modality}"] = distinct_ratio(found)
+            facts[f"quantisation_error/{modality}"] = error
+        return facts
 
 
 def item_codes(table: FeatureTable, config: MotorConfig, context: ModelContext) -> ProductCodes:
