@@ -1,6 +1,6 @@
 """Speed and memory on amazon-baby, against the yardstick in the same run. See docs/performance.md.
 
-Usage: python -m tests.perf.measure --data-dir DATA [--only speed|models|floors|memory|scale ...]
+Usage: python -m tests.perf.measure --data-dir DATA [--only speed|models|floors|codes|memory|scale ...]
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ import torch
 from mmrec_bench.experiments.environment import MIB, available_cores, cpu_name, package_versions, use_threads
 from mmrec_bench.retrieval.base import Exclusions, Representations, tie_ranks
 from mmrec_bench.retrieval.config import RetrieverConfig, build_retriever
+from tests.perf.codes import print_codes
 from tests.perf.floors import print_floors
 from tests.perf.setup import (
     GRADIENT_MODELS,
@@ -34,6 +35,7 @@ from tests.perf.setup import (
 )
 
 CPU = torch.device("cpu")
+SECTIONS = ("speed", "models", "floors", "codes", "memory", "scale")
 ALL_METRICS = ("recall", "precision", "ndcg", "map", "mrr", "hit-rate")
 MMREC_EPOCH = {"mf": 0.57, "lightgcn": 2.9, "vbpr": 1.7, "freedom": 3.7, "bm3": 5.1, "mgcn": 9.1, "alignrec": 10.6}
 """Seconds an epoch of MMRec, and of AlignRec's own code, on two cores, in minutes in which the yardstick took 0.87 to
@@ -174,10 +176,10 @@ def main() -> None:
     """Measure what was asked for and print Markdown."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data-dir", type=Path, default=os.environ.get("MMREC_BENCH_DATA"))
-    parser.add_argument("--only", nargs="*", choices=("speed", "models", "floors", "memory", "scale"), default=None)
+    parser.add_argument("--only", nargs="*", choices=SECTIONS, default=None)
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
-    only = options.only or ["speed", "models", "floors", "memory", "scale"]
+    only = options.only or SECTIONS
     threads = use_threads()
     versions = package_versions()
     print(f"{cpu_name()}, {available_cores()} cores, {threads} threads; torch {versions['torch']}", end="")
@@ -192,6 +194,8 @@ def main() -> None:
         models(Path(options.data_dir), options.rounds)
     if "floors" in only:
         print_floors(list(GRADIENT_MODELS), Path(options.data_dir))
+    if "codes" in only:
+        print_codes(Path(options.data_dir))
     if "memory" in only:
         memory(Path(options.data_dir))
 

@@ -19,7 +19,21 @@ from mmrec_bench.training.records import EpochRecord, SilentObserver, Validation
 from mmrec_bench.training.trainer import train
 
 GRADIENT_MODELS = (
-    *("mf", "lightgcn", "vbpr", "freedom", "bm3", "mgcn", "lattice", "lgmrec", "dragon", "alignrec", "dream"),
+    *(
+        "mf",
+        "lightgcn",
+        "vbpr",
+        "freedom",
+        "bm3",
+        "mgcn",
+        "lattice",
+        "lgmrec",
+        "dragon",
+        "alignrec",
+        "dream",
+        "motor-lightgcn",
+        "motor-freedom",
+    ),
 )
 """Names of their configs in ``configs/amazon-baby``."""
 
