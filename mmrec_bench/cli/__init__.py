@@ -3,8 +3,8 @@
 import os
 
 # Read by GNU's OpenMP when torch loads it. Threads that wait by spinning starve each other as soon as another process
-# wants a core: two of them on two cores then take ten times as long. Threads that never spin take 1.5 times as long when
-# nothing else runs. This many turns bridge the gaps between products, and no more; see docs/performance.md.
+# wants a core: two of them on two cores then take ten times as long. Threads that never spin take 1.5 times as long
+# when nothing else runs. This many turns bridge the gaps between products, and no more; see docs/performance.md.
 os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
 from mmrec_bench.cli.app import main
