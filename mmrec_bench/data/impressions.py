@@ -56,6 +56,7 @@ def impressions(world: World) -> Lists:
         clicks=clicks.reshape(-1),
         labels=labels.reshape(-1),
         users=users,
+        n_users=config.n_users,
         timestamps=truth.seconds(times),
         propensities=propensities.reshape(-1),
     )

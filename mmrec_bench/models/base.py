@@ -93,7 +93,12 @@ class ModelContext:
 
 
 @dataclass(frozen=True, slots=True)
-class Pairs:
+class Batch:
+    """What one step learns from; `training.batches.SOURCES` says where each kind comes from."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pairs(Batch):
     """A batch of observed pairs: users and positive items, int64 ``[B]``, on the model's device."""
 
     users: Tensor
@@ -101,7 +106,7 @@ class Pairs:
 
 
 @dataclass(frozen=True, slots=True)
-class Triplets:
+class Triplets(Batch):
     """A batch of observed pairs with one unobserved item each, int64 ``[B]``, on the model's device."""
 
     users: Tensor
@@ -110,13 +115,11 @@ class Triplets:
 
 
 @dataclass(frozen=True, slots=True)
-class Items:
+class Items(Batch):
     """A batch of items, int64 ``[B]``, on the model's device."""
 
     ids: Tensor
 
-
-Batch: TypeAlias = Pairs | Triplets | Items
 
 LossTerms: TypeAlias = dict[str, Tensor]
 """Named, already weighted scalar terms; their sum is the loss."""
@@ -130,6 +133,11 @@ class GradientModel(nn.Module, ABC):
     """
 
     batch_kind: type[Batch]
+
+    @property
+    def batch_options(self) -> Mapping[str, Any]:
+        """What the source of its batches has to know of it, by name of an argument."""
+        return {}
 
     @abstractmethod
     def loss(self, batch: Any) -> LossTerms:
@@ -165,7 +173,15 @@ class GradientRecommender(GradientModel, Recommender):
     batch_kind: type[Batch] = Triplets
 
 
-class ClosedFormRecommender(Recommender):
+class ClosedForm(nn.Module, ABC):
+    """Whatever is fitted without gradient steps."""
+
+    @abstractmethod
+    def fit(self, context: Any) -> None:
+        """Compute everything that serving needs."""
+
+
+class ClosedFormRecommender(ClosedForm, Recommender):
     """A retrieval model without gradient steps."""
 
     @abstractmethod
@@ -215,7 +231,7 @@ class ModelEntry:
     name: str
     task: Task
     config: type[ModelConfig]
-    build: Callable[[Any, ModelContext], nn.Module]
+    build: Callable[[Any, Any], nn.Module]
     model: type[nn.Module]
     paper: Citation | None
     deviations: tuple[str, ...] = ()
@@ -227,7 +243,7 @@ class ModelEntry:
     @property
     def closed_form(self) -> bool:
         """Whether it is fitted without gradient steps, so that neither trainer nor seed matters."""
-        return issubclass(self.model, ClosedFormRecommender)
+        return issubclass(self.model, ClosedForm)
 
 
 class ModelRegistry(Registry[ModelEntry]):

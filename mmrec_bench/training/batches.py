@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from mmrec_bench.data.interactions import Interactions
+from mmrec_bench.data.lists import Lists
 from mmrec_bench.errors import DataError
 from mmrec_bench.models.base import Batch, Items, Pairs, Triplets
+from mmrec_bench.models.ranking.base import ListBatch
+from mmrec_bench.models.ranking.padding import PaddedLists
 from mmrec_bench.seeding import Seeds
 from mmrec_bench.training.negatives import UnseenItems
 from mmrec_bench.types import IntArray
@@ -115,12 +118,58 @@ class ItemBatches:
             yield Items(ids)
 
 
-SOURCES: Mapping[type[Batch], Callable[[Any, int, Seeds, torch.device], BatchSource]] = {
+class ListBatches:
+    """Every training list once an epoch, in random order; the last batch may be smaller.
+
+    Args:
+        train: Training lists.
+        batch_size: Lists in a batch.
+        seeds: Random streams of the run; uses ``order``.
+        device: Where batches are made.
+        teaches: Which facts of the lists are shown to the model.
+        history_length: How many of the latest history items.
+
+    Raises:
+        DataError: There are no lists, or they do not hold what is to be learned.
+    """
+
+    def __init__(
+        self,
+        train: Lists,
+        batch_size: int,
+        seeds: Seeds,
+        device: torch.device,
+        *,
+        teaches: Literal["labels", "clicks"],
+        history_length: int,
+    ) -> None:
+        if getattr(train, teaches) is None:
+            raise DataError(f"the model learns from {teaches}, and the training lists hold none")
+        ties = np.zeros(train.n_items, np.int64)  # nothing is put in order here
+        self._lists = PaddedLists(train, ties, device, history_length)
+        self._teaches = teaches
+        self._ids = torch.arange(train.n_lists, device=device)
+        self._shuffle = _Shuffle(train.n_lists, "list", batch_size, seeds, device)
+
+    @property
+    def n_batches(self) -> int:
+        """Number of batches in every epoch."""
+        return self._shuffle.n_batches
+
+    def epoch(self, epoch: int) -> Iterator[ListBatch]:
+        """Yield the batches of an epoch."""
+        for (ids,) in self._shuffle.batches(epoch, self._ids):
+            yield self._lists.batch(ids, self._teaches)
+
+
+SOURCES: Mapping[type[Batch], Callable[..., BatchSource]] = {
     Pairs: PairBatches,
     Triplets: TripletBatches,
     Items: ItemBatches,
+    ListBatch: ListBatches,
 }
-"""Where batches of a kind come from: made of the training part of the context, batch size, seeds and device."""
+"""Where batches of a kind come from: made of the training part of the context, batch size, seeds and device, and of
+`GradientModel.batch_options`."""
 
 
 class _Shuffle:

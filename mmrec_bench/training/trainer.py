@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from mmrec_bench.errors import ArtefactError, ModelError, TrainingError
-from mmrec_bench.models.base import ClosedFormRecommender, GradientModel
+from mmrec_bench.models.base import ClosedForm, GradientModel
 from mmrec_bench.seeding import Seeds
 from mmrec_bench.training.batches import SOURCES, BatchSource
 from mmrec_bench.training.checkpoint import CheckpointStore, Origin, TrainingState
@@ -66,10 +66,10 @@ def train(
         ResourceError: Too little memory, or no space for a checkpoint.
     """
     observer = observer or SilentObserver()
-    if isinstance(model, ClosedFormRecommender):
+    if isinstance(model, ClosedForm):
         return _fit(model, context, validate, seeds, device, observer)
     if not isinstance(model, GradientModel):
-        raise ModelError(f"{type(model).__name__} is neither a GradientModel nor a ClosedFormRecommender")
+        raise ModelError(f"{type(model).__name__} is neither a GradientModel nor a ClosedForm")
     memory = partial(memory_errors, device, "training", f"Lower trainer.batch_size (now {config.batch_size})")
     with memory():
         model.to(device)
@@ -136,11 +136,11 @@ def batch_source(
     if model.batch_kind not in SOURCES:
         known = ", ".join(kind.__name__ for kind in SOURCES)
         raise ModelError(f"batch_kind of {type(model).__name__} must be one of {known}; got {model.batch_kind!r}")
-    return SOURCES[model.batch_kind](context.train, config.batch_size, seeds, device)
+    return SOURCES[model.batch_kind](context.train, config.batch_size, seeds, device, **model.batch_options)
 
 
 def _fit(
-    model: ClosedFormRecommender,
+    model: ClosedForm,
     context: Any,
     validate: Callable[[Any], Validation],
     seeds: Seeds,

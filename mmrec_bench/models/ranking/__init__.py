@@ -1,0 +1,1 @@
+"""Systems that order a given list."""
