@@ -24,8 +24,8 @@ class FieldsConfig(RankerConfig):
     row_features: bool = True
     """Whether the values of a row are read, where lists carry any."""
     scaling: Scaling = "standard"
-    """``standard``: row features have mean 0 and deviation 1 in train; ``log-standard`` first takes sign(x) log(1 + |x|),
-    for counts; ``none`` leaves them as they are."""
+    """``standard``: row features have mean 0 and deviation 1 in train; ``log-standard`` first takes
+    sign(x) log(1 + |x|), for counts; ``none`` leaves them as they are."""
     content: bool = True
     """Whether feature tables of the items are read, where the data set has any."""
     item_ids: bool = False
