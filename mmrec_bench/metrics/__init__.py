@@ -1,1 +1,1 @@
-"""Metrics over arrays: per-user ranking metrics and catalogue metrics."""
+"""Metrics over arrays: per-user ranking metrics, metrics of graded labels and of click models, catalogue metrics."""
