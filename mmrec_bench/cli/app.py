@@ -215,7 +215,7 @@ def datasets(data_dir: DataDir = None) -> None:
     for name in card_names():
         card = load_card(name)
         rows.append((name, *doctor_facts.card_counts(card), doctor_facts.where(card, find_data(card, data_dir))))
-    print_rows(("card", "users", "items", "interactions", "modalities", "files"), rows)
+    print_rows(("card", "holds", "users", "items", "interactions", "lists", "modalities", "files"), rows)
 
 
 @app.command()

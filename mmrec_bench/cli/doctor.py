@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 import torch
 
-from mmrec_bench.data.cards import DatasetCard, card_names, find_data, load_card
+from mmrec_bench.data.cards import Counts, DatasetCard, card_names, find_data, load_card
 from mmrec_bench.experiments.environment import available_cores, code_digest, cpu_name, git_state, package_versions
 
 GIB = 1 << 30
@@ -31,12 +31,12 @@ def examine(data_dir: Path | None) -> list[Section]:
     ]
 
 
-def card_counts(card: DatasetCard) -> tuple[str, str, str, str]:
-    """Return users, items, interactions and modalities of a card as text."""
-    counts = card.counts
-    found = (None,) * 3 if counts is None else (counts.n_users, counts.n_items, counts.n_interactions)
-    users, items, interactions = ("-" if count is None else f"{count:,}" for count in found)
-    return users, items, interactions, ", ".join(card.modalities) or "-"
+def card_counts(card: DatasetCard) -> tuple[str, ...]:
+    """Return what a card holds, users, items, interactions, lists and modalities as text."""
+    counts = card.counts or Counts()
+    found = (counts.n_users, counts.n_items, counts.n_interactions, counts.n_lists)
+    numbers = ("-" if count is None else f"{count:,}" for count in found)
+    return ", ".join(card.payloads), *numbers, ", ".join(card.modalities) or "-"
 
 
 def where(card: DatasetCard, found: Path | None) -> str:

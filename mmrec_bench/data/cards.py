@@ -5,18 +5,21 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
 # Importing a format registers its card.
+import mmrec_bench.data.formats.letor
 import mmrec_bench.data.formats.mmrec
 import mmrec_bench.data.formats.recbole
 import mmrec_bench.data.formats.synthetic  # noqa: F401
 from mmrec_bench.data.dataset import DataReport, Dataset
 from mmrec_bench.data.formats.base import FORMATS, Counts, DatasetCard, Edition
 from mmrec_bench.data.interactions import Interactions
+from mmrec_bench.data.lists import Lists
 from mmrec_bench.errors import ConfigError, ConfigIssue, DataError
 from mmrec_bench.registry import unknown_message
 from mmrec_bench.resources import bundled, find_yaml, names
@@ -32,11 +35,15 @@ __all__ = [
     "find_data",
     "load_card",
     "load_dataset",
+    "load_lists",
     "parse_card",
 ]
 
 DATA_VARIABLE = "MMREC_BENCH_DATA"
 """Environment variable with the folder that holds the data folders; `--data-dir` comes first."""
+
+
+D = TypeVar("D", Dataset[Interactions], Dataset[Lists])
 
 
 def load_card(name_or_path: str | Path) -> DatasetCard:
@@ -73,7 +80,7 @@ def parse_card(document: Document) -> DatasetCard:
 def load_dataset(
     card: DatasetCard, data_dir: Path | None = None, modalities: Sequence[str] | None = None
 ) -> Dataset[Interactions]:
-    """Read the data of a card and check it against what the card says.
+    """Read the interactions of a card and check them against what the card says.
 
     Args:
         card: The card.
@@ -81,8 +88,26 @@ def load_dataset(
         modalities: Feature tables to read; all of the card by default.
 
     Raises:
-        DataError: The data is not found, broken, or not what the card says.
+        DataError: The data is not found, broken, of lists alone, or not what the card says.
     """
+    dataset = _checked(card, card.read, data_dir, modalities)
+    return dataclasses.replace(dataset, report=_with_edition(card, dataset))
+
+
+def load_lists(
+    card: DatasetCard, data_dir: Path | None = None, modalities: Sequence[str] | None = None
+) -> Dataset[Lists]:
+    """Read the lists of a card and check them against what the card says; see `load_dataset`."""
+    return _checked(card, card.read_lists, data_dir, modalities)
+
+
+def _checked(
+    card: DatasetCard,
+    read: Callable[[Path, Sequence[str] | None], D],
+    data_dir: Path | None,
+    modalities: Sequence[str] | None,
+) -> D:
+    """Find the files, check their digests, read them, and check the counts."""
     folder = Path()
     if card.main_file is not None:
         found = find_data(card, data_dir)
@@ -90,9 +115,9 @@ def load_dataset(
             raise _not_found(card, card.main_file, data_dir)
         folder = found
         _check_digests(card, folder)
-    dataset = card.read(folder, modalities)
+    dataset = read(folder, modalities)
     _check_counts(card, dataset, folder)
-    return dataclasses.replace(dataset, report=_with_edition(card, dataset))
+    return dataset
 
 
 def find_data(card: DatasetCard, data_dir: Path | None = None) -> Path | None:
@@ -144,11 +169,15 @@ def _check_digests(card: DatasetCard, folder: Path) -> None:
             )
 
 
-def _check_counts(card: DatasetCard, dataset: Dataset[Interactions], folder: Path) -> None:
+def _check_counts(card: DatasetCard, dataset: Dataset[Interactions] | Dataset[Lists], folder: Path) -> None:
     payload = dataset.payload
-    found = {"n_users": payload.n_users, "n_items": payload.n_items, "n_interactions": len(payload)}
-    published = {} if card.counts is None else card.counts.model_dump()
-    wanted = {name: count for name, count in published.items() if count is not None}
+    found = {"n_users": payload.n_users, "n_items": payload.n_items}
+    if isinstance(payload, Lists):
+        wanted = {} if card.counts is None else card.counts.of("lists")
+        found |= {"n_lists": payload.n_lists, "n_rows": len(payload)}
+    else:
+        wanted = {} if card.counts is None else card.counts.of("interactions")
+        found |= {"n_interactions": len(payload)}
     if wrong := [name for name, count in wanted.items() if found[name] != count]:
         facts = ", ".join(f"{name} is {found[name]}, the card says {wanted[name]}" for name in wrong)
         where = "" if card.embedded else f" in {folder}"

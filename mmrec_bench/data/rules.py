@@ -1,84 +1,58 @@
-"""Split rules: which rows are learned from, which select, which judge.
-
-No rule looks at the order of rows in a file: chance is a seeded hash of the pair itself, so the same facts in another
-order, or with other facts added, are split the same way.
-"""
+"""Split rules: which rows are learned from, which select, which judge."""
 
 from __future__ import annotations
 
 import dataclasses
-from abc import abstractmethod
-from collections.abc import Callable, Mapping
-from typing import Annotated, Any, Literal, NamedTuple, Self, TypeAlias, TypeVar
+from collections.abc import Mapping
+from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, NonNegativeInt, PlainValidator, SerializeAsAny, field_validator, model_validator
+from pydantic import NonNegativeInt, field_validator, model_validator
 
+# Importing rules registers them.
+import mmrec_bench.data.list_rules  # noqa: F401
 from mmrec_bench.data.chance import pair_hash
 from mmrec_bench.data.interactions import Interactions
+from mmrec_bench.data.lists import Lists
 from mmrec_bench.data.moments import to_seconds, to_text
+from mmrec_bench.data.split_rule import (
+    PARTS,
+    SPLITS,
+    TEST,
+    TRAIN,
+    VALID,
+    ColdUsers,
+    Fraction,
+    Labelled,
+    SplitConfig,
+    SplitRule,
+    split_rule,
+)
 from mmrec_bench.errors import ProtocolError
-from mmrec_bench.registry import Registry
-from mmrec_bench.settings import BaseConfig, explained_error, named
+from mmrec_bench.settings import explained_error
 from mmrec_bench.types import IntArray
 
-ColdUsers: TypeAlias = Literal["drop", "keep"]
-"""What becomes of held-out rows whose user has no row in train."""
-
-Fraction = Annotated[float, Field(gt=0, lt=1)]
-
-TRAIN, VALID, TEST = 0, 1, 2
-PARTS = ("train", "valid", "test")
-
-
-class Labelled(NamedTuple):
-    """What a rule decides.
-
-    Attributes:
-        labels: Part of each row (0 train, 1 valid, 2 test), int8 ``[E]``.
-        notes: What is worth knowing, one sentence each.
-    """
-
-    labels: NDArray[np.int8]
-    notes: tuple[str, ...] = ()
-
-
-class SplitConfig(BaseConfig):
-    """Base of all split rules."""
-
-    name: str
-
-    @abstractmethod
-    def assign(self, interactions: Interactions) -> Labelled:
-        """Return the part of each row.
-
-        Raises:
-            ProtocolError: The data lacks what the rule needs.
-        """
-
-
-SPLITS: Registry[type[SplitConfig]] = Registry("split rule")
-"""Config classes of split rules by name."""
-
-R = TypeVar("R", bound=type[SplitConfig])
-
-
-def _rule(name: str) -> Callable[[R], R]:
-    def register(config: R) -> R:
-        SPLITS.register(name, config)
-        return config
-
-    return register
-
-
-SplitRule = Annotated[
-    SerializeAsAny[SplitConfig], PlainValidator(named(lambda: SPLITS, SplitConfig, lambda rule: rule))
+__all__ = [
+    "PARTS",
+    "SPLITS",
+    "TEST",
+    "TRAIN",
+    "VALID",
+    "ColdItems",
+    "ColdUsers",
+    "Fraction",
+    "GlobalTime",
+    "Labelled",
+    "LeaveLastOut",
+    "Random811",
+    "SplitConfig",
+    "SplitRule",
+    "XLabel",
 ]
-"""A field that takes ``x-label`` or ``{name: random-811, seed: 3}``."""
 
 
-@_rule("x-label")
+@split_rule("x-label")
 class XLabel(SplitConfig):
     """The split that was delivered with the data."""
 
@@ -93,8 +67,17 @@ class XLabel(SplitConfig):
             )
         return Labelled(interactions.labels)
 
+    def assign_lists(self, lists: Lists) -> Labelled:
+        """Return the delivered parts."""
+        if lists.parts is None:
+            raise ProtocolError(
+                "split 'x-label' needs lists that were delivered in parts, and these were not. Choose by-user or "
+                "global-time under protocol.split"
+            )
+        return Labelled(lists.parts)
 
-@_rule("random-811")
+
+@split_rule("random-811")
 class Random811(SplitConfig):
     """About 8 : 1 : 1 of each user's rows at random, with MMRec's numbers.
 
@@ -116,7 +99,7 @@ class Random811(SplitConfig):
         return _from_the_end(interactions, order, n_test, held_out)
 
 
-@_rule("leave-last-out")
+@split_rule("leave-last-out")
 class LeaveLastOut(SplitConfig):
     """The last row of each user in time is tested, the one before validated.
 
@@ -144,13 +127,13 @@ class LeaveLastOut(SplitConfig):
         return Labelled(labelled.labels, (*labelled.notes, *_ties(interactions, clock, order, labelled.labels)))
 
 
-@_rule("global-time")
+@split_rule("global-time")
 class GlobalTime(SplitConfig):
     """Two moments part the past from the future, for all users alike.
 
-    Rows before ``valid_from`` are for training, rows from ``test_from`` on are tested. Without these, the moments are
-    chosen such that the last rows in time make up the two fractions; rows of one second are never parted, those of the
-    cut itself belong to the later part.
+    Rows (or lists) before ``valid_from`` are for training, rows from ``test_from`` on are tested. Without these, the
+    moments are chosen such that the last rows in time make up the two fractions; rows of one second are never parted,
+    those of the cut itself belong to the later part.
     """
 
     name: Literal["global-time"] = "global-time"
@@ -198,11 +181,16 @@ class GlobalTime(SplitConfig):
 
     def assign(self, interactions: Interactions) -> Labelled:
         """Return labels by time."""
-        times = interactions.timestamps
+        return self._by_time(interactions.timestamps, "x-label, random-811 or leave-last-out")
+
+    def assign_lists(self, lists: Lists) -> Labelled:
+        """Return labels by time; fractions are of lists."""
+        return self._by_time(lists.timestamps, "x-label, by-user or carved-valid")
+
+    def _by_time(self, times: IntArray | None, others: str) -> Labelled:
         if times is None:
             raise ProtocolError(
-                "split 'global-time' needs timestamps, and the data has none. "
-                "Choose x-label, random-811 or leave-last-out under protocol.split"
+                f"split 'global-time' needs timestamps, and the data has none. Choose {others} under protocol.split"
             )
         valid_from, test_from = self._cuts(times)
         labels = (times >= valid_from).astype(np.int8) + (times >= test_from).astype(np.int8)
@@ -219,7 +207,7 @@ class GlobalTime(SplitConfig):
         return int(latest_first[n_held_out - 1]), int(latest_first[n_test - 1])
 
 
-@_rule("cold-items")
+@split_rule("cold-items")
 class ColdItems(SplitConfig):
     """All rows of some items are withheld, so that nothing but their content tells of them.
 

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmrec_bench.data.interactions import Interactions
+from mmrec_bench.data.lists import Lists
 from mmrec_bench.data.rules import PARTS, TEST, TRAIN, VALID, ColdUsers, SplitConfig
 from mmrec_bench.data.split import SealedTest, Split, SplitReport
 from mmrec_bench.errors import ProtocolError
@@ -59,9 +60,46 @@ def make_split(interactions: Interactions, rule: SplitConfig, cold_users: ColdUs
     return Split(parts["train"], parts["valid"], SealedTest(parts["test"]), report)
 
 
-def _empty(part: str, rule: SplitConfig, labels: NDArray[np.int8], dropped: dict[str, int]) -> str:
+def make_list_split(lists: Lists, rule: SplitConfig) -> Split[Lists]:
+    """Part lists by a rule; none is dropped, whoever it is for.
+
+    Every part keeps the order of the lists, and carries no delivered parts.
+
+    Args:
+        lists: All of the data set.
+        rule: Which list belongs where.
+
+    Returns:
+        The split; the report counts lists.
+
+    Raises:
+        ProtocolError: The data lacks what the rule needs, or a part is empty.
+    """
+    labels, notes = rule.assign_lists(lists)
+    parts: dict[str, Lists] = {}
+    for part, label in zip(PARTS, (TRAIN, VALID, TEST), strict=True):
+        if not (labels == label).any():
+            raise ProtocolError(_empty(part, rule, labels, {}, "lists"))
+        parts[part] = dataclasses.replace(lists.select(np.flatnonzero(labels == label)), parts=None)
+    users = {part: np.unique(parts[part].users) for part in PARTS}
+    known = parts["train"].item_counts() > 0
+    report = SplitReport(
+        counts={part: parts[part].n_lists for part in PARTS},
+        users={part: len(users[part]) for part in PARTS},
+        cold_users={part: len(np.setdiff1d(users[part], users["train"])) for part in PARTS[1:]},
+        cold_users_dropped=dict.fromkeys(PARTS[1:], 0),
+        cold_items={part: int((parts[part].item_counts()[~known] > 0).sum()) for part in PARTS[1:]},
+        notes=notes,
+    )
+    return Split(parts["train"], parts["valid"], SealedTest(parts["test"]), report)
+
+
+def _empty(part: str, rule: SplitConfig, labels: NDArray[np.int8], dropped: dict[str, int], what: str = "rows") -> str:
     counts = " / ".join(str(count) for count in np.bincount(labels, minlength=3))
-    message = f"split '{rule.name}' leaves the part '{part}' empty (train / valid / test have {counts} rows"
+    message = f"split '{rule.name}' leaves the part '{part}' empty (train / valid / test have {counts} {what}"
     if dropped.get(part):
         message += f", of which {dropped[part]} of '{part}' belong to users without a training row and are dropped"
-    return f"{message}); there is no fall-back. Choose another protocol.split, or data with more rows a user"
+    more = "data with more rows a user"
+    if what == "lists":
+        more = "data with more lists; carved-valid takes validation from train, by-user parts all lists anew"
+    return f"{message}); there is no fall-back. Choose another protocol.split, or {more}"

@@ -6,18 +6,22 @@ import re
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self, TypeAlias
 
-from pydantic import AfterValidator, PositiveInt, PrivateAttr, StringConstraints
+from pydantic import AfterValidator, PositiveInt, PrivateAttr, StringConstraints, model_validator
 
 from mmrec_bench.data.dataset import Dataset
 from mmrec_bench.data.interactions import Interactions
+from mmrec_bench.data.lists import Lists
 from mmrec_bench.errors import DataError
 from mmrec_bench.registry import Registry, unknown_message
 from mmrec_bench.settings import BaseConfig, explained_error
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
 FileName = Annotated[str, StringConstraints(min_length=1, max_length=1024, pattern=r"^[^\x00]+$")]
+PayloadKind: TypeAlias = Literal["interactions", "lists"]
+"""What a data set can be about: interactions for retrieval, lists for ranking."""
+
 Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 
 
@@ -40,11 +44,20 @@ class Counts(BaseConfig):
     """Published size of a data set, after repeated pairs are merged; checked at load."""
 
     n_users: PositiveInt | None = None
-    """Number of users."""
+    """Number of users, or of queries."""
     n_items: PositiveInt | None = None
-    """Number of items of the catalogue."""
+    """Number of items of the catalogue, or of documents."""
     n_interactions: PositiveInt | None = None
     """Number of distinct user-item pairs."""
+    n_lists: PositiveInt | None = None
+    """Number of lists."""
+    n_rows: PositiveInt | None = None
+    """Number of rows of all lists together."""
+
+    def of(self, kind: PayloadKind) -> dict[str, int]:
+        """Return what is known that can be checked against a payload of this kind."""
+        apart = {"interactions": ("n_lists", "n_rows"), "lists": ("n_interactions",)}[kind]
+        return {name: n for name, n in self.model_dump().items() if n is not None and name not in apart}
 
 
 class Edition(BaseConfig):
@@ -59,6 +72,9 @@ class Edition(BaseConfig):
     fingerprint: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{16}$")] | None = None
     """Content fingerprint of the interactions. Per-user random splits of the same data all have the same counts, so
     another draw is only told apart by its content; a difference is noted, not refused."""
+
+
+_KINDS: tuple[PayloadKind, ...] = ("interactions", "lists")
 
 
 class DatasetCard(BaseConfig):
@@ -96,6 +112,17 @@ class DatasetCard(BaseConfig):
 
     _folder: Path | None = PrivateAttr(default=None)
 
+    @model_validator(mode="after")
+    def _counts_are_checked(self) -> Self:
+        """Refuse sizes of what the files do not hold, for nothing would ever check them."""
+        given = set() if self.counts is None else {name for kind in _KINDS for name in self.counts.of(kind)}
+        checked = set() if self.counts is None else {name for kind in self.payloads for name in self.counts.of(kind)}
+        if unchecked := sorted(given - checked):
+            raise explained_error(f"counts.{unchecked[0]}: format '{self.format}' holds {' and '.join(self.payloads)}")
+        if self.editions and "interactions" not in self.payloads:
+            raise explained_error(f"editions are of interactions; format '{self.format}' holds lists. Write sha256")
+        return self
+
     @property
     def folder(self) -> Path | None:
         """Folder of the card's own file, where the data of a user's card may lie; None for a card made in memory."""
@@ -118,21 +145,38 @@ class DatasetCard(BaseConfig):
         return self.main_file is None
 
     @property
+    def payloads(self) -> tuple[PayloadKind, ...]:
+        """What can be read: ``interactions`` by `read`, ``lists`` by `read_lists`."""
+        return ("interactions",)
+
+    @property
     @abstractmethod
     def main_file(self) -> str | None:
         """The file without which there is no data; None where no file is needed."""
 
-    @abstractmethod
     def read(self, folder: Path, modalities: Sequence[str] | None) -> Dataset[Interactions]:
-        """Read the files.
+        """Read the interactions.
 
         Args:
-            folder: Where they lie; of no meaning where there is no main file.
+            folder: Where the files lie; of no meaning where there is no main file.
             modalities: Feature tables to read; all by default.
 
         Raises:
-            DataError: The files break their contract; names file, line, value and remedy.
+            DataError: The files hold none, or break their contract; names file, line, value and remedy.
         """
+        raise self._lacks("interactions")
+
+    def read_lists(self, folder: Path, modalities: Sequence[str] | None) -> Dataset[Lists]:
+        """Read the lists; arguments and errors are those of `read`."""
+        raise self._lacks("lists")
+
+    def _lacks(self, kind: PayloadKind) -> DataError:
+        """Return the error of a reader for another task than the data set is for."""
+        task = {"interactions": "retrieval", "lists": "ranking"}[kind]
+        return DataError(
+            f"data set '{self.name}' holds {' and '.join(self.payloads)}, not {kind}; the task {task} needs a data set "
+            f"of {kind}. `mmrec-bench datasets` shows what each one holds"
+        )
 
     def chosen(self, modalities: Sequence[str] | None) -> tuple[str, ...]:
         """Return the modalities to read.

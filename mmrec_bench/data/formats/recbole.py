@@ -18,6 +18,7 @@ from pydantic import FiniteFloat, model_validator
 from mmrec_bench.data.dataset import DataReport, Dataset
 from mmrec_bench.data.features import FeatureTable
 from mmrec_bench.data.formats.base import BY_MODALITY, FORMATS, DatasetCard, FileName
+from mmrec_bench.data.formats.external import MAX_ID, natural_order, rows_of
 from mmrec_bench.data.formats.pairs import RawPairs
 from mmrec_bench.data.formats.tables import TextTable, missing_column, parse_numbers, read_table
 from mmrec_bench.data.formats.times import TimestampUnit, seconds
@@ -112,7 +113,7 @@ class RecBoleCard(DatasetCard):
         features: dict[str, FeatureTable] = {}
         table = ItemTable()
         if described is not None:
-            rows, n_items = _rows(listed_items, item_ids), len(item_ids)
+            rows, n_items = rows_of(listed_items, item_ids), len(item_ids)
             for modality in chosen:
                 matrix = _matrix(described, self.features[modality], rows, n_items)
                 features[modality], found = as_table(described.table.path, matrix, modality)
@@ -173,8 +174,8 @@ class _Atomic:
         header = self.column(name, "token")
         texts = self.table.columns[header]
         length = pc.utf8_length(texts).to_numpy()
-        if (bad := (length == 0) | (length > 255)).any():
-            raise self.table.error(header, bad, "ids are texts of 1 to 255 characters")
+        if (bad := (length == 0) | (length > MAX_ID)).any():
+            raise self.table.error(header, bad, f"ids are texts of 1 to {MAX_ID} characters")
         return texts
 
     def unique_ids(self, name: str) -> Any:
@@ -198,16 +199,8 @@ def _numbered(found: Any, listed: Any | None, name: str | None, notes: list[str]
             notes.append(f"{unlisted} ids with interactions are not in {name}")
         if silent := len(union) - len(distinct):
             notes.append(f"{silent} ids of {name} have no interaction")
-    numeric = pc.match_substring_regex(union, r"^(0|[1-9][0-9]{0,17})$")
-    numbers = pc.cast(pc.if_else(numeric, union, "0"), pa.int64()).to_numpy()
-    texts = np.array(union.to_pylist(), np.str_)
-    external = texts[np.lexsort((texts, numbers, ~numeric.to_numpy(zero_copy_only=False)))]
-    return _rows(found, external), external
-
-
-def _rows(texts: Any, external: StringArray) -> IntArray:
-    rows: IntArray = pc.index_in(texts, value_set=pa.array(external.tolist(), pa.string())).to_numpy().astype(np.int64)
-    return rows
+    external = natural_order(union)
+    return rows_of(found, external), external
 
 
 def _titles(atomic: _Atomic, column: str, rows: IntArray, n_items: int) -> StringArray:

@@ -7,10 +7,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-from mmrec_bench.data.dataset import Dataset
-from mmrec_bench.data.formats.base import FORMATS, DatasetCard
+from mmrec_bench.data.dataset import Dataset, P
+from mmrec_bench.data.formats.base import FORMATS, DatasetCard, PayloadKind
+from mmrec_bench.data.histories import histories_before
+from mmrec_bench.data.impressions import impressions
 from mmrec_bench.data.interactions import Interactions
-from mmrec_bench.data.synthetic import make_world
+from mmrec_bench.data.lists import Lists
+from mmrec_bench.data.synthetic import generate
 from mmrec_bench.data.world import WorldConfig
 
 
@@ -31,16 +34,29 @@ class SyntheticCard(DatasetCard):
         """No file is needed."""
         return
 
+    @property
+    def payloads(self) -> tuple[PayloadKind, ...]:
+        """Both are made."""
+        return "interactions", "lists"
+
     def read(self, folder: Path, modalities: Sequence[str] | None) -> Dataset[Interactions]:
         """Make the world; see `DatasetCard.read`."""
-        chosen = self.chosen(modalities)
-        dataset = make_world(self.world, self.name)
+        return self._with(modalities, generate(self.world, self.name).dataset)
+
+    def read_lists(self, folder: Path, modalities: Sequence[str] | None) -> Dataset[Lists]:
+        """Make the world and what its users were shown, after what they had before; see `DatasetCard.read_lists`."""
+        world = generate(self.world, self.name)
+        made, lists = world.dataset, impressions(world)
+        lists = dataclasses.replace(lists, histories=histories_before(made.payload, lists))
+        dataset = Dataset(made.name, lists, made.features, made.items, made.user_ids, made.item_ids, made.report)
+        return self._with(modalities, dataset)
+
+    def _with(self, modalities: Sequence[str] | None, dataset: Dataset[P]) -> Dataset[P]:
+        """Return the data set with the chosen modalities alone."""
+        features = {modality: dataset.features[modality] for modality in self.chosen(modalities)}
+        missing = {modality: table.n_missing for modality, table in features.items()}
         return dataclasses.replace(
-            dataset,
-            features={modality: dataset.features[modality] for modality in chosen},
-            report=dataclasses.replace(
-                dataset.report, missing={modality: dataset.features[modality].n_missing for modality in chosen}
-            ),
+            dataset, features=features, report=dataclasses.replace(dataset.report, missing=missing)
         )
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import codecs
 import csv
+import gzip
 import re
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -31,15 +33,18 @@ _NUMBER = r"^[-+]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][-+]?[0-9]{1,4})?$"
 
 
 def read_file(path: Path) -> bytes:
-    """Return the content of a file.
+    """Return the content of a file, unpacked where it is gzip.
 
     Raises:
-        DataError: It is missing, no file, or cannot be read.
+        DataError: It is missing, no file, cannot be read, or is a damaged archive.
     """
     try:
-        return path.read_bytes()
+        data = path.read_bytes()
+        return gzip.decompress(data) if data.startswith(b"\x1f\x8b") else data
     except FileNotFoundError:
         raise DataError(f"{path}: no such file. Check the name in the card and the folder of the data") from None
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise DataError(f"{path}: is a damaged gzip file ({error}); get it again") from None
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
         raise DataError(f"{str(path)!r}: cannot be read: {reason}") from None
@@ -135,7 +140,7 @@ def shown(value: str) -> str:
     return repr(value if len(value) <= 60 else value[:60] + "…")
 
 
-def _check_text(path: Path, data: bytes) -> None:
+def check_text(path: Path, data: bytes) -> None:
     """Refuse what is no UTF-8 text; Arrow's handler of bad rows would print a traceback for it."""
     if (place := data.find(b"\0")) >= 0:
         line = data.count(b"\n", 0, place) + 1
@@ -184,7 +189,7 @@ def read_table(
         DataError: Names the file, the line and what is wrong.
     """
     data = read_file(path)
-    _check_text(path, data)
+    check_text(path, data)
     first = next(re.finditer(rb"[^\r\n]*", data)).group()
     if separator is None:
         separator = "\t" if b"\t" in first else ","

@@ -177,7 +177,7 @@ H = "userID\titemID\tx_label\n"
         (INTER.encode("utf-16"), "NUL byte"),
         (H.encode() + b"0\xc3\t0\n", "line 2: is not UTF-8 text"),
         (b"user\xffID\titemID\n0\t0\n", "line 1: is not UTF-8"),
-        (b"\x1f\x8b\x08\x01\x02", "line 1: is not UTF-8"),
+        (b"\x1f\x8b\x08\x01\x02", "is a damaged gzip file"),
     ],
 )
 def test_broken_interactions_are_explained(load: Load, inter: str | bytes, message: str) -> None:
