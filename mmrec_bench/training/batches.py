@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Literal, Protocol
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -13,7 +13,7 @@ from mmrec_bench.data.interactions import Interactions
 from mmrec_bench.data.lists import Lists
 from mmrec_bench.errors import DataError
 from mmrec_bench.models.base import Batch, Items, Pairs, Triplets
-from mmrec_bench.models.ranking.base import ListBatch
+from mmrec_bench.models.ranking.base import ListBatch, Teaching
 from mmrec_bench.models.ranking.padding import PaddedLists
 from mmrec_bench.seeding import Seeds
 from mmrec_bench.training.negatives import UnseenItems
@@ -140,11 +140,11 @@ class ListBatches:
         seeds: Seeds,
         device: torch.device,
         *,
-        teaches: Literal["labels", "clicks"],
+        teaches: Teaching,
         history_length: int,
     ) -> None:
-        if getattr(train, teaches) is None:
-            raise DataError(f"the model learns from {teaches}, and the training lists hold none")
+        if getattr(train, held := "positions" if teaches == "order" else teaches) is None:
+            raise DataError(f"the model learns from {teaches}, and the training lists hold no {held}")
         ties = np.zeros(train.n_items, np.int64)  # nothing is put in order here
         self._lists = PaddedLists(train, ties, device, history_length)
         self._teaches = teaches

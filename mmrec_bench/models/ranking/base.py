@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -21,11 +21,16 @@ from mmrec_bench.models.base import Batch, ClosedForm, GradientModel, LossTerms,
 from mmrec_bench.seeding import Seeds
 
 
+Teaching: TypeAlias = Literal["labels", "clicks", "order"]
+"""What training lists teach: graded ``labels``; ``clicks`` with their biases; or nothing but the ``order`` shown, where
+that is the one to learn: the label of a row is then the number of places below it."""
+
+
 class RankerConfig(ModelConfig):
     """Base of the configs of all rankers."""
 
-    learns_from: Literal["labels", "clicks"] = "labels"
-    """What the training lists teach: graded ``labels``, or ``clicks`` with their biases."""
+    learns_from: Teaching = "labels"
+    """What the training lists teach: graded ``labels``, ``clicks`` with their biases, or the ``order`` shown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +87,7 @@ class ListBatch(Batch):
         inputs: What is served.
         positions: Place at which each row was shown, 1 = top, int64 ``[B, L]``, 0 where padded.
         clicks: float32 ``[B, L]`` of 0 and 1, 0 where padded.
-        labels: Graded relevance, int64 ``[B, L]``, -1 where padded.
+        labels: Graded relevance, or what the order shown makes of it, int64 ``[B, L]``, -1 where padded.
         propensities: Probability that the row was observed, float32 ``[B, L]``, 1 where padded.
 
     Each is None where the lists lack it; a model that learns from clicks gets no labels, and the other way round.

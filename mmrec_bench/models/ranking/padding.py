@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import numpy as np
 import torch
 from torch import Tensor
 
 from mmrec_bench.data.lists import Lists
-from mmrec_bench.models.ranking.base import ListBatch, ListInputs
+from mmrec_bench.models.ranking.base import ListBatch, ListInputs, Teaching
 from mmrec_bench.types import IntArray
 
 
@@ -50,7 +48,7 @@ class PaddedLists:
         features = None if self._features is None else self._features[rows] * mask.unsqueeze(-1)
         return ListInputs(self._users[lists], items, mask, self._ties[items], features, self._histories(lists))
 
-    def batch(self, lists: Tensor, teaches: Literal["labels", "clicks"]) -> ListBatch:
+    def batch(self, lists: Tensor, teaches: Teaching) -> ListBatch:
         """Return some lists, int64 ``[B]``, to learn from."""
         rows, mask = _padded(self._offsets[lists], self._offsets[lists + 1])
 
@@ -58,11 +56,14 @@ class PaddedLists:
             return self._rows[name][rows].masked_fill(~mask, padding) if name in self._rows else None
 
         clicks = column("clicks", 0) if teaches == "clicks" else None
+        labels, positions = column("labels", -1) if teaches == "labels" else None, column("positions", 0)
+        if teaches == "order" and positions is not None:
+            labels = (positions.amax(dim=1, keepdim=True) - positions).masked_fill(~mask, -1)
         return ListBatch(
             inputs=self.inputs(lists),
-            positions=column("positions", 0),
+            positions=positions,
             clicks=None if clicks is None else clicks.float(),
-            labels=column("labels", -1) if teaches == "labels" else None,
+            labels=labels,
             propensities=column("propensities", 1),
         )
 
