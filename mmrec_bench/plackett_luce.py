@@ -36,8 +36,10 @@ def falling_order(scores: Tensor, mask: Tensor) -> Tensor:
 
 
 def random_order(grades: Tensor, mask: Tensor, generator: torch.Generator | None = None) -> Tensor:
-    """Order rows by falling grade, equal ones at random; see `falling_order`. Draws from the global generator unless
-    another is given."""
+    """Order rows by falling grade, equal ones at random; see `falling_order`.
+
+    Draws from the global generator unless another is given.
+    """
     shuffled = torch.rand(grades.shape, generator=generator, device=grades.device).argsort(dim=1)
     order = falling_order(grades.float().gather(1, shuffled), mask.gather(1, shuffled))
     return shuffled.gather(1, order.clamp(min=0)).masked_fill(order < 0, -1)

@@ -161,6 +161,25 @@ class Lists:
             **of_lists,
         )
 
+    def require_orders(self) -> None:
+        """Refuse lists of which the positions are no whole order.
+
+        Raises:
+            DataError: There are no positions, or those of a list are not 1 to its length, each once.
+        """
+        if self.positions is None:
+            raise DataError("an order cannot be learned from lists without positions")
+        order = np.lexsort((self.positions, self.list_of))
+        places = np.arange(len(self)) - np.repeat(self.offsets()[:-1], self.lengths()) + 1
+        if len(wrong := np.flatnonzero(self.positions[order] != places)):
+            first = int(self.list_of[wrong[0]])
+            shown = np.sort(self.positions[self.list_of == first])
+            raise DataError(
+                f"an order has every place from 1 to the length of its list once; list {first} (from 0), of "
+                f"{len(shown)} rows, has the places {', '.join(map(str, shown[:20]))}{', ...' * (len(shown) > 20)}. "
+                "Give whole orders, or learn from labels or clicks"
+            )
+
     def fingerprint(self) -> str:
         """Return a content fingerprint."""
         facts = [getattr(self, name) for name in (*_OF_ROWS, *_OF_LISTS, "features")]

@@ -143,8 +143,10 @@ class ListBatches:
         teaches: Teaching,
         history_length: int,
     ) -> None:
-        if getattr(train, held := "positions" if teaches == "order" else teaches) is None:
-            raise DataError(f"the model learns from {teaches}, and the training lists hold no {held}")
+        if teaches == "order":
+            train.require_orders()
+        elif getattr(train, teaches) is None:
+            raise DataError(f"the model learns from {teaches}, and the training lists hold none")
         ties = np.zeros(train.n_items, np.int64)  # nothing is put in order here
         self._lists = PaddedLists(train, ties, device, history_length)
         self._teaches = teaches

@@ -116,3 +116,18 @@ def test_lists_can_be_selected_and_repeated() -> None:
     assert chosen.histories.offsets.tolist() == [0, 1, 3, 4]
     assert chosen.histories.items.tolist() == [1, 0, 3, 1]
     assert lists.select(np.arange(3)).fingerprint() == lists.fingerprint()
+
+
+def test_only_whole_orders_can_be_learned_from() -> None:
+    def shown(*positions: int) -> Lists:
+        return Lists(
+            np.array([0, 0, 1, 1, 1]), np.arange(5), 5, np.zeros(2, np.int64), 1, positions=np.array(positions)
+        )
+
+    shown(1, 2, 3, 1, 2).require_orders()
+    with pytest.raises(DataError, match=r"list 1 \(from 0\), of 3 rows, has the places 1, 1, 2"):
+        shown(2, 1, 1, 2, 1).require_orders()
+    with pytest.raises(DataError, match=r"list 0 .* has the places 1, 3"):
+        shown(3, 1, 1, 2, 3).require_orders()
+    with pytest.raises(DataError, match="without positions"):
+        Lists(np.zeros(1, np.int64), np.zeros(1, np.int64), 1, np.zeros(1, np.int64), 1).require_orders()

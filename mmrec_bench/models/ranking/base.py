@@ -20,7 +20,6 @@ from mmrec_bench.data.lists import Lists
 from mmrec_bench.models.base import Batch, ClosedForm, GradientModel, LossTerms, ModelConfig
 from mmrec_bench.seeding import Seeds
 
-
 Teaching: TypeAlias = Literal["labels", "clicks", "order"]
 """What training lists teach: graded ``labels``; ``clicks`` with their biases; or nothing but the ``order`` shown, where
 that is the one to learn: the label of a row is then the number of places below it."""

@@ -12,7 +12,7 @@ ReaderKind: TypeAlias = Literal["attention", "transformer"]
 
 
 class HistoryReader(nn.Module):
-    """An LSTM over the vectors of a user and what it had before; its start is learned, and is all where nothing is read.
+    """An LSTM over the vectors of a user and its history; its start is learned, and is all where nothing is read.
 
     Args:
         dim: Length d of the vectors.
@@ -43,7 +43,9 @@ class HistoryReader(nn.Module):
 
 
 class AttentionReader(nn.Module):
-    """Reads candidates with a summary of all: ``h_d = MLP([x_d ; u ; r])``, ``r = sum_d softmax_d(q(u).k(x_d)) v(x_d)``.
+    """Reads each candidate with a summary of all.
+
+    ``h_d = MLP([x_d ; u ; r])`` with ``r = sum_d softmax_d(q(u) . k(x_d) / sqrt(H)) v(x_d)``.
 
     Args:
         dim: Length d of the vectors of candidates.

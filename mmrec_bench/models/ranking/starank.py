@@ -89,7 +89,7 @@ class STARank(GradientRanker):
     """Arranges candidates rank by rank: ``P(pi) = prod_i softmax over what is left of s^i``.
 
     An LSTM reads [user ; history] into u; candidates are read with u into h, whatever order they stand in; the arranger
-    scores ``s_d^i = v . tanh(W1 h_d + W2 p_i + W3 u + b)`` with p_i, which knows what was placed (`Arranger`). Loss: the
+    scores ``s_d^i = v . tanh(W1 h_d + W2 p_i + W3 u + b)``, where p_i knows what was placed (`Arranger`). Loss: the
     negative log-likelihood of the order that labels, clicks or a shown order ask for (`plackett_luce`). With
     ``position: none`` it is ListMLE. Otherwise the model is a multistage choice model: Luce's axiom holds at each rank,
     and not across ranks, so that the likelihood of an order of a subset cannot be read off.
@@ -97,6 +97,8 @@ class STARank(GradientRanker):
 
     Shapes: lists ``[B, L]``; u ``[B, H]``; h ``[B, L, H]``; s ``[B, K, L]``.
     """
+
+    config: STARankConfig
 
     def __init__(self, config: STARankConfig, context: RankingContext) -> None:
         super().__init__()
@@ -133,7 +135,9 @@ class STARank(GradientRanker):
         """Return ``plackett_luce``, the negative log-likelihood of the target order."""
         config, mask, grades = self.config, batch.inputs.mask, batch.targets
         n_steps = (mask if config.stop == "end" else mask & (grades > 0)).sum(dim=1)
-        target = prefix(random_order(grades, mask), n_steps.clamp(max=config.max_steps))
+        if config.max_steps is not None:
+            n_steps = n_steps.clamp(max=config.max_steps)
+        target = prefix(random_order(grades, mask), n_steps)
         scores = self.arranger(self.read(batch.inputs), target)
         groups = grades if config.ties == "marginal" else None
         loss = negative_log_likelihood(scores, target, mask, groups, weights=config.weights, per_step=config.per_step)
