@@ -22,21 +22,23 @@ class ByUser(SplitConfig):
     name: Literal["by-user"] = "by-user"
     seed: NonNegativeInt = 0
     """Of the users that are drawn; runs of all seeds share them."""
-    valid: Fraction = 0.1
+    valid_users: Fraction = 0.1
     """Share of the users whose lists are validated."""
-    test: Fraction = 0.1
+    test_users: Fraction = 0.1
     """Share of the users whose lists are tested; all others are for training."""
 
     @model_validator(mode="after")
     def _some_are_trained(self) -> Self:
-        if self.valid + self.test >= 1:
-            raise explained_error(f"valid and test must leave users for training; got {self.valid} + {self.test}")
+        if self.valid_users + self.test_users >= 1:
+            raise explained_error(
+                f"valid_users and test_users must leave users for training; got {self.valid_users} + {self.test_users}"
+            )
         return self
 
     def assign_lists(self, lists: Lists) -> Labelled:
         """Return the part of each list's user."""
         users = _drawn(np.unique(lists.users), self.seed)
-        n_valid, n_test = (max(round(share * len(users)), 1) for share in (self.valid, self.test))
+        n_valid, n_test = (max(round(share * len(users)), 1) for share in (self.valid_users, self.test_users))
         parts = np.full(lists.n_users, TRAIN, np.int8)
         parts[users[:n_valid]] = VALID
         parts[users[n_valid : n_valid + n_test]] = TEST
@@ -54,7 +56,7 @@ class CarvedValid(SplitConfig):
     name: Literal["carved-valid"] = "carved-valid"
     seed: NonNegativeInt = 0
     """Of the users that are drawn; runs of all seeds share them."""
-    share: Fraction = 0.2
+    valid_users: Fraction = 0.2
     """Share of the train users whose train lists are validated."""
 
     def assign_lists(self, lists: Lists) -> Labelled:
@@ -71,7 +73,7 @@ class CarvedValid(SplitConfig):
             )
         in_train = lists.parts == TRAIN
         users = _drawn(np.unique(lists.users[in_train]), self.seed)
-        carved = users[: max(round(self.share * len(users)), 1)]
+        carved = users[: max(round(self.valid_users * len(users)), 1)]
         labels = lists.parts.copy()
         labels[in_train & np.isin(lists.users, carved)] = VALID
         return Labelled(labels, (f"{len(carved)} of {len(users)} train users (or queries) are for validation",))

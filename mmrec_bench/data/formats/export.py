@@ -35,6 +35,8 @@ def write_letor(
             raise DataError(f"texts in LETOR files are not empty and hold neither spaces nor '#'; got {shown(text)}")
     if len(names) != lists.n_lists or len(set(names)) != len(names):
         raise DataError(f"there must be {lists.n_lists} different queries; got {len(set(names))} in {len(names)}")
+    if documents is not None and len(documents) != lists.n_items:
+        raise DataError(f"there must be a docid for each of {lists.n_items} items; got {len(documents)}")
     with path.open("w", encoding="utf-8") as file:
         for query, item, label, row in zip(lists.list_of, lists.items, lists.labels, lists.features, strict=True):
             pairs = " ".join(f"{number}:{value:.9g}" for number, value in enumerate(row.tolist(), 1))
