@@ -1,5 +1,6 @@
 """Models: one file a system, registered in `mmrec_bench.models.base.MODELS` by the imports below."""
 
+from mmrec_bench.models.ranking.mlp import MLP as MLP
 from mmrec_bench.models.ranking.starank import STARank as STARank
 from mmrec_bench.models.retrieval.alignrec import AlignRec as AlignRec
 from mmrec_bench.models.retrieval.bm3 import BM3 as BM3

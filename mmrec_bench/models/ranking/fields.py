@@ -75,6 +75,12 @@ class RowFields(nn.Module):
             )
 
     @property
+    def n_fields(self) -> int:
+        """Number N of fields of a row."""
+        n_values, n_ids = int(self.values is not None), (self.item_ids is not None) + (self.user_ids is not None)
+        return n_values + n_ids + (0 if self.content is None else len(self.content))
+
+    @property
     def reads_items(self) -> bool:
         """Whether anything is known of an item apart from the row it stands in."""
         return self.content is not None or self.item_ids is not None

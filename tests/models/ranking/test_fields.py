@@ -39,7 +39,9 @@ def test_every_field_can_be_had() -> None:
         ({"row_features": False}, 1),
         ({"item_ids": True, "user_ids": True}, 4),
     ):
-        assert _fields(_context(), **settings)[1].shape == (2, 3, n_fields, 8)
+        fields, found = _fields(_context(), **settings)
+        assert found.shape == (2, 3, n_fields, 8)
+        assert fields.n_fields == n_fields
 
 
 def test_values_are_scaled_by_train_and_constant_columns_do_no_harm() -> None:
