@@ -52,7 +52,7 @@ def find_yaml(kind: Kind, name_or_path: str | Path) -> Path:
     text = str(name_or_path)
     path = Path(text)
     is_path = text.endswith(_SUFFIXES)
-    if is_path and _is_file(path):
+    if is_path and is_file(path):
         return path
     name = text.removesuffix(path.suffix) if is_path else text
     name = name.replace("\\", "/").removeprefix("./").removeprefix(f"{kind}/")
@@ -73,7 +73,8 @@ def _files(kind: Kind) -> dict[str, Path]:
     return dict(sorted((path.relative_to(folder).with_suffix("").as_posix(), path) for path in found))
 
 
-def _is_file(path: Path) -> bool:
+def is_file(path: Path) -> bool:
+    """Return whether there is such a file; of what can be no path there is none."""
     try:
         return path.is_file()
     except (OSError, ValueError):  # a name too long for the file system, or with a NUL

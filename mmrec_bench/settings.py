@@ -35,6 +35,11 @@ class BaseConfig(BaseModel):
         protected_namespaces=(),
     )
 
+    @classmethod
+    def others_with(cls, key: str) -> list[str]:
+        """Return the names of what reads a key that this one does not know, for messages."""
+        return []
+
     @model_validator(mode="wrap")
     @classmethod
     def _explain(cls, data: Any, handler: ModelWrapValidatorHandler[C]) -> C:
@@ -59,12 +64,14 @@ def _follows(line: Any, lines: Sequence[Any]) -> bool:
     return line["type"] == "too_short" and any(place[: len(line["loc"])] == line["loc"] for place in below)
 
 
-def _explained(cls: type[BaseModel], line: Any) -> InitErrorDetails:
+def _explained(cls: type[BaseConfig], line: Any) -> InitErrorDetails:
     location, message = line["loc"], line["msg"]
     if line["type"] == "extra_forbidden" and len(location) == 1:
         known = sorted(cls.model_fields)
         close = nearest(str(location[0]), known)
         message = "unknown key;" + (f" did you mean '{close}'?" if close else "") + f" known: {', '.join(known)}"
+        if others := cls.others_with(str(location[0])):
+            message += f"; read by {', '.join(others)}"
     elif line["type"] == "missing":
         message = "required, but missing"
     elif line["type"] != "explained":

@@ -87,7 +87,7 @@ class RunArtefact:
         Raises:
             ArtefactError: It is missing, incomplete, changed, or of another schema.
         """
-        manifest = checked_manifest(folder, "run", FILES, REQUIRED)
+        manifest = checked_manifest(folder, "run folder", FILES, REQUIRED)
         return cls(folder, manifest, read_json(folder / METRICS))
 
     def config(self) -> dict[str, Any]:

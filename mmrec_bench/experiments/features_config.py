@@ -10,10 +10,10 @@ from pydantic import Field, PlainValidator, SerializeAsAny, model_validator
 import mmrec_bench.models.encoders  # noqa: F401 - importing the encoders fills their registry
 from mmrec_bench.data.cards import load_card
 from mmrec_bench.data.formats.base import BY_MODALITY
-from mmrec_bench.errors import MMRecBenchError
+from mmrec_bench.errors import ConfigError, MMRecBenchError
 from mmrec_bench.experiments.seeds import Seed
 from mmrec_bench.models.encoders.base import ENCODERS, EncoderConfig
-from mmrec_bench.resources import find_yaml
+from mmrec_bench.resources import find_yaml, is_file
 from mmrec_bench.settings import BaseConfig, Document, explained_error, load_yaml, named
 from mmrec_bench.training.config import TrainerConfig
 
@@ -71,8 +71,8 @@ def _source(value: Any) -> FeaturesConfig | str:
         raise explained_error(f"needs the path of a features YAML, its content, or a folder; got {str(value)[:80]!r}")
     try:
         data = read_features(value) if isinstance(value, str) else value
-    except MMRecBenchError as error:
-        raise explained_error(str(error)) from None
+    except ConfigError as error:
+        raise explained_error("; ".join(issue.message for issue in error.issues)) from None
     return FeaturesConfig.model_validate(data)
 
 
@@ -113,16 +113,29 @@ def read_features(name_or_path: str | Path, folder: Path | None = None) -> dict[
         ConfigError: There is no such file, or it is no YAML.
     """
     beside = None if folder is None else folder / name_or_path
-    path = beside if beside is not None and beside.is_file() else find_yaml("configs", name_or_path)
+    path = beside if beside is not None and is_file(beside) else find_yaml("configs", name_or_path)
     return card_beside(load_yaml(path).data, path.parent)
 
 
 def sources_beside(sources: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """Return a mapping in which paths of features YAMLs are replaced by what stands there."""
+    """Return a mapping in which paths of features YAMLs are replaced by what stands there.
+
+    A path without a file stays, and is refused where its place in the document is known.
+    """
     return {
-        name: read_features(value, folder) if isinstance(value, str) and value.endswith(SUFFIXES) else value
+        name: read_features(value, folder) if isinstance(value, str) and _is_yaml(value, folder) else value
         for name, value in sources.items()
     }
+
+
+def _is_yaml(value: str, folder: Path) -> bool:
+    if not value.endswith(SUFFIXES) or is_file(folder / value):
+        return value.endswith(SUFFIXES)
+    try:
+        find_yaml("configs", value)
+    except ConfigError:
+        return False
+    return True
 
 
 def inputs_beside(data: dict[str, Any], folder: Path) -> dict[str, Any]:

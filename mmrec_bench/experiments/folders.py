@@ -64,7 +64,7 @@ def checked_manifest(folder: Path, what: str, files: Sequence[str], required: Se
 
     Args:
         folder: The folder.
-        what: What it holds, for messages: ``run``.
+        what: What it is, for messages: ``run folder``.
         files: Files that belong to it, the manifest among them.
         required: Facts of the manifest, beside the digests of the files, without which nothing can be done with it.
 
@@ -72,7 +72,7 @@ def checked_manifest(folder: Path, what: str, files: Sequence[str], required: Se
         ArtefactError: It is missing, incomplete, changed, or of another schema.
     """
     if not folder.is_dir():
-        raise ArtefactError(f"{folder}: no such {what} folder")
+        raise ArtefactError(f"{folder}: no such {what}")
     if missing := [name for name in files if not (folder / name).is_file()]:
         raise ArtefactError(f"{folder}: not a whole {what}; missing: {', '.join(missing)}. Delete it and run again")
     manifest = read_json(folder / MANIFEST)

@@ -20,6 +20,7 @@ from mmrec_bench.errors import ModelError
 from mmrec_bench.experiments.artefact import RunKey
 from mmrec_bench.experiments.inputs import FeatureInput, plan_features
 from mmrec_bench.experiments.schema import Experiment, ExperimentConfig
+from mmrec_bench.models.needs import models_for
 from mmrec_bench.retrieval.base import tie_ranks
 from mmrec_bench.types import IntArray
 
@@ -81,7 +82,7 @@ class Preparer:
             gives = ", ".join(sorted(left)) or "none"
             raise ModelError(
                 f"model '{config.model.label}' needs {', '.join(lacking)}; data set '{dataset.name}' gives {gives}. "
-                "Choose another model, or add the features to the card"
+                f"Models that do without: {', '.join(models_for(left))}. Choose one, or add the features to the card"
             )
         key = f"{id(dataset)}/{config.protocol.model_dump_json(include={'split', 'cold_users', 'tie_seed'})}"
         if key not in self._prepared:

@@ -257,6 +257,7 @@ def manifest(
         "dataset": prepared.dataset.name,
         "model": config.model.label,
         "parts": [part.name for part in config.model.parts()],
+        "tables": [table for part in config.model.parts() for table in part.tables],
         "seed": key.seed,
         "closed_form": config.entry.closed_form,
         "fingerprints": {

@@ -18,7 +18,7 @@ from mmrec_bench.experiments.features_config import FeaturesConfig, Inputs, card
 from mmrec_bench.experiments.knockout import KnockoutConfig
 from mmrec_bench.experiments.seeds import Seedlist
 from mmrec_bench.models.base import MODELS, ModelEntry, ModelField
-from mmrec_bench.models.needs import Needs
+from mmrec_bench.models.needs import Needs, models_for
 from mmrec_bench.resources import find_yaml
 from mmrec_bench.retrieval.config import RetrieverConfig
 from mmrec_bench.settings import BaseConfig, Document, explained_error, load_yaml, named
@@ -104,7 +104,7 @@ class ExperimentConfig(BaseConfig):
             dropped = " after dataset.alter" if self.dataset.alter else ""
             raise explained_error(
                 f"model '{self.model.label}' needs {', '.join(lacking)}; data set '{self.dataset.card}' gives "
-                f"{', '.join(given) or 'none'}{dropped}"
+                f"{', '.join(given) or 'none'}{dropped}. Models that do without: {', '.join(models_for(given))}"
             )
         return self
 
@@ -136,7 +136,8 @@ class ExperimentConfig(BaseConfig):
     @property
     def needs(self) -> Needs:
         """What the model asks of the data, with the models nested in it."""
-        return Needs.of(MODELS[part.name] for part in self.model.parts())
+        parts = tuple(self.model.parts())
+        return Needs.of((MODELS[part.name] for part in parts), (table for part in parts for table in part.tables))
 
 
 class SuiteItem(BaseConfig):

@@ -44,6 +44,11 @@ class ModelConfig(BaseConfig):
             return {**cls.RELEASED, **data}
         return data
 
+    @classmethod
+    def others_with(cls, key: str) -> list[str]:
+        """Return the names of the models that have a setting of this name."""
+        return [name for name in MODELS if key in MODELS[name].config.model_fields]
+
     @property
     def nested(self) -> list[ModelConfig]:
         """The configs of models inside this model."""
@@ -54,6 +59,11 @@ class ModelConfig(BaseConfig):
         yield self
         for inner in self.nested:
             yield from inner.parts()
+
+    @property
+    def tables(self) -> tuple[str, ...]:
+        """Feature tables that the settings name, so that the model cannot do without them."""
+        return ()
 
     @property
     def label(self) -> str:

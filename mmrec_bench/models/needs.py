@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-from mmrec_bench.models.base import ModelEntry
+from mmrec_bench.models.base import MODELS, ModelEntry
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,11 +26,12 @@ class Needs:
     exports: Literal["vectors", "scorer"]
 
     @classmethod
-    def of(cls, entries: Iterable[ModelEntry]) -> Needs:
-        """Return the needs of models inside one another."""
+    def of(cls, entries: Iterable[ModelEntry], tables: Iterable[str] = ()) -> Needs:
+        """Return the needs of models inside one another, whose settings name these feature tables."""
         entries = tuple(entries)
+        modalities = (modality for entry in entries for modality in entry.modalities)
         return cls(
-            tuple(dict.fromkeys(modality for entry in entries for modality in entry.modalities)),
+            tuple(dict.fromkeys((*modalities, *tables))),
             any(entry.uses_features for entry in entries),
             any(entry.needs_time for entry in entries),
             "scorer" if any(entry.exports == "scorer" for entry in entries) else "vectors",
@@ -41,3 +42,9 @@ class Needs:
         if missing := tuple(name for name in self.modalities if name not in modalities):
             return missing
         return ("features of at least one modality",) if self.features and not modalities else ()
+
+
+def models_for(modalities: Collection[str]) -> list[str]:
+    """Return the names of the retrieval models, as they are by default, for which these modalities are enough."""
+    entries = (MODELS[name] for name in MODELS)
+    return [entry.name for entry in entries if entry.task == "retrieval" and not Needs.of([entry]).lacking(modalities)]

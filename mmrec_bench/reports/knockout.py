@@ -127,7 +127,7 @@ def _knockout(key: TableKey, unaltered: str, label: str, members: Sequence[RunAr
     null = largest_null_difference(real) if len(real) > 1 else None
     facts = members[0].manifest
     model, parts = facts["model"], facts.get("parts", [facts["model"]])
-    needs = Needs.of(MODELS[part] for part in parts if part in MODELS)
+    needs = Needs.of((MODELS[part] for part in parts if part in MODELS), facts.get("tables", ()))
     made = _made(members)
     lacking = {
         name: ", ".join(needs.lacking((*modalities_left(modalities, changes), *made)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mmrec_bench.models.base import MODELS
-from mmrec_bench.models.needs import Needs
+from mmrec_bench.models.needs import Needs, models_for
 
 
 def needs(*names: str) -> Needs:
@@ -34,3 +34,10 @@ def test_the_needs_of_all_models_inside_one_another_count() -> None:
     scorer = next(name for name in MODELS if MODELS[name].exports == "scorer")
     assert needs("mf", scorer).exports == "scorer"
     assert needs("mf").exports == "vectors"
+
+
+def test_a_table_that_the_settings_name_is_needed_and_models_that_do_without_are_named() -> None:
+    alignrec = MODELS["alignrec"].config.model_validate({"name": "alignrec", "content": "ica"})
+    assert Needs.of([MODELS["alignrec"]], alignrec.tables).lacking(["image", "text"]) == ("ica",)
+    assert {"mf", "lightgcn"} <= set(models_for([]))
+    assert "vbpr" not in models_for([])

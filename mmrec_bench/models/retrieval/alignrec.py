@@ -64,6 +64,11 @@ class AlignRecConfig(AlignableConfig):
     train_features: bool = True
     """Whether the fused vectors are fine-tuned, as released; false is a deviation, and faster."""
 
+    @property
+    def tables(self) -> tuple[str, ...]:
+        """The table that `content` names, if it names one."""
+        return () if self.content == "concatenate" else (self.content,)
+
 
 @MODELS.add(
     "alignrec",
