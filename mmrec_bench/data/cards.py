@@ -12,9 +12,11 @@ from typing import TypeVar
 import numpy as np
 
 # Importing a format registers its card.
+import mmrec_bench.data.formats.click_log
 import mmrec_bench.data.formats.letor
 import mmrec_bench.data.formats.mmrec
 import mmrec_bench.data.formats.recbole
+import mmrec_bench.data.formats.sequences
 import mmrec_bench.data.formats.synthetic  # noqa: F401
 from mmrec_bench.data.dataset import DataReport, Dataset
 from mmrec_bench.data.formats.base import FORMATS, Counts, DatasetCard, Edition

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ import pytest
 from mmrec_bench.data.cards import DATA_VARIABLE, FORMATS, card_names, find_data, load_card, load_dataset
 from mmrec_bench.data.dataset import Dataset
 from mmrec_bench.data.formats.base import DatasetCard
+from mmrec_bench.data.formats.log_columns import LogColumn
 from mmrec_bench.data.interactions import Interactions
 from mmrec_bench.data.rules import Random811, XLabel
 from mmrec_bench.data.splitting import make_split
@@ -67,11 +70,29 @@ def test_a_card_round_trips() -> None:
         assert type(card).model_validate_json(card.model_dump_json()) == card
 
 
+def test_the_cards_of_the_documentation_are_valid(tmp_path: Path) -> None:
+    page = Path(__file__).parents[2] / "docs" / "data.md"
+    cards = re.findall(r"```yaml\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
+    for text in cards:
+        (tmp_path / "card.yaml").write_text(text)
+        assert load_card(tmp_path / "card.yaml").format in text
+    assert len(cards) == 2
+
+
+def test_the_documentation_names_every_format_and_column() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "data.md").read_text(encoding="utf-8")
+    for name in (*FORMATS, *get_args(LogColumn)):
+        assert f"| `{name}` |" in text, name
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
         (CARD.replace("mmrec", "mmrek"), r"format: unknown data format 'mmrek'; did you mean 'mmrec'\?.*\(line 3\)"),
-        (CARD.replace("format: mmrec\n", ""), "format: required, but missing; known: letor, mmrec, recbole, synthetic"),
+        (
+            CARD.replace("format: mmrec\n", ""),
+            "format: required, but missing; known: click-log, letor, mmrec, recbole, sequences, synthetic",
+        ),
         (CARD.replace("format: mmrec", "format: [mmrec]"), "format: unknown data format"),
         (CARD + "interaction: x\n", "unknown key; did you mean 'interactions'"),
         (CARD.replace("name: mine", "name: ../mine"), "name: .*got '../mine'"),

@@ -1,4 +1,4 @@
-"""Row numbers of external ids."""
+"""Row numbers of external ids, and limits of texts."""
 
 from __future__ import annotations
 
@@ -12,6 +12,9 @@ from mmrec_bench.types import IntArray, StringArray
 
 MAX_ID = 255
 """Characters of an external id."""
+
+MAX_TITLE = 300
+"""Characters of a title that are kept."""
 
 
 def natural_order(distinct: Any) -> StringArray:
@@ -31,3 +34,24 @@ def rows_of(texts: Any, external: StringArray) -> IntArray:
     known = pa.array(external.tolist(), pa.string())
     rows: IntArray = pc.index_in(texts, value_set=known).to_numpy().astype(np.int64)
     return rows
+
+
+def numbered(found: Any, listed: Any | None, name: str | None, notes: list[str]) -> tuple[IntArray, StringArray]:
+    """Return the row number of each found id, and the external ids by row number, in natural order.
+
+    Args:
+        found: Ids with interactions, Arrow array of text.
+        listed: Distinct ids of a file that describes them.
+        name: Name of that file, for notes.
+        notes: Takes what differs between the two.
+    """
+    distinct = pc.unique(found)
+    union = distinct
+    if listed is not None:
+        union = pc.unique(pa.concat_arrays([distinct, listed]))
+        if unlisted := len(union) - len(listed):
+            notes.append(f"{unlisted} ids with interactions are not in {name}")
+        if silent := len(union) - len(distinct):
+            notes.append(f"{silent} ids of {name} have no interaction")
+    external = natural_order(union)
+    return rows_of(found, external), external

@@ -23,6 +23,7 @@ class RawPairs:
         values: float64 ``[N]``.
         timestamps: Seconds UTC, int64 ``[N]``.
         labels: int8 ``[N]`` of 0, 1, 2.
+        order: Place in the user's sequence, oldest first, int64 ``[N]``.
     """
 
     users: IntArray
@@ -32,6 +33,7 @@ class RawPairs:
     values: DoubleArray | None = None
     timestamps: IntArray | None = None
     labels: NDArray[np.int8] | None = None
+    order: IntArray | None = None
 
     def merged(self) -> tuple[Interactions, int, int]:
         """Keep one row of each pair: the smallest label, then the earliest timestamp, then the first row.
@@ -57,6 +59,7 @@ class RawPairs:
             self.n_users,
             self.n_items,
             values=None if self.values is None else self.values[rows].astype(np.float32),
+            order=None if self.order is None else self.order[rows],
             timestamps=None if self.timestamps is None else self.timestamps[rows],
             labels=None if self.labels is None else self.labels[rows],
         )

@@ -18,7 +18,7 @@ from pydantic import FiniteFloat, model_validator
 from mmrec_bench.data.dataset import DataReport, Dataset
 from mmrec_bench.data.features import FeatureTable
 from mmrec_bench.data.formats.base import BY_MODALITY, FORMATS, DatasetCard, FileName
-from mmrec_bench.data.formats.external import MAX_ID, natural_order, rows_of
+from mmrec_bench.data.formats.external import MAX_ID, MAX_TITLE, numbered, rows_of
 from mmrec_bench.data.formats.pairs import RawPairs
 from mmrec_bench.data.formats.tables import TextTable, missing_column, parse_numbers, read_table
 from mmrec_bench.data.formats.times import TimestampUnit, seconds
@@ -28,9 +28,6 @@ from mmrec_bench.data.items import ItemTable, Words
 from mmrec_bench.errors import DataError
 from mmrec_bench.settings import explained_error
 from mmrec_bench.types import IntArray, StringArray
-
-MAX_TITLE = 300
-"""Characters of a title that are kept."""
 
 _KINDS = ("token", "token_seq", "float", "float_seq")
 
@@ -105,8 +102,8 @@ class RecBoleCard(DatasetCard):
         people = None if self.users is None else _Atomic(read_table(folder / self.users, "\t", (), None))
         listed_items = None if described is None else described.unique_ids(self.item_column)
         listed_users = None if people is None else people.unique_ids(self.user_column)
-        users, user_ids = _numbered(raw_users, listed_users, self.users, notes)
-        items, item_ids = _numbered(raw_items, listed_items, self.items, notes)
+        users, user_ids = numbered(raw_users, listed_users, self.users, notes)
+        items, item_ids = numbered(raw_items, listed_items, self.items, notes)
         raw = RawPairs(users, items, len(user_ids), len(item_ids), values=ratings, timestamps=timestamps)
         interactions, n_duplicates, n_across = raw.merged()
 
@@ -187,20 +184,6 @@ class _Atomic:
             again[np.unique(first, return_index=True)[1]] = False
             raise self.table.error(self.column(name, "token"), again, "ids must not occur again")
         return texts
-
-
-def _numbered(found: Any, listed: Any | None, name: str | None, notes: list[str]) -> tuple[IntArray, StringArray]:
-    """Return the row number of each found id, and the external ids by row number, in natural order."""
-    distinct = pc.unique(found)
-    union = distinct
-    if listed is not None:
-        union = pc.unique(pa.concat_arrays([distinct, listed]))
-        if unlisted := len(union) - len(listed):
-            notes.append(f"{unlisted} ids with interactions are not in {name}")
-        if silent := len(union) - len(distinct):
-            notes.append(f"{silent} ids of {name} have no interaction")
-    external = natural_order(union)
-    return rows_of(found, external), external
 
 
 def _titles(atomic: _Atomic, column: str, rows: IntArray, n_items: int) -> StringArray:

@@ -58,11 +58,13 @@ class TextTable:
         path: The file, for messages.
         columns: Arrow string arrays by name, equally long.
         n_rows: Number of rows; blank lines are none.
+        unread: Names of columns that were not asked for.
     """
 
     path: Path
     columns: dict[str, Any]
     n_rows: int
+    unread: tuple[str, ...] = ()
 
     def integers(self, column: str, meaning: str, bound: int | None = None) -> IntArray:
         """Return a column of whole numbers >= 0, int64 ``[n_rows]``.
@@ -116,9 +118,13 @@ class TextTable:
     def error(self, column: str, bad: BoolArray, allowed: str) -> DataError:
         """Return an error that shows the first bad cell of a column, its line, and how many are bad."""
         row = int(np.flatnonzero(bad)[0])
-        value = shown(self.columns[column][row].as_py())
+        value = shown(str(self.columns[column][row].as_py()))
         more = f" ({int(bad.sum())} such rows)" if bad.sum() > 1 else ""
-        return DataError(f"{self.path}, line {self.line(row)}: column '{column}' holds {value}; {allowed}{more}")
+        return DataError(f"{self.path}, {self.place(row)}: column '{column}' holds {value}; {allowed}{more}")
+
+    def place(self, row: int) -> str:
+        """Return where a row stands, for messages."""
+        return f"line {self.line(row)}"
 
     def line(self, row: int) -> int:
         """Return the one-based line of a row; reads the file again, which only messages do."""
@@ -129,6 +135,9 @@ class TextTable:
 
 def parse_numbers(texts: Any) -> tuple[DoubleArray, BoolArray]:
     """Return an Arrow array of text as numbers, float64 ``[n]``, and where they are none, or not finite as float32."""
+    if pa.types.is_float64(texts.type):  # of files that hold numbers
+        stored: DoubleArray = texts.to_numpy(zero_copy_only=False)
+        return stored, ~(np.abs(stored) <= np.finfo(np.float32).max)
     good = pc.match_substring_regex(texts, _NUMBER)
     plain = pc.replace_substring_regex(pc.if_else(good, texts, "nan"), r"^\+", "")
     numbers: DoubleArray = pc.cast(plain, pa.float64()).to_numpy()
@@ -210,14 +219,14 @@ def read_table(
             counts = f"{n_lines} lines make {table.num_rows} rows"
             raise DataError(f"{path}: a quoted value spans several lines, or a quote is never closed: {counts}")
     arrays = {name: table.column(name).combine_chunks() for name in wanted}
-    return TextTable(path, arrays, table.num_rows)
+    return TextTable(path, arrays, table.num_rows, tuple(name for name in columns if name not in wanted))
 
 
-def missing_column(path: Path, name: str, columns: Sequence[str], separator: Separator) -> DataError:
+def missing_column(path: Path, name: str, columns: Sequence[str], separator: Separator | None = None) -> DataError:
     """Return an error that names a missing column, those found, and the nearest of them."""
     close = nearest(name, columns)
     hint = f" Did you mean '{close}'?" if close else ""
-    if len(columns) == 1:
+    if len(columns) == 1 and separator is not None:
         hint += f" There is only one column: is {separator!r} the separator of this file?"
     found = ", ".join(shown(column) for column in columns[:20])
     return DataError(f"{path}: the column '{name}' is missing; found: {found}.{hint}")

@@ -55,10 +55,10 @@ def test_interactions_alone(load: Load) -> None:
 def test_natural_order_puts_numbers_first_by_size() -> None:
     import pyarrow as pa
 
-    from mmrec_bench.data.formats.recbole import _numbered
+    from mmrec_bench.data.formats.external import numbered
 
     ids = ["b", "10", "9", "a", "07", "é", "0", "-1", "1" * 30, "B", "2x", "1"]
-    rows, external = _numbered(pa.array(ids), None, None, [])
+    rows, external = numbered(pa.array(ids), None, None, [])
     assert external.tolist() == ["0", "1", "9", "10", *sorted(["b", "a", "07", "é", "-1", "1" * 30, "B", "2x"])]
     assert external[rows].tolist() == ids
 
