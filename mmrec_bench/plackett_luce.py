@@ -35,14 +35,11 @@ def falling_order(scores: Tensor, mask: Tensor) -> Tensor:
     return _ended(order, mask.sum(dim=1))
 
 
-def random_order(grades: Tensor, mask: Tensor, generator: torch.Generator | None = None) -> Tensor:
-    """Order rows by falling grade, equal ones at random; see `falling_order`.
-
-    Draws from the global generator unless another is given.
-    """
-    shuffled = torch.rand(grades.shape, generator=generator, device=grades.device).argsort(dim=1)
-    order = falling_order(grades.float().gather(1, shuffled), mask.gather(1, shuffled))
-    return shuffled.gather(1, order.clamp(min=0)).masked_fill(order < 0, -1)
+def graded_order(grades: Tensor, mask: Tensor, tie_breaks: Tensor) -> Tensor:
+    """Order rows by falling grade, equal ones by rising tie breaks ``[B, L]``; see `falling_order`."""
+    first = tie_breaks.argsort(dim=1, stable=True)
+    order = falling_order(grades.float().gather(1, first), mask.gather(1, first))
+    return first.gather(1, order.clamp(min=0)).masked_fill(order < 0, -1)
 
 
 def prefix(order: Tensor, n_steps: Tensor) -> Tensor:

@@ -11,10 +11,10 @@ from torch import Tensor
 
 from mmrec_bench.plackett_luce import (
     falling_order,
+    graded_order,
     gumbel_top_k,
     negative_log_likelihood,
     prefix,
-    random_order,
     remaining,
     step_log_likelihood,
 )
@@ -69,10 +69,10 @@ def test_rows_are_left_until_they_are_placed_and_padding_never_is() -> None:
     ]
 
 
-def test_random_orders_fall_by_grade_and_are_fair_among_equals() -> None:
+def test_orders_fall_by_grade_and_are_fair_among_equals() -> None:
     grades = torch.tensor([1.0, 3.0, 1.0, 0.0, 1.0]).expand(60_000, -1)
     mask = torch.tensor([True, True, True, False, True]).expand_as(grades)
-    found = random_order(grades, mask, torch.Generator().manual_seed(0))
+    found = graded_order(grades, mask, torch.rand(grades.shape, generator=torch.Generator().manual_seed(0)))
     assert (found[:, 0] == 1).all()
     assert (found[:, 4] == -1).all()
     orders, counts = found[:, 1:4].unique(dim=0, return_counts=True)

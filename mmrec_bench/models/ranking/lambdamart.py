@@ -76,7 +76,9 @@ class LambdaMART(ClosedFormRanker, ScoringRanker):
 
     Nothing is drawn at random, so the trees do not hang on a seed. Rows and columns are read as they are: trees do not
     care for scales.
-    Source: Burges, 2010; grown by LightGBM (Ke et al., NeurIPS 2017), the position bias by its additive estimate.
+    Source: Burges, Microsoft Research 2010,
+    https://www.microsoft.com/en-us/research/publication/from-ranknet-to-lambdarank-to-lambdamart-an-overview/; grown by
+    LightGBM (Ke et al., NeurIPS 2017), whose estimate of position bias is a number added to the score at each place.
     """
 
     grown: Tensor

@@ -10,6 +10,7 @@ from pydantic import Field, NonNegativeInt, PositiveInt
 from torch import Tensor
 
 from mmrec_bench.errors import ModelError
+from mmrec_bench.list_losses import draws
 from mmrec_bench.models.base import MODELS, Citation, LossTerms
 from mmrec_bench.models.ranking.arranger import Arranger, PositionKind, Read
 from mmrec_bench.models.ranking.base import Arrangement, GradientRanker, ListBatch, ListInputs, RankingContext
@@ -19,10 +20,10 @@ from mmrec_bench.plackett_luce import (
     Ties,
     Weights,
     falling_order,
+    graded_order,
     gumbel_top_k,
     negative_log_likelihood,
     prefix,
-    random_order,
     step_log_likelihood,
 )
 
@@ -137,7 +138,7 @@ class STARank(GradientRanker):
         n_steps = (mask if config.stop == "end" else mask & (grades > 0)).sum(dim=1)
         if config.max_steps is not None:
             n_steps = n_steps.clamp(max=config.max_steps)
-        target = prefix(random_order(grades, mask), n_steps)
+        target = prefix(graded_order(grades, mask, draws(mask)), n_steps)
         scores = self.arranger(self.read(batch.inputs), target)
         groups = grades if config.ties == "marginal" else None
         loss = negative_log_likelihood(scores, target, mask, groups, weights=config.weights, per_step=config.per_step)
