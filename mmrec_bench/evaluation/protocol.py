@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from abc import ABC, abstractmethod
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, PositiveInt, model_validator
@@ -19,12 +20,37 @@ EVALUATOR_VERSION = 1
 """Raised whenever the same lists would give other numbers; part of every protocol id."""
 
 
-class RetrievalProtocol(BaseConfig):
-    """How retrieval is judged: which rows are hidden, which items are ranked, which numbers are taken."""
+class ProtocolConfig(BaseConfig, ABC):
+    """What the protocols of all tasks hold."""
 
     split: SplitRule
     """Split rule: ``x-label``, ``random-811``, ``leave-last-out``, ``global-time``, ``cold-items``, or a mapping with
     its settings."""
+    select_by: str
+    """Validation metric by which weights are chosen; never rounded, never of the test part."""
+    tie_seed: int = 0
+    """Seed of the hash of external item ids that orders equal scores."""
+
+    @property
+    @abstractmethod
+    def id(self) -> str:
+        """Readable name plus a digest of all settings.
+
+        Two tables carry the same id exactly if their numbers mean the same thing.
+        """
+
+    @abstractmethod
+    def check_catalogue(self, n_items: int, where: str) -> None:
+        """Refuse a catalogue of a size on which the numbers would mean nothing.
+
+        Raises:
+            ProtocolError: Names the setting, the number of items and the remedy.
+        """
+
+
+class RetrievalProtocol(ProtocolConfig):
+    """How retrieval is judged: which rows are hidden, which items are ranked, which numbers are taken."""
+
     exclude: tuple[Literal["train", "valid"], ...] = ("train",)
     """Items of a user that are not ranked at test. ``[train]`` as MMRec: validation positives stay candidates;
     ``[train, valid]`` as RecBole. At validation always train only."""
@@ -36,8 +62,6 @@ class RetrievalProtocol(BaseConfig):
     """Validation metric by which weights are chosen; never rounded, never of the test part."""
     cold_users: Literal["drop", "keep"] = "drop"
     """What becomes of held-out rows whose user has no train row; both ways they are counted in the manifest."""
-    tie_seed: int = 0
-    """Seed of the hash of external item ids that orders equal scores."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

@@ -214,6 +214,11 @@ def _keys(parts: Sequence[Interactions]) -> IntArray:
     return np.unique(np.concatenate(keys)) if keys else np.zeros(0, np.int64)
 
 
+def exclusions_of(parts: Sequence[Interactions]) -> Exclusions:
+    """Return the items of each user in any of the parts."""
+    return _by_user(_keys(parts), parts[0].n_users, parts[0].n_items)
+
+
 def _by_user(keys: IntArray, n_users: int, n_items: int) -> Exclusions:
     offsets = np.searchsorted(keys, np.arange(n_users + 1) * n_items).astype(np.int64)
     return Exclusions(offsets, keys % n_items)

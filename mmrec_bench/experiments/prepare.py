@@ -8,21 +8,36 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from mmrec_bench.data.alterations import Alteration, alter_dataset, modalities_left
-from mmrec_bench.data.cards import load_card, load_dataset
+from mmrec_bench.data.arrays import digest
+from mmrec_bench.data.cards import load_card, load_dataset, load_lists
 from mmrec_bench.data.dataset import Dataset
 from mmrec_bench.data.interactions import Interactions
+from mmrec_bench.data.lists import Lists
 from mmrec_bench.data.split import Split
-from mmrec_bench.data.splitting import make_split
+from mmrec_bench.data.splitting import make_list_split, make_split
 from mmrec_bench.errors import ModelError
+from mmrec_bench.evaluation.protocol import RetrievalProtocol
 from mmrec_bench.experiments.artefact import RunKey
 from mmrec_bench.experiments.inputs import FeatureInput, plan_features
-from mmrec_bench.experiments.schema import Experiment, ExperimentConfig
+from mmrec_bench.experiments.schema import CandidatesConfig, Experiment, ExperimentConfig
 from mmrec_bench.models.needs import models_for
 from mmrec_bench.retrieval.base import tie_ranks
+from mmrec_bench.settings import Document
 from mmrec_bench.types import IntArray
+
+
+class Candidates(Protocol):
+    """Lists that a first stage has found."""
+
+    @property
+    def train(self) -> Lists:
+        """Lists to learn from."""
+
+    def held_out(self, truth: Interactions) -> Lists:
+        """Return the lists of the users of a held-out part."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,19 +53,40 @@ class Prepared:
             what they are made from and how.
         unaltered: The same before `DatasetRef.alter`.
         inputs: Features that are made for it; the data set does not hold them yet.
+        first_stage: The retrieval run whose candidates are ranked, whether it is there or not.
+        candidates: What it found, once it is there.
     """
 
-    load: Callable[[], Dataset[Interactions]]
-    split: Split[Interactions]
+    load: Callable[[], Dataset[Any]]
+    split: Split[Any]
     ties: IntArray
     fingerprints: dict[str, str]
     unaltered: dict[str, str]
     inputs: tuple[FeatureInput, ...] = ()
+    first_stage: FirstStage | None = None
+    candidates: Candidates | None = None
 
     @property
-    def dataset(self) -> Dataset[Interactions]:
+    def dataset(self) -> Dataset[Any]:
         """The data set as models see it."""
         return self.load()
+
+
+@dataclass(frozen=True, slots=True)
+class FirstStage:
+    """The retrieval run that candidates come from.
+
+    Attributes:
+        config: How many candidates, and of which fold.
+        experiment: The run's experiment, on the training part without the fold.
+        prepared: Its data.
+        key: Its identity.
+    """
+
+    config: CandidatesConfig
+    experiment: Experiment
+    prepared: Prepared
+    key: RunKey
 
 
 class Preparer:
@@ -63,6 +99,7 @@ class Preparer:
     def __init__(self, data_dir: Path | None) -> None:
         self._data_dir = data_dir
         self._datasets: dict[str, Dataset[Interactions]] = {}
+        self._lists: dict[str, Dataset[Lists]] = {}
         self._prepared: dict[str, Prepared] = {}
         self._alter = lru_cache(maxsize=1)(alter_dataset)
 
@@ -75,6 +112,8 @@ class Preparer:
             ModelError: The model needs what the data does not have.
         """
         config = experiment.config
+        if config.entry.task == "ranking" and config.inputs.candidates is None:
+            return self._ranking(experiment)
         dataset = self.dataset(config.dataset.card, config.dataset.modalities)
         config.protocol.check_catalogue(dataset.payload.n_items, str(experiment.source))
         left = (*modalities_left(tuple(dataset.features), config.dataset.alter), *config.inputs.features)
@@ -86,16 +125,31 @@ class Preparer:
             )
         key = f"{id(dataset)}/{config.protocol.model_dump_json(include={'split', 'cold_users', 'tie_seed'})}"
         if key not in self._prepared:
-            split = make_split(dataset.payload, config.protocol.split, config.protocol.cold_users)
+            cold_users = config.protocol.cold_users if isinstance(config.protocol, RetrievalProtocol) else "drop"
+            split = make_split(dataset.payload, config.protocol.split, cold_users)
             fingerprints = {"data": dataset.fingerprint(), "split": split.fingerprint(), **_of_features(dataset)}
             ties = tie_ranks(dataset.item_ids, config.protocol.tie_seed)
             self._prepared[key] = Prepared(lambda: dataset, split, ties, fingerprints, fingerprints)
         prepared = self._altered(self._prepared[key], dataset, config.dataset.alter)
-        return self._with_inputs(prepared, dataset, config)
+        return self._with_candidates(self._with_inputs(prepared, dataset, config), experiment)
 
-    def _altered(
-        self, prepared: Prepared, dataset: Dataset[Interactions], alterations: tuple[Alteration, ...]
-    ) -> Prepared:
+    def _ranking(self, experiment: Experiment) -> Prepared:
+        """Load and split lists."""
+        config = experiment.config
+        dataset = self.lists(config.dataset.card, config.dataset.modalities)
+        key = f"{id(dataset)}/{config.protocol.model_dump_json(include={'split', 'tie_seed'})}"
+        if key not in self._prepared:
+            split = make_list_split(dataset.payload, config.protocol.split)
+            fingerprints = {"data": dataset.fingerprint(), "split": split.fingerprint(), **_of_features(dataset)}
+            ties = tie_ranks(dataset.item_ids, config.protocol.tie_seed)
+            self._prepared[key] = Prepared(lambda: dataset, split, ties, fingerprints, fingerprints)
+        prepared = self._altered(self._prepared[key], dataset, config.dataset.alter)
+        if (clicks := config.dataset.clicks) is None:
+            return prepared
+        log = {"clicks": digest(clicks.model_dump_json())}
+        return replace(prepared, fingerprints=prepared.fingerprints | log, unaltered=prepared.unaltered | log)
+
+    def _altered(self, prepared: Prepared, dataset: Dataset[Any], alterations: tuple[Alteration, ...]) -> Prepared:
         if not alterations:
             return prepared
         load = partial(self._alter, dataset, alterations)
@@ -114,6 +168,18 @@ class Preparer:
             self._datasets[key] = load_dataset(found, self._data_dir, modalities)
         return self._datasets[key]
 
+    def lists(self, card: str, modalities: Sequence[str] | None = None) -> Dataset[Lists]:
+        """Return the lists of a card with these feature tables, all by default; read once.
+
+        Raises:
+            DataError: The data is missing or broken, or the card gives no lists.
+        """
+        found = load_card(card)
+        key = f"{found.folder}/{found.model_dump_json()}/{modalities}"
+        if key not in self._lists:
+            self._lists[key] = load_lists(found, self._data_dir, modalities)
+        return self._lists[key]
+
     def _with_inputs(self, prepared: Prepared, dataset: Dataset[Interactions], config: ExperimentConfig) -> Prepared:
         inputs = tuple(
             plan_features(name, source, dataset, config.dataset.card, self.dataset, config.dataset.alter)
@@ -126,8 +192,45 @@ class Preparer:
             inputs=inputs,
         )
 
+    def _with_candidates(self, prepared: Prepared, experiment: Experiment) -> Prepared:
+        if (candidates := experiment.config.inputs.candidates) is None:
+            return prepared
+        stage = first_stage_of(experiment, candidates)
+        ready = self(stage)
+        key = run_key(stage, ready, candidates.seed)
+        settings = candidates.model_dump_json(exclude={"first_stage"})
+        made = {"candidates": digest(key.fingerprint, settings)}
+        return replace(
+            prepared,
+            fingerprints=prepared.fingerprints | made,
+            unaltered=prepared.unaltered | made,
+            first_stage=FirstStage(candidates, stage, ready, key),
+        )
 
-def _of_features(dataset: Dataset[Interactions]) -> dict[str, str]:
+
+def first_stage_of(experiment: Experiment, candidates: CandidatesConfig) -> Experiment:
+    """Return the retrieval experiment whose candidates another experiment ranks."""
+    config, stage = experiment.config, candidates.first_stage
+    fold = {"name": "without-fold", "of": config.protocol.split.model_dump(mode="json")}
+    fold |= candidates.model_dump(include={"share", "choose", "seed"})
+    data = {
+        "schema_version": 1,
+        "dataset": config.dataset.model_dump(mode="json"),
+        "inputs": {"features": config.inputs.model_dump(mode="json")["features"]},
+        "protocol": {
+            "split": fold,
+            "cutoffs": sorted({min(20, candidates.n), candidates.n}),
+            "select_by": f"recall@{candidates.n}",
+            "tie_seed": config.protocol.tie_seed,
+        },
+        **stage.model_dump(mode="json"),
+        "seeds": [candidates.seed],
+    }
+    parsed = Document(f"{experiment.source}, inputs.candidates", data).parse(ExperimentConfig)
+    return Experiment(parsed, experiment.source, f"{experiment.label}, first stage {parsed.model.label}")
+
+
+def _of_features(dataset: Dataset[Any]) -> dict[str, str]:
     return {f"features/{name}": value for name, value in dataset.feature_fingerprints().items()}
 
 

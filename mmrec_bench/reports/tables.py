@@ -8,12 +8,15 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from mmrec_bench.metrics.ranking import METRICS
+from mmrec_bench.metrics.catalogue import CATALOGUE_METRICS
 from mmrec_bench.reports.collect import Estimate, Row, TableKey
 
 ABSENT = "-"
-HEADLINE = ("recall@10", "recall@20", "ndcg@10", "ndcg@20")
-"""What the field prints; shown where the protocol has all of them."""
+HEADLINE = {
+    "retrieval": ("recall@10", "recall@20", "ndcg@10", "ndcg@20"),
+    "ranking": ("ndcg@1", "ndcg@5", "ndcg@10", "map@10", "mrr@10", "nsim-pbm@10", "nsim-ubm@10"),
+}
+"""What the field prints, by task; shown where the protocol has it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,8 +106,7 @@ def _cell(estimate: Estimate | None, digits: int = 4) -> str:
 
 
 def _accuracy(key: TableKey, rows: Sequence[Row], names: Sequence[str]) -> Table:
-    ranking = [name for name in names if name.partition("@")[0] in METRICS]
-    shown = [name for name in HEADLINE if name in ranking]
+    shown = [name for name in HEADLINE[key.task] if name in names]
     if key.select_by not in shown:
         shown = [key.select_by, *shown]
     body = tuple(
@@ -137,7 +139,7 @@ def _slices(key: TableKey, rows: Sequence[Row]) -> list[Table]:
 
 def _catalogue(key: TableKey, rows: Sequence[Row], names: Sequence[str]) -> list[Table]:
     k = key.select_by.partition("@")[2]
-    shown = [name for name in names if name.partition("@")[0] not in METRICS and name.endswith(f"@{k}")]
+    shown = [name for name in names if name.partition("@")[0] in CATALOGUE_METRICS and name.endswith(f"@{k}")]
     if not shown:
         return []
     body = tuple((row.label, *(_cell(row.metric("test", name)) for name in shown)) for row in rows)

@@ -1,0 +1,142 @@
+"""The evaluator of the ranking task: given lists, put in order, against graded labels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+
+import numpy as np
+import torch
+
+from mmrec_bench.data.lists import Lists
+from mmrec_bench.errors import ModelError, ProtocolError
+from mmrec_bench.metrics.graded import GRADED_METRICS, GradedOptions
+from mmrec_bench.metrics.identity import MetricId
+from mmrec_bench.metrics.judged import GradedValues
+from mmrec_bench.metrics.simulated import SimulatedMetric
+from mmrec_bench.models.ranking.base import Ranker
+from mmrec_bench.models.ranking.padding import PaddedLists
+from mmrec_bench.types import BoolArray, DoubleArray, FloatArray, IntArray
+
+BLOCK_LISTS = 4096
+"""Lists arranged at once, fewer where they are long."""
+BLOCK_ROWS = 1 << 17
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RankingEvaluation:
+    """Everything measured of one ranker on one held-out part.
+
+    Attributes:
+        order: Row of each list at each place, int64 ``[n_lists, L]``, -1 = padding.
+        scores: Score of the row at each place, float32 ``[n_lists, L]``, -inf = padding.
+        counted: Lists that stand in the means, bool ``[n_lists]``.
+        per_list: By metric such as ``ndcg@10``, float64 ``[n_lists]``, unrounded; NaN where a list does not count.
+        means: By metric, the mean over the lists that count, unrounded.
+    """
+
+    order: IntArray
+    scores: FloatArray
+    counted: BoolArray
+    per_list: Mapping[str, DoubleArray]
+    means: Mapping[str, float]
+
+
+class RankingEvaluator:
+    """Evaluates rankers on one held-out part.
+
+    Args:
+        lists: Lists with labels.
+        ties: Canonical rank of each item among equal scores, int64 ``[n_items]``.
+        metrics: Registered names of graded metrics.
+        cutoffs: Values of k, rising.
+        options: Gain, denominators, ties, empty lists.
+        device: Where models live.
+        simulated: Further metrics by name, which click models compute.
+
+    Raises:
+        ProtocolError: The lists hold no labels, or no list has a relevant row.
+    """
+
+    def __init__(
+        self,
+        lists: Lists,
+        ties: IntArray,
+        metrics: Sequence[str],
+        cutoffs: Sequence[int],
+        options: GradedOptions,
+        device: torch.device,
+        simulated: Mapping[str, SimulatedMetric] = MappingProxyType({}),
+    ) -> None:
+        if lists.labels is None:
+            raise ProtocolError("rankings are judged against labels, and the held-out lists hold none")
+        self._lists, self._ties, self._device, self._labels = lists, ties, device, lists.labels
+        self._simulated = simulated
+        self._metrics, self._cutoffs, self._options = tuple(metrics), tuple(cutoffs), options
+        self._offsets, self._lengths = lists.offsets(), lists.lengths()
+        self._missed = np.zeros(lists.n_lists, np.int64) if lists.missed is None else lists.missed
+        relevant = np.bincount(lists.list_of, lists.labels > 0, lists.n_lists) + self._missed
+        if not relevant.any():
+            raise ProtocolError(
+                "no held-out list has a relevant row (label of at least 1), so there is nothing to judge"
+            )
+
+    def evaluate(self, ranker: Ranker) -> RankingEvaluation:
+        """Put every list in order and measure it.
+
+        Raises:
+            ModelError: An order that repeats or leaves out rows, or scores that are no numbers.
+        """
+        order, scores = self._arranged(ranker)
+        counted, per_list = np.ones(len(order), np.bool_), dict[str, DoubleArray]()
+        for name, found in self._measured(order, scores).items():
+            counted &= found.counted
+            per_list |= {str(MetricId(name, k)): found.values[:, place] for place, k in enumerate(self._cutoffs)}
+        means = {name: float(values[counted].mean()) for name, values in per_list.items()}
+        return RankingEvaluation(order, scores, counted, MappingProxyType(per_list), MappingProxyType(means))
+
+    def _measured(self, order: IntArray, scores: FloatArray) -> dict[str, GradedValues]:
+        labels, found = self._in_order(order, self._labels), {}
+        for name in self._metrics:
+            metric = GRADED_METRICS[name]
+            ranked, missed = labels, self._missed
+            if metric.against == "clicks":
+                if self._lists.clicks is None:
+                    raise ProtocolError(f"metric '{name}' needs clicks, and the held-out lists hold none")
+                ranked, missed = self._in_order(order, self._lists.clicks.astype(np.int64)), np.zeros_like(missed)
+            found[name] = metric(ranked, self._cutoffs, self._options, missed=missed, scores=scores.astype(np.float64))
+        for name, simulated in self._simulated.items():
+            found[name] = simulated(labels, self._cutoffs, missed=self._missed)
+        return found
+
+    @torch.no_grad()
+    def _arranged(self, ranker: Ranker) -> tuple[IntArray, FloatArray]:
+        n, longest = len(self._lengths), int(self._lengths.max())
+        order, scores = np.full((n, longest), -1, np.int64), np.full((n, longest), -np.inf, np.float32)
+        padded = PaddedLists(self._lists, self._ties, self._device, ranker.history_length)
+        block = max(1, min(BLOCK_LISTS, BLOCK_ROWS // longest))
+        by_length = np.argsort(self._lengths, kind="stable")  # little padding
+        for start in range(0, n, block):
+            rows = by_length[start : start + block]
+            inputs = padded.inputs(torch.tensor(rows, device=self._device))
+            arrangement = ranker.arrange(inputs)
+            width = inputs.mask.shape[1]
+            order[rows, :width] = arrangement.order.cpu().numpy()
+            scores[rows, :width] = arrangement.scores.float().cpu().numpy()
+        self._check(order, scores, type(ranker).__name__)
+        return order, scores
+
+    def _check(self, order: IntArray, scores: FloatArray, name: str) -> None:
+        places = np.arange(order.shape[1])
+        real = places < self._lengths[:, None]
+        expected = np.where(real, places, order.shape[1])
+        if (np.sort(np.where(order < 0, order.shape[1], order), axis=1) != expected).any():
+            raise ModelError(f"{name} must put every row of a list at one place; rows repeat or are left out")
+        if np.isnan(scores).any():
+            raise ModelError(f"{name} gave scores that are not numbers (NaN); it has diverged. Lower learning_rate")
+
+    def _in_order(self, order: IntArray, facts: IntArray) -> IntArray:
+        """Return a fact of each row in the order ranked, -1 where padded."""
+        rows = np.minimum(self._offsets[:-1, None] + np.maximum(order, 0), len(facts) - 1)
+        return np.where(order >= 0, facts[rows], -1)

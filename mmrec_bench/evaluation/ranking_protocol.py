@@ -1,0 +1,82 @@
+"""The protocol of the ranking task: given lists, judged against graded labels."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from typing import Annotated, Self
+
+from pydantic import Field, PositiveInt, model_validator
+
+from mmrec_bench.clicks import ClickModelField
+from mmrec_bench.evaluation.protocol import ProtocolConfig
+from mmrec_bench.metrics.graded import GRADED_METRICS, GradedOptions
+from mmrec_bench.metrics.identity import MetricId
+from mmrec_bench.metrics.simulated import SimulatedOptions
+from mmrec_bench.registry import unknown_message
+from mmrec_bench.settings import BaseConfig, explained_error
+
+EVALUATOR_VERSION = 1
+"""Raised whenever the same orders would give other numbers; part of every protocol id."""
+
+
+class SimulatedConfig(BaseConfig):
+    """A metric that a click model computes from the order that is judged."""
+
+    model: ClickModelField
+    """Who browses, such as ``{name: pbm}``."""
+    options: SimulatedOptions = SimulatedOptions()
+    """What is summed."""
+
+
+class RankingProtocol(ProtocolConfig):
+    """How given lists are judged: which are held out, which numbers are taken, against true labels."""
+
+    cutoffs: Annotated[tuple[PositiveInt, ...], Field(min_length=1)] = (1, 3, 5, 10)
+    """Numbers of top places k that count, rising; a list may be shorter."""
+    metrics: Annotated[tuple[str, ...], Field(min_length=1)] = ("ndcg", "map", "mrr", "err", "precision")
+    """Names of metrics."""
+    select_by: str = "ndcg@10"
+    """Validation metric by which weights are chosen; never rounded, never of the test part."""
+    options: GradedOptions = GradedOptions()
+    """Gain, denominators, and what becomes of ties and of lists without a relevant row."""
+
+    simulated: Mapping[str, SimulatedConfig] = {}
+    """Further metrics by name, such as ``{nsim-pbm: {model: pbm}}``: what a simulated user gains from the order."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if list(self.cutoffs) != sorted(set(self.cutoffs)):
+            raise explained_error(f"cutoffs must rise without repeats; got {list(self.cutoffs)}")
+        if len(set(self.metrics)) != len(self.metrics):
+            raise explained_error(f"metrics must not repeat; got {list(self.metrics)}")
+        for name in self.metrics:
+            if name not in GRADED_METRICS:
+                raise explained_error(unknown_message("metric", name, GRADED_METRICS))
+        for name in self.simulated:
+            if name in GRADED_METRICS or not re.fullmatch(r"[a-z][a-z0-9-]*", name):
+                raise explained_error(
+                    f"names under simulated are lower-case words with hyphens, such as nsim-pbm, and no metric's; "
+                    f"got {name!r}"
+                )
+        if self.select_by not in self.metric_ids:
+            raise explained_error(unknown_message("select_by metric", self.select_by, self.metric_ids))
+        return self
+
+    @property
+    def metric_ids(self) -> tuple[str, ...]:
+        """All ``name@k`` of this protocol, in the order of metrics, then cutoffs."""
+        return tuple(str(MetricId(name, k)) for name in (*self.metrics, *self.simulated) for k in self.cutoffs)
+
+    def check_catalogue(self, n_items: int, where: str) -> None:
+        """Accept any catalogue: lists are given."""
+
+    @property
+    def id(self) -> str:
+        """Readable name plus a digest of all settings, such as ``ranking/x-label/1f2e3d4c``."""
+        facts = {"evaluator": EVALUATOR_VERSION, **self.model_dump(mode="json")}
+        facts["metrics"] = {name: GRADED_METRICS[name].version for name in self.metrics}
+        code = hashlib.blake2b(json.dumps(facts, sort_keys=True).encode(), digest_size=4).hexdigest()
+        return f"ranking/{self.split.name}/{code}"

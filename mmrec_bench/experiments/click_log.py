@@ -1,0 +1,120 @@
+"""Clicks on training lists, simulated from their labels: what a log would hold had these lists been shown."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Annotated, Literal, TypeAlias
+
+import numpy as np
+from pydantic import Field, NonNegativeInt, PositiveInt
+from sklearn.linear_model import Ridge
+
+from mmrec_bench.clicks import ClickModelField
+from mmrec_bench.data.lists import Lists
+from mmrec_bench.errors import DataError
+from mmrec_bench.seeding import Seeds
+from mmrec_bench.settings import BaseConfig
+from mmrec_bench.types import DoubleArray, IntArray
+
+Logging: TypeAlias = Literal["delivered", "random", "linear"]
+
+
+class ClickLogConfig(BaseConfig):
+    """How training lists are shown and clicked; labels of the held-out parts stay what they are."""
+
+    model: ClickModelField
+    """The click model, such as ``{name: pbm, severity: 1.0}``."""
+    sessions: PositiveInt = 1
+    """How often every training list is shown; each time it is ordered and clicked anew."""
+    shown: PositiveInt | None = 10
+    """Rows shown of each list, its top by the logging order; the rest is not learned from. All rows if null."""
+    order: Logging = "linear"
+    """Who orders the lists. ``linear``: a ridge regression of the labels on the row features, fitted on `labelled` of
+    the training lists, as weak as a production ranker at its start; ``delivered``: as they stand in the data;
+    ``random``: anew each time, under which positions say nothing of relevance."""
+    labelled: Annotated[float, Field(gt=0, le=1)] = 0.01
+    """Share of the training lists on which ``linear`` is fitted; at least one list with two different labels."""
+    seed: NonNegativeInt = 0
+    """Of orders and clicks; runs of all seeds learn from the same log."""
+
+
+def log_clicks(train: Lists, config: ClickLogConfig) -> Lists:
+    """Show training lists and log what is clicked.
+
+    Args:
+        train: Labelled lists.
+        config: How.
+
+    Returns:
+        One list a session, rows in the order shown, with positions, clicks and the probability that each row was
+        observed given the clicks above it (without, where that can be 0). Labels stay, for checks; no model that
+        learns from clicks sees them.
+
+    Raises:
+        DataError: The lists hold no labels, or none from which the logging order could be learned.
+    """
+    if train.labels is None:
+        raise DataError("dataset.clicks needs labels to simulate clicks from; the training lists hold none. Remove it")
+    seeds = Seeds(config.seed)
+    sessions = train.select(np.tile(np.arange(train.n_lists), config.sessions))
+    keys = _keys(train, sessions, config, seeds)
+    rows = np.lexsort((np.arange(len(sessions)), -keys, sessions.list_of))
+    places = np.arange(len(rows)) - sessions.offsets()[sessions.list_of]
+    if config.shown is not None:
+        kept = places < config.shown
+        rows, places = rows[kept], places[kept]
+    shown = take_rows(sessions, rows)
+    assert shown.labels is not None
+    labels = np.full((shown.n_lists, int(places.max()) + 1), -1, np.int64)
+    labels[shown.list_of, places] = shown.labels
+    popularity = np.ones(labels.shape)
+    counts = train.item_counts()
+    popularity[shown.list_of, places] = counts[shown.items] / counts.max()
+    clicked = config.model.simulate(labels, seeds.numpy("click-log/clicks"), popularity)
+    propensities = clicked.conditional[shown.list_of, places].astype(np.float32)
+    return dataclasses.replace(
+        shown,
+        positions=places + 1,
+        clicks=clicked.clicks[shown.list_of, places],
+        propensities=propensities if (propensities > 0).all() else None,
+    )
+
+
+def take_rows(lists: Lists, rows: IntArray) -> Lists:
+    """Return lists with some of their rows in another order; at least one of every list, list by list."""
+    columns = ("features", "positions", "clicks", "labels", "propensities")
+    changed = {name: array[rows] for name in columns if (array := getattr(lists, name)) is not None}
+    return dataclasses.replace(lists, list_of=lists.list_of[rows], items=lists.items[rows], **changed)
+
+
+def _keys(train: Lists, sessions: Lists, config: ClickLogConfig, seeds: Seeds) -> DoubleArray:
+    """Return what the rows of each session are ordered by, largest first."""
+    match config.order:
+        case "delivered":
+            return np.zeros(len(sessions))
+        case "random":
+            return seeds.numpy("click-log/order").random(len(sessions))
+        case "linear":
+            ranker = _linear(train, config.labelled, seeds)
+            scores: DoubleArray = ranker.predict(sessions.features)
+            return scores
+
+
+def _linear(train: Lists, share: float, seeds: Seeds) -> Ridge:
+    """Fit the logging ranker on the first lists, in random order, that make up the share and hold two labels."""
+    assert train.labels is not None
+    if train.features is None:
+        raise DataError("dataset.clicks.order 'linear' needs features of rows; choose 'delivered' or 'random'")
+    order = seeds.numpy("click-log/labelled").permutation(train.n_lists)
+    chance = np.empty(train.n_lists, np.int64)
+    chance[order] = np.arange(train.n_lists)
+    differs = np.flatnonzero(train.labels != train.labels[np.argmin(chance[train.list_of])])
+    if not len(differs):
+        raise DataError("dataset.clicks.order 'linear' needs labels that differ; choose 'delivered' or 'random'")
+    needed = max(int(np.ceil(share * train.n_lists)), int(chance[train.list_of[differs]].min()) + 1)
+    rows = chance[train.list_of] < needed
+    spread = train.features[rows].std(axis=0)
+    columns = np.where(spread > 1e-8, 1 / np.maximum(spread, 1e-8), 0)
+    ranker = Ridge(alpha=1.0).fit(train.features[rows] * columns, train.labels[rows])
+    ranker.coef_ = ranker.coef_ * columns  # of features as they are
+    return ranker

@@ -1,0 +1,150 @@
+"""The ranking task: given lists, put in order."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+import torch
+
+from mmrec_bench.data.interactions import Interactions
+from mmrec_bench.data.lists import Lists
+from mmrec_bench.data.split import VaultLedger
+from mmrec_bench.errors import ModelError
+from mmrec_bench.evaluation.ranking import RankingEvaluation, RankingEvaluator
+from mmrec_bench.evaluation.ranking_protocol import RankingProtocol
+from mmrec_bench.experiments import building as write
+from mmrec_bench.experiments.click_log import log_clicks
+from mmrec_bench.experiments.prepare import Prepared
+from mmrec_bench.experiments.schema import Experiment
+from mmrec_bench.experiments.station import VAULT_PURPOSE, Judgement
+from mmrec_bench.metrics.simulated import SimulatedMetric
+from mmrec_bench.models.ranking.base import Ranker, RankingContext
+from mmrec_bench.seeding import Seeds
+from mmrec_bench.training.config import TrainerConfig
+from mmrec_bench.training.memory import memory_errors
+from mmrec_bench.training.records import Validation
+
+
+class RankingStation:
+    """Builds, validates and judges rankers; see `Station`.
+
+    Args:
+        experiment: What to run.
+        prepared: Its data.
+        device: Where models live.
+    """
+
+    def __init__(self, experiment: Experiment, prepared: Prepared, device: torch.device) -> None:
+        self._experiment, self._prepared, self._device = experiment, prepared, device
+        protocol = experiment.config.protocol
+        assert isinstance(protocol, RankingProtocol)
+        self._protocol: RankingProtocol = protocol
+        self._valid_lists = self._lists(prepared.split.valid)
+        self._valid = self._evaluator(self._valid_lists)
+
+    def build(self, seed: int) -> tuple[Ranker, RankingContext]:
+        """Return the untrained ranker on its device, and the context it was built from."""
+        config, dataset, seeds = self._experiment.config, self._prepared.dataset, Seeds(seed)
+        candidates = self._prepared.candidates
+        train: Lists = self._prepared.split.train if candidates is None else candidates.train
+        if (clicks := config.dataset.clicks) is not None:
+            train = log_clicks(train, clicks)
+        batch_size = (config.trainer or TrainerConfig()).batch_size
+        context = RankingContext(train, dataset.features, dataset.items, seeds, batch_size)
+        seeds.seed_global("init")
+        with memory_errors(self._device, "building the model", "Lower model.embedding_dim"):
+            model = config.entry.build(config.model, context)
+            if not isinstance(model, Ranker):
+                raise ModelError(f"'{config.entry.name}' is registered for ranking, but its class is no Ranker")
+            model.to(self._device)
+        return model, context
+
+    def validate(self, model: Ranker) -> Validation:
+        """Put the lists of the validation part in order."""
+        evaluation = self._valid.evaluate(model)
+        return Validation(evaluation.means[self._protocol.select_by], evaluation.means)
+
+    def judge(self, model: Ranker, ledger: VaultLedger) -> Judgement:
+        """Put the lists of both held-out parts in order."""
+        split = self._prepared.split
+        truth = self._lists(split.test.open(VAULT_PURPOSE, ledger))
+        on_valid, on_test = self._valid.evaluate(model), self._evaluator(truth).evaluate(model)
+        parts = {"valid": (self._valid_lists, on_valid), "test": (truth, on_test)}
+        return Judgement(
+            metrics={
+                "valid": write.finite(on_valid.means),
+                "test": write.finite(on_test.means),
+                "test_slices": {},
+            },
+            per_user=self._per_list(parts),
+            rankings=self._rankings(parts),
+            facts={"lists": {part: _counts(lists, evaluation) for part, (lists, evaluation) in parts.items()}},
+        )
+
+    def _lists(self, truth: Lists | Interactions) -> Lists:
+        """Return the lists of a held-out part: those of the data, or what the first stage finds for its users."""
+        if isinstance(truth, Lists):
+            return truth
+        assert self._prepared.candidates is not None
+        return self._prepared.candidates.held_out(truth)
+
+    def _evaluator(self, lists: Lists) -> RankingEvaluator:
+        protocol = self._protocol
+        simulated = {
+            name: SimulatedMetric(name, found.model.expected, found.options)
+            for name, found in protocol.simulated.items()
+        }
+        return RankingEvaluator(
+            lists, self._prepared.ties, protocol.metrics, protocol.cutoffs, protocol.options, self._device, simulated
+        )
+
+    def _per_list(self, parts: Mapping[str, tuple[Lists, RankingEvaluation]]) -> pd.DataFrame:
+        frames = []
+        for part, (lists, evaluation) in parts.items():
+            counted = np.flatnonzero(evaluation.counted)
+            labels = np.zeros(len(lists), np.int64) if lists.labels is None else lists.labels
+            relevant = np.bincount(lists.list_of, labels > 0, lists.n_lists).astype(np.int64)
+            missed = 0 if lists.missed is None else lists.missed[counted]
+            columns = {
+                "part": pd.Categorical([part] * len(counted), categories=list(parts)),
+                "list": counted,
+                "user_id": self._prepared.dataset.user_ids[lists.users[counted]],
+                "n_truth": relevant[counted] + missed,
+                **{name: values[counted] for name, values in evaluation.per_list.items()},
+            }
+            frames.append(pd.DataFrame(columns))
+        return pd.concat(frames, ignore_index=True)
+
+    def _rankings(self, parts: Mapping[str, tuple[Lists, RankingEvaluation]]) -> pd.DataFrame:
+        dataset, frames = self._prepared.dataset, []
+        user_ids, item_ids = pd.Index(dataset.user_ids), pd.Index(dataset.item_ids)
+        for part, (lists, evaluation) in parts.items():
+            of, place = (evaluation.order >= 0).nonzero()
+            rows = lists.offsets()[of] + evaluation.order[of, place]
+            columns = {
+                "part": pd.Categorical([part] * len(of), categories=list(parts)),
+                "list": of,
+                "user_id": pd.Categorical.from_codes(lists.users[of], user_ids),
+                "rank": (place + 1).astype(np.int32),
+                "item_id": pd.Categorical.from_codes(lists.items[rows], item_ids),
+                "score": evaluation.scores[of, place],
+                "label": None if lists.labels is None else lists.labels[rows].astype(np.int32),
+            }
+            frames.append(pd.DataFrame(columns))
+        return pd.concat(frames, ignore_index=True)
+
+
+def _counts(lists: Lists, evaluation: RankingEvaluation) -> dict[str, float]:
+    counted = float(evaluation.counted.sum())
+    facts = {
+        "lists": float(lists.n_lists),
+        "rows": float(len(lists)),
+        "counted": counted,
+        "without_relevant": lists.n_lists - counted,
+    }
+    if lists.missed is not None and lists.labels is not None:
+        found = float((lists.labels > 0).sum())
+        facts["ceiling"] = found / (found + float(lists.missed.sum()))
+    return facts
