@@ -121,7 +121,8 @@ class Preparer:
             gives = ", ".join(sorted(left)) or "none"
             raise ModelError(
                 f"model '{config.model.label}' needs {', '.join(lacking)}; data set '{dataset.name}' gives {gives}. "
-                f"Models that do without: {', '.join(models_for(left))}. Choose one, or add the features to the card"
+                f"Models that do without: {', '.join(models_for(config.entry.task, left))}. "
+                "Choose one, or add the features to the card"
             )
         key = f"{id(dataset)}/{config.protocol.model_dump_json(include={'split', 'cold_users', 'tie_seed'})}"
         if key not in self._prepared:

@@ -191,7 +191,8 @@ class ExperimentConfig(BaseConfig):
             dropped = " after dataset.alter" if self.dataset.alter else ""
             raise explained_error(
                 f"model '{self.model.label}' needs {', '.join(lacking)}; data set '{self.dataset.card}' gives "
-                f"{', '.join(given) or 'none'}{dropped}. Models that do without: {', '.join(models_for(given))}"
+                f"{', '.join(given) or 'none'}{dropped}. "
+                f"Models that do without: {', '.join(models_for(entry.task, given))}"
             )
         return self
 

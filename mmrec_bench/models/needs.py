@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from mmrec_bench.models.base import MODELS, ModelEntry
+from mmrec_bench.types import Task
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +33,8 @@ class Needs:
         modalities = (modality for entry in entries for modality in entry.modalities)
         return cls(
             tuple(dict.fromkeys((*modalities, *tables))),
-            any(entry.uses_features for entry in entries),
+            # A ranker reads what describes rows, and feature tables of items where there are any.
+            any(entry.uses_features and entry.task == "retrieval" for entry in entries),
             any(entry.needs_time for entry in entries),
             "scorer" if any(entry.exports == "scorer" for entry in entries) else "vectors",
         )
@@ -44,7 +46,7 @@ class Needs:
         return ("features of at least one modality",) if self.features and not modalities else ()
 
 
-def models_for(modalities: Collection[str]) -> list[str]:
-    """Return the names of the retrieval models, as they are by default, for which these modalities are enough."""
+def models_for(task: Task, modalities: Collection[str]) -> list[str]:
+    """Return the names of the models of a task, as they are by default, for which these modalities are enough."""
     entries = (MODELS[name] for name in MODELS)
-    return [entry.name for entry in entries if entry.task == "retrieval" and not Needs.of([entry]).lacking(modalities)]
+    return [entry.name for entry in entries if entry.task == task and not Needs.of([entry]).lacking(modalities)]

@@ -39,5 +39,5 @@ def test_the_needs_of_all_models_inside_one_another_count() -> None:
 def test_a_table_that_the_settings_name_is_needed_and_models_that_do_without_are_named() -> None:
     alignrec = MODELS["alignrec"].config.model_validate({"name": "alignrec", "content": "ica"})
     assert Needs.of([MODELS["alignrec"]], alignrec.tables).lacking(["image", "text"]) == ("ica",)
-    assert {"mf", "lightgcn"} <= set(models_for([]))
-    assert "vbpr" not in models_for([])
+    assert {"mf", "lightgcn"} <= set(models_for("retrieval", []))
+    assert "vbpr" not in models_for("retrieval", [])
