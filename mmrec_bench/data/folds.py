@@ -9,7 +9,7 @@ from pydantic import NonNegativeInt
 
 from mmrec_bench.data.chance import pair_hash
 from mmrec_bench.data.interactions import Interactions
-from mmrec_bench.data.rules import SPLITS, TRAIN, Fraction, Labelled, SplitConfig, SplitRule
+from mmrec_bench.data.split_rule import TRAIN, Fraction, Labelled, SplitConfig, SplitRule, split_rule
 from mmrec_bench.errors import ProtocolError
 from mmrec_bench.types import BoolArray
 
@@ -17,6 +17,7 @@ HELD = 3
 """Label of rows that belong to no part."""
 
 
+@split_rule("without-fold")
 class WithoutFold(SplitConfig):
     """Another split without a fold of its training part; the held-out parts stay as they are.
 
@@ -57,6 +58,3 @@ class WithoutFold(SplitConfig):
         held = np.zeros(len(train), np.bool_)
         held[order] = np.arange(len(train)) >= ends - sizes[train.users[order]]
         return held
-
-
-SPLITS.register("without-fold", WithoutFold)

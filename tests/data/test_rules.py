@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from mmrec_bench.data.folds import WithoutFold
 from mmrec_bench.data.interactions import Interactions
 from mmrec_bench.data.rules import SPLITS, ColdUsers, Random811, SplitConfig, SplitRule
 from mmrec_bench.data.split import Split, VaultLedger
@@ -45,6 +46,8 @@ def pairs_of(part: Interactions) -> set[tuple[int, int]]:
     return set(zip(part.users.tolist(), part.items.tolist(), strict=True))
 
 
+WHOLE = sorted(name for name in SPLITS if SPLITS[name] is not WithoutFold)
+"""Rules that leave out no row of users who are known."""
 COUNTS = [0, 1, 2, 3, 4, 5, 9, 10, 11, 14, 15, 19, 20, 37, 60]
 
 
@@ -167,10 +170,6 @@ def test_the_order_of_rows_does_not_change_a_split(name: str, random: Any) -> No
     assert one.train.users.tolist() == two.train.users.tolist(), "the rows of a part have one order"
 
 
-WHOLE = sorted(set(SPLITS) - {"without-fold"})
-"""Rules that leave out no row of users who are known."""
-
-
 @given(st.lists(st.integers(0, 25), min_size=1, max_size=12), st.integers(0, 3), st.sampled_from(WHOLE))
 def test_parts_are_disjoint_and_nothing_is_lost(counts: list[int], seed: int, name: str) -> None:
     facts = facts_of([*counts, 12], seed=seed, span=50)
@@ -263,7 +262,12 @@ def test_bad_rules_are_explained(text: str, message: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    [*SPLITS, "{name: random-811, seed: 3}", "{name: global-time, valid_from: 2014-01-01, test_from: 2014-02-01}"],
+    [
+        *WHOLE,
+        "{name: random-811, seed: 3}",
+        "{name: global-time, valid_from: 2014-01-01, test_from: 2014-02-01}",
+        "{name: without-fold, of: {name: leave-last-out}, share: 0.1}",
+    ],
 )
 def test_a_resolved_rule_loads_again(text: str) -> None:
     protocol = Protocol.model_validate({"split": rule(text)})
@@ -334,3 +338,27 @@ def test_cold_users_and_items_are_counted(cold_users: ColdUsers) -> None:
         assert report.users == {"train": 2, "valid": 1, "test": 1}
         assert report.cold_items == {"valid": 1, "test": 1}
     assert (split.train.n_users, split.train.n_items) == (6, 7)
+
+
+@pytest.mark.parametrize("choose", ["latest", "random"])
+def test_a_fold_is_a_share_of_every_users_training_rows_and_of_nothing_else(choose: str) -> None:
+    facts = facts_of([3, 10, 40])
+    whole = parts_of(make_split(facts, rule("{name: random-811, seed: 1}")))
+    less = parts_of(
+        make_split(
+            facts, rule(f"{{name: without-fold, of: {{name: random-811, seed: 1}}, share: 0.2, choose: {choose}}}")
+        )
+    )
+    assert pairs_of(less["valid"]) == pairs_of(whole["valid"])
+    assert pairs_of(less["test"]) == pairs_of(whole["test"])
+    fold = pairs_of(whole["train"]) - pairs_of(less["train"])
+    assert pairs_of(less["train"]) < pairs_of(whole["train"])
+    # training rows are 1, 8 and 32: a user with one row keeps it
+    assert [sum(user == held for held, _ in fold) for user in range(3)] == [0, 1, 6]
+    if choose == "latest":
+        clock = {
+            (user, item): time for user, item, time in zip(facts.users, facts.items, facts.timestamps, strict=True)
+        }  # type: ignore[arg-type]
+        for user in (1, 2):
+            kept = [clock[pair] for pair in pairs_of(less["train"]) if pair[0] == user]
+            assert max(kept) <= min(clock[pair] for pair in fold if pair[0] == user)
