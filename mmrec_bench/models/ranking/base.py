@@ -6,6 +6,7 @@ position, a click or a label.
 
 from __future__ import annotations
 
+import dataclasses
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -76,6 +77,18 @@ class ListInputs:
     ties: Tensor
     features: Tensor | None = None
     histories: Tensor | None = None
+
+    def permuted(self, order: Tensor) -> ListInputs:
+        """Return the lists with their rows in another order, int64 ``[B, L]``."""
+        features = self.features
+        if features is not None:
+            features = features.gather(1, order.unsqueeze(2).expand_as(features))
+        rows = {name: getattr(self, name).gather(1, order) for name in ("items", "mask", "ties")}
+        return dataclasses.replace(self, features=features, **rows)
+
+    def canonical(self) -> Tensor:
+        """Return an order of the rows that hangs on nothing but their items, padding last, int64 ``[B, L]``."""
+        return self.ties.masked_fill(~self.mask, torch.iinfo(torch.int64).max).argsort(dim=1, stable=True)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Annotated, Literal
 
 import torch
@@ -148,9 +147,9 @@ class STARank(GradientRanker):
     def arrange(self, inputs: ListInputs) -> Arrangement:
         """Put lists in order; the score of a row is the number of places from it to the end."""
         # In canonical order, the result hangs in no bit on how candidates were delivered.
-        by_ties = inputs.ties.masked_fill(~inputs.mask, torch.iinfo(torch.int64).max).argsort(dim=1, stable=True)
-        order, _ = self.decode(_permuted(inputs, by_ties))
-        order = by_ties.gather(1, order.clamp(min=0)).masked_fill(order < 0, -1)
+        canonical = inputs.canonical()
+        order, _ = self.decode(inputs.permuted(canonical))
+        order = canonical.gather(1, order.clamp(min=0)).masked_fill(order < 0, -1)
         lengths = inputs.mask.sum(dim=1, keepdim=True)
         scores = (lengths - torch.arange(order.shape[1], device=order.device)).float()
         return Arrangement(order, scores.masked_fill(order < 0, -torch.inf))
@@ -182,12 +181,3 @@ class STARank(GradientRanker):
         user, cell = self.history(self.dropout(vectors), lengths)
         rows = self.reader(self.dropout(fields.sum(dim=-2)), user, inputs.mask)
         return Read(rows, user, cell, inputs.mask)
-
-
-def _permuted(inputs: ListInputs, order: Tensor) -> ListInputs:
-    """Put the rows of lists in another order, int64 ``[B, L]``."""
-    features = inputs.features
-    if features is not None:
-        features = features.gather(1, order.unsqueeze(2).expand_as(features))
-    rows = {name: getattr(inputs, name).gather(1, order) for name in ("items", "mask", "ties")}
-    return dataclasses.replace(inputs, features=features, **rows)

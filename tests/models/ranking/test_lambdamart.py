@@ -123,7 +123,8 @@ def test_what_train_lacks_is_named() -> None:
         small_fit(without(positions=None, clicks=None), learns_from="clicks", position_bias="estimated")
     with pytest.raises(ValidationError, match="is for learns_from: clicks"):
         LambdaMARTConfig(position_bias="estimated")
-    long = dataclasses.replace(context.train, list_of=np.zeros(19, np.int64), users=np.zeros(1, np.int64))
+    one = {"list_of": np.zeros(19, np.int64), "users": np.zeros(1, np.int64), "histories": None}
+    long = dataclasses.replace(context.train, **one)
     with pytest.raises(ModelError, match=r"at most 10000 rows; the longest in train has 19019"):
         small_fit(RankingContext(_repeated(long, 1001)))
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -56,3 +58,15 @@ def test_labels_are_scaled_by_the_largest_in_train() -> None:
 def test_a_cutoff_that_nothing_reads_is_refused() -> None:
     with pytest.raises(ValidationError, match="cutoff is for loss: lambdarank"):
         MLPConfig(cutoff=5)
+
+
+def test_an_order_is_learned_by_its_likelihood_alone() -> None:
+    with pytest.raises(ValidationError, match="learns_from: order is for loss: listmle"):
+        MLPConfig(learns_from="order")
+    train_lists, test = severe()
+    labels = train_lists.labels
+    assert labels is not None
+    ranks = np.argsort(np.argsort(-labels.reshape(-1, 10), axis=1, kind="stable"), axis=1, kind="stable") + 1
+    ordered = dataclasses.replace(train_lists, labels=None, clicks=None, positions=ranks.reshape(-1))
+    model = fit("mlp", ordered.select(np.arange(1_000)), 5, learns_from="order", loss="listmle")
+    assert ndcg(model, test) > 0.93

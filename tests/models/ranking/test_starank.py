@@ -49,13 +49,6 @@ def repeated(inputs: ListInputs, n: int) -> ListInputs:
     return ListInputs(**{name: None if v is None else v.repeat_interleave(n, 0) for name, v in fields.items()})
 
 
-def permuted(inputs: ListInputs, order: Tensor) -> ListInputs:
-    assert inputs.features is not None
-    rows = {name: getattr(inputs, name).gather(1, order) for name in ("items", "mask", "ties")}
-    features = inputs.features.gather(1, order.unsqueeze(2).expand_as(inputs.features))
-    return dataclasses.replace(inputs, features=features, **rows)
-
-
 @every_kind
 def test_probabilities_of_all_orders_sum_to_one(small: RankingContext, options: dict[str, object]) -> None:
     orders = torch.tensor(list(itertools.permutations(range(5))))
@@ -74,12 +67,12 @@ def test_the_order_of_candidates_does_not_matter(
 ) -> None:
     model, inputs = built(small, **options, decoding=decoding), served(small, 0, 4)
     shuffle = torch.tensor([[3, 0, 4, 1, 2], [1, 2, 0, 4, 3]])
-    first, second = model.arrange(inputs), model.arrange(permuted(inputs, shuffle))
+    first, second = model.arrange(inputs), model.arrange(inputs.permuted(shuffle))
     assert torch.equal(shuffle.gather(1, second.order), first.order)
     assert not torch.equal(first.order, torch.arange(5).expand(2, -1))
     # And within the model, before rows are put in canonical order.
     with torch.no_grad():
-        rows, moved = model.read(inputs).rows, model.read(permuted(inputs, shuffle)).rows
+        rows, moved = model.read(inputs).rows, model.read(inputs.permuted(shuffle)).rows
     torch.testing.assert_close(rows.gather(1, shuffle.unsqueeze(2).expand_as(rows)), moved)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from typing import Any
 
@@ -11,7 +12,7 @@ import torch
 from mmrec_bench.clicks import Attraction
 from mmrec_bench.clicks.position import PositionBasedModel
 from mmrec_bench.data.features import FeatureTable
-from mmrec_bench.data.lists import Lists
+from mmrec_bench.data.lists import Histories, Lists
 from mmrec_bench.metrics.graded import GRADED_METRICS
 from mmrec_bench.models.base import MODELS
 from mmrec_bench.models.ranking.base import ListBatch, Ranker, RankingContext
@@ -48,6 +49,7 @@ def odd_context(seed: int = 0) -> RankingContext:
         clicks=clicks,
         labels=np.where(list_of == 3, 0, np.concatenate([rng.permutation(length) for length in lengths])),
         propensities=rng.uniform(0.2, 1.0, n).astype(np.float32),
+        histories=Histories(np.array([0, 3, 3, 4, 9, 11]), np.arange(11) % 7),
     )
     present = np.arange(12) != 5
     table = FeatureTable("image", rng.standard_normal((12, 3)).astype(np.float32), present, "random")
@@ -55,8 +57,8 @@ def odd_context(seed: int = 0) -> RankingContext:
 
 
 def odd_batch(context: RankingContext, teaches: Any) -> ListBatch:
-    """All lists of a context as one batch."""
-    lists = PaddedLists(context.train, np.arange(context.train.n_items), CPU)
+    """All lists of a context as one batch, with the latest 4 items of their histories."""
+    lists = PaddedLists(context.train, np.arange(context.train.n_items), CPU, history_length=4)
     return lists.batch(torch.arange(context.train.n_lists), teaches)
 
 
@@ -104,7 +106,7 @@ def logged(n_lists: int, severity: float, logging: float, seed: int = 0) -> List
 
 def ndcg(ranker: Ranker, lists: Lists) -> float:
     """Return NDCG@5 against true labels."""
-    padded = PaddedLists(lists, np.random.default_rng(1).permutation(lists.n_items), CPU)
+    padded = PaddedLists(lists, np.random.default_rng(1).permutation(lists.n_items), CPU, ranker.history_length)
     return ndcg_of(ranker.eval().arrange(padded.inputs(torch.arange(lists.n_lists))).order.numpy(), lists)
 
 
@@ -143,3 +145,33 @@ def naive() -> float:
     """NDCG@5 of a perceptron that takes clicks of `severe` as they are."""
     train_lists, test = severe()
     return ndcg(fit("mlp", train_lists, 4, learns_from="clicks", loss="pointwise"), test)
+
+
+def contextual(n_lists: int, seed: int = 0) -> Lists:
+    """Lists of two kinds, which no row tells, but all together do: whether large values of a feature are good or bad.
+
+    They are shown in falling order of relevance plus noise.
+    """
+    rng = np.random.default_rng(seed)
+    shape = (n_lists, LENGTH)
+    kind = rng.choice([-1.0, 1.0], size=(n_lists, 1))
+    value, hint = rng.standard_normal(shape), kind + 2 * rng.standard_normal(shape)
+    order = np.argsort(-kind * value + rng.standard_normal(shape), axis=1)
+    value, hint = np.take_along_axis(value, order, axis=1), np.take_along_axis(hint, order, axis=1)
+    return Lists(
+        list_of=np.repeat(np.arange(n_lists), LENGTH),
+        items=np.concatenate([rng.permutation(N_ITEMS)[:LENGTH] for _ in range(n_lists)]),
+        n_items=N_ITEMS,
+        users=np.zeros(n_lists, np.int64),
+        n_users=1,
+        features=np.stack([value, hint], axis=2).reshape(-1, 2).astype(np.float32),
+        positions=np.tile(np.arange(1, LENGTH + 1), n_lists),
+        labels=np.searchsorted((0.0, 0.7, 1.2, 1.8), kind * value).reshape(-1),
+    )
+
+
+def shown_at_random(lists: Lists) -> Lists:
+    """Lists in another order of rows, which says nothing."""
+    order = np.lexsort((np.random.default_rng(4).random(len(lists)), lists.list_of))
+    names = ("items", "features", "labels")
+    return dataclasses.replace(lists, **{name: getattr(lists, name)[order] for name in names})
