@@ -30,6 +30,19 @@ def pointwise(scores: Tensor, targets: Tensor, mask: Tensor) -> Tensor:
     return losses.sum() / mask.sum().clamp(min=1)
 
 
+def of_log_probabilities(log_probabilities: Tensor, clicks: Tensor, mask: Tensor) -> Tensor:
+    """Return the binary cross-entropy ``-c log p - (1 - c) log(1 - p)``, as a mean over real rows.
+
+    Args:
+        log_probabilities: log p, at most 0.
+        clicks: float ``[B, L]`` of 0 and 1.
+        mask: Real rows.
+    """
+    logs = log_probabilities.clamp(max=-1e-6)
+    losses = (clicks - 1) * torch.log(-torch.expm1(logs)) - clicks * logs
+    return losses.masked_fill(~mask, 0.0).sum() / mask.sum().clamp(min=1)
+
+
 def softmax(scores: Tensor, targets: Tensor, mask: Tensor) -> Tensor:
     """Return the mean over lists of ``-sum_i t_i log p_i``, p the softmax of the scores (ListNet, with raw targets).
 

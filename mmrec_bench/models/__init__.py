@@ -2,6 +2,7 @@
 
 from mmrec_bench.models.ranking.din import DIN as DIN
 from mmrec_bench.models.ranking.dlcm import DLCM as DLCM
+from mmrec_bench.models.ranking.inforank import InfoRank as InfoRank
 from mmrec_bench.models.ranking.initial import Initial as Initial
 from mmrec_bench.models.ranking.lambdamart import LambdaMART as LambdaMART
 from mmrec_bench.models.ranking.mlp import MLP as MLP

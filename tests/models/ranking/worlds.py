@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from mmrec_bench.clicks import Attraction
+from mmrec_bench.clicks.causes import PopularityBias
 from mmrec_bench.clicks.position import PositionBasedModel
 from mmrec_bench.data.features import FeatureTable
 from mmrec_bench.data.lists import Histories, Lists
@@ -24,7 +24,7 @@ from mmrec_bench.training.trainer import train
 from mmrec_bench.types import IntArray
 
 CPU = torch.device("cpu")
-LENGTH, N_FEATURES, N_ITEMS = 10, 8, 200
+LENGTH, N_FEATURES, N_ITEMS, BATCH = 10, 8, 200, 64
 
 
 def odd_context(seed: int = 0) -> RankingContext:
@@ -68,7 +68,7 @@ def build(name: str, context: RankingContext, **options: Any) -> Any:
     return MODELS[name].build(MODELS[name].config.model_validate({"name": name, **options}), context)
 
 
-def logged(n_lists: int, severity: float, logging: float, seed: int = 0) -> Lists:
+def logged(n_lists: int, severity: float, logging: float, seed: int = 0, popularity: bool = False) -> Lists:
     """Lists in the order of a logging policy, clicked under position bias.
 
     Half of the features tell of relevance and half of a nuisance. The policy orders by nuisance, with weight `logging`,
@@ -79,20 +79,23 @@ def logged(n_lists: int, severity: float, logging: float, seed: int = 0) -> List
         severity: Exponent of eye-tracking position bias.
         logging: Weight of the nuisance in the policy; 0 is a random order.
         seed: Of everything.
+        popularity: Whether rare items are overlooked.
     """
     rng = np.random.default_rng(seed)
     shape = (n_lists, LENGTH)
+    shares = 1.0 / np.arange(1, N_ITEMS + 1)
+    items = np.random.default_rng((seed, 1)).choice(N_ITEMS, size=shape, p=shares / shares.sum())
     relevance, nuisance, noise = rng.standard_normal((3, *shape))
     order = np.argsort(-(logging * nuisance + noise), axis=1)
     relevance, nuisance = (np.take_along_axis(values, order, axis=1) for values in (relevance, nuisance))
     causes = np.stack([relevance, nuisance], axis=2).repeat(N_FEATURES // 2, axis=2)
     features = causes + 0.7 * rng.standard_normal(causes.shape)
     labels = np.searchsorted((0.0, 0.7, 1.2, 1.8), relevance)
-    model = PositionBasedModel(severity=severity, attraction=Attraction())
-    clicked = model.simulate(labels, rng)
+    model = PositionBasedModel(severity=severity, popularity=PopularityBias() if popularity else None)
+    clicked = model.simulate(labels, rng, shares[items])
     return Lists(
         list_of=np.repeat(np.arange(n_lists), LENGTH),
-        items=rng.integers(N_ITEMS, size=n_lists * LENGTH),
+        items=items.reshape(-1),
         n_items=N_ITEMS,
         users=np.zeros(n_lists, np.int64),
         n_users=1,
@@ -125,10 +128,10 @@ def ndcg_of(order: IntArray, lists: Lists) -> float:
 
 def fit(name: str, lists: Lists, epochs: int, learning_rate: float = 3e-3, **options: Any) -> Any:
     """Return a ranker trained for some epochs, without selection."""
-    context = RankingContext(lists, seeds=Seeds(0), batch_size=256)
+    context = RankingContext(lists, seeds=Seeds(0), batch_size=BATCH)
     model = build(name, context, **options)
     config = TrainerConfig(
-        batch_size=256, max_epochs=epochs, validate_every=epochs, learning_rate=learning_rate, patience=epochs
+        batch_size=BATCH, max_epochs=epochs, validate_every=epochs, learning_rate=learning_rate, patience=epochs
     )
     train(model, context, config, lambda _: Validation(0.0, {}), context.seeds, CPU)
     return model.eval()
