@@ -262,3 +262,14 @@ def test_no_lists_and_lists_without_places() -> None:
     for name in GRADED_METRICS:
         assert values(name, np.zeros((0, 4), np.int64), [1, 9]).shape == (0, 2)
         assert values(name, np.zeros((2, 0), np.int64), [1, 9]).tolist() == [[0, 0], [0, 0]]
+
+
+def test_rounding_never_leads_above_one() -> None:
+    scores = np.array([[2.0, 2, 1, 1, 1]])  # thirds of a hit add up to 2 + 4e-16
+    assert values("recall", [[1, 2, 2, 0, 0]], [5], scores=scores, ties="average")[0, 0] == 1
+
+
+def test_scores_of_padding_do_not_matter() -> None:
+    for score in (9.0, -3.0, np.nan):
+        found = values("ndcg", [[0, 1, -1]], [3], scores=np.array([[-1.0, -3.0, score]]), ties="average")
+        np.testing.assert_array_equal(found, values("ndcg", [[0, 1]], [3]))

@@ -152,5 +152,15 @@ def test_a_model_that_expects_nothing_is_named() -> None:
         metric(by_rank(np.zeros_like))(LIST, [3])
 
 
+@pytest.mark.parametrize("reward", ["exp2", "click"])
+def test_what_a_model_expects_of_padding_does_not_matter(reward: str) -> None:
+    def expect(labels: np.ndarray) -> Constant:
+        seen = np.where(labels < 0, np.nan, 0.5)
+        return Constant(seen, seen)
+
+    found = metric(expect, reward=reward)(np.array([[0, 2, -1]]), [2, 3, 5]).values
+    np.testing.assert_array_equal(found, 1)
+
+
 def test_names_carry_version_and_cutoff() -> None:
     assert SimulatedMetric("nsim-pbm", PositionBasedModel().expected).at(10) == "nsim-pbm@10/v1"
