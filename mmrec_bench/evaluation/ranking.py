@@ -31,9 +31,10 @@ class RankingEvaluation:
     Attributes:
         order: Row of each list at each place, int64 ``[n_lists, L]``, -1 = padding.
         scores: Score of the row at each place, float32 ``[n_lists, L]``, -inf = padding.
-        counted: Lists that stand in the means, bool ``[n_lists]``.
-        per_list: By metric such as ``ndcg@10``, float64 ``[n_lists]``, unrounded; NaN where a list does not count.
-        means: By metric, the mean over the lists that count, unrounded.
+        counted: Lists that stand in the mean of some metric, bool ``[n_lists]``.
+        per_list: By metric such as ``ndcg@10``, float64 ``[n_lists]``, unrounded; NaN where a list does not count for
+            it: each metric has its own rule for lists without anything relevant, or without a click.
+        means: By metric, the mean over the lists that count for it, unrounded.
     """
 
     order: IntArray
@@ -56,7 +57,7 @@ class RankingEvaluator:
         simulated: Further metrics by name, which click models compute.
 
     Raises:
-        ProtocolError: The lists hold no labels, or no list has a relevant row.
+        ProtocolError: The lists hold no labels, no list has a relevant row, or a metric needs clicks: there are none.
     """
 
     def __init__(
@@ -70,7 +71,9 @@ class RankingEvaluator:
         simulated: Mapping[str, SimulatedMetric] = MappingProxyType({}),
     ) -> None:
         if lists.labels is None:
-            raise ProtocolError("rankings are judged against labels, and the held-out lists hold none")
+            raise ProtocolError(
+                "rankings are judged against labels, and the held-out lists hold none. Choose a data set with labels"
+            )
         self._lists, self._ties, self._device, self._labels = lists, ties, device, lists.labels
         self._simulated = simulated
         self._metrics, self._cutoffs, self._options = tuple(metrics), tuple(cutoffs), options
@@ -79,8 +82,14 @@ class RankingEvaluator:
         relevant = np.bincount(lists.list_of, lists.labels > 0, lists.n_lists) + self._missed
         if not relevant.any():
             raise ProtocolError(
-                "no held-out list has a relevant row (label of at least 1), so there is nothing to judge"
+                "no held-out list has a relevant row (label of at least 1), so there is nothing to judge. Choose "
+                "another protocol.split, or data with such rows"
             )
+        for name in metrics:
+            if GRADED_METRICS[name].against == "clicks" and (lists.clicks is None or not lists.clicks.any()):
+                raise ProtocolError(
+                    f"metric '{name}' needs clicks, and the held-out lists hold none. Remove it from protocol.metrics"
+                )
 
     def evaluate(self, ranker: Ranker) -> RankingEvaluation:
         """Put every list in order and measure it.
@@ -89,11 +98,13 @@ class RankingEvaluator:
             ModelError: An order that repeats or leaves out rows, or scores that are no numbers.
         """
         order, scores = self._arranged(ranker)
-        counted, per_list = np.ones(len(order), np.bool_), dict[str, DoubleArray]()
+        counted = np.zeros(len(order), np.bool_)
+        per_list, means = dict[str, DoubleArray](), dict[str, float]()
         for name, found in self._measured(order, scores).items():
-            counted &= found.counted
-            per_list |= {str(MetricId(name, k)): found.values[:, place] for place, k in enumerate(self._cutoffs)}
-        means = {name: float(values[counted].mean()) for name, values in per_list.items()}
+            counted |= found.counted
+            values = np.where(found.counted[:, None], found.values, np.nan)
+            for place, (k, mean) in enumerate(zip(self._cutoffs, found.mean(), strict=True)):
+                per_list[str(MetricId(name, k))], means[str(MetricId(name, k))] = values[:, place], float(mean)
         return RankingEvaluation(order, scores, counted, MappingProxyType(per_list), MappingProxyType(means))
 
     def _measured(self, order: IntArray, scores: FloatArray) -> dict[str, GradedValues]:
@@ -102,8 +113,7 @@ class RankingEvaluator:
             metric = GRADED_METRICS[name]
             ranked, missed = labels, self._missed
             if metric.against == "clicks":
-                if self._lists.clicks is None:
-                    raise ProtocolError(f"metric '{name}' needs clicks, and the held-out lists hold none")
+                assert self._lists.clicks is not None
                 ranked, missed = self._in_order(order, self._lists.clicks.astype(np.int64)), np.zeros_like(missed)
             found[name] = metric(ranked, self._cutoffs, self._options, missed=missed, scores=scores.astype(np.float64))
         for name, simulated in self._simulated.items():

@@ -14,7 +14,7 @@ from mmrec_bench.clicks import ClickModelField
 from mmrec_bench.evaluation.protocol import ProtocolConfig
 from mmrec_bench.metrics.graded import GRADED_METRICS, GradedOptions
 from mmrec_bench.metrics.identity import MetricId
-from mmrec_bench.metrics.simulated import SimulatedOptions
+from mmrec_bench.metrics.simulated import SimulatedMetric, SimulatedOptions
 from mmrec_bench.registry import unknown_message
 from mmrec_bench.settings import BaseConfig, explained_error
 
@@ -30,6 +30,18 @@ class SimulatedConfig(BaseConfig):
     options: SimulatedOptions = SimulatedOptions()
     """What is summed."""
 
+    @model_validator(mode="after")
+    def _sees_labels_alone(self) -> Self:
+        if getattr(self.model, "popularity", None) is not None:
+            raise explained_error(
+                f"a simulated metric judges by labels and ranks; remove the popularity bias of {self.model.name}"
+            )
+        return self
+
+    def metric(self, name: str) -> SimulatedMetric:
+        """Return the metric under this name."""
+        return SimulatedMetric(name, self.model.expected, self.options)
+
 
 class RankingProtocol(ProtocolConfig):
     """How given lists are judged: which are held out, which numbers are taken, against true labels."""
@@ -42,7 +54,6 @@ class RankingProtocol(ProtocolConfig):
     """Validation metric by which weights are chosen; never rounded, never of the test part."""
     options: GradedOptions = GradedOptions()
     """Gain, denominators, and what becomes of ties and of lists without a relevant row."""
-
     simulated: Mapping[str, SimulatedConfig] = {}
     """Further metrics by name, such as ``{nsim-pbm: {model: pbm}}``: what a simulated user gains from the order."""
 
@@ -61,9 +72,18 @@ class RankingProtocol(ProtocolConfig):
                     f"names under simulated are lower-case words with hyphens, such as nsim-pbm, and no metric's; "
                     f"got {name!r}"
                 )
+        if self.options.ties == "average" and (uneven := self._not_linear()):
+            linear = ", ".join(name for name in GRADED_METRICS if GRADED_METRICS[name].linear)
+            raise explained_error(
+                f"options.ties: average is for metrics linear in gains ({linear}); got {', '.join(uneven)}. Remove "
+                "these, or choose ties: hash"
+            )
         if self.select_by not in self.metric_ids:
             raise explained_error(unknown_message("select_by metric", self.select_by, self.metric_ids))
         return self
+
+    def _not_linear(self) -> tuple[str, ...]:
+        return (*(name for name in self.metrics if not GRADED_METRICS[name].linear), *self.simulated)
 
     @property
     def metric_ids(self) -> tuple[str, ...]:
@@ -78,5 +98,6 @@ class RankingProtocol(ProtocolConfig):
         """Readable name plus a digest of all settings, such as ``ranking/x-label/1f2e3d4c``."""
         facts = {"evaluator": EVALUATOR_VERSION, **self.model_dump(mode="json")}
         facts["metrics"] = {name: GRADED_METRICS[name].version for name in self.metrics}
+        facts["simulated_versions"] = {name: found.metric(name).version for name, found in self.simulated.items()}
         code = hashlib.blake2b(json.dumps(facts, sort_keys=True).encode(), digest_size=4).hexdigest()
         return f"ranking/{self.split.name}/{code}"

@@ -19,12 +19,12 @@ from mmrec_bench.experiments.click_log import log_clicks
 from mmrec_bench.experiments.prepare import Prepared
 from mmrec_bench.experiments.schema import Experiment
 from mmrec_bench.experiments.station import VAULT_PURPOSE, Judgement
-from mmrec_bench.metrics.simulated import SimulatedMetric
 from mmrec_bench.models.ranking.base import Ranker, RankingContext
 from mmrec_bench.seeding import Seeds
 from mmrec_bench.training.config import TrainerConfig
 from mmrec_bench.training.memory import memory_errors
 from mmrec_bench.training.records import Validation
+from mmrec_bench.types import IntArray
 
 
 class RankingStation:
@@ -92,10 +92,7 @@ class RankingStation:
 
     def _evaluator(self, lists: Lists) -> RankingEvaluator:
         protocol = self._protocol
-        simulated = {
-            name: SimulatedMetric(name, found.model.expected, found.options)
-            for name, found in protocol.simulated.items()
-        }
+        simulated = {name: found.metric(name) for name, found in protocol.simulated.items()}
         return RankingEvaluator(
             lists, self._prepared.ties, protocol.metrics, protocol.cutoffs, protocol.options, self._device, simulated
         )
@@ -104,14 +101,12 @@ class RankingStation:
         frames = []
         for part, (lists, evaluation) in parts.items():
             counted = np.flatnonzero(evaluation.counted)
-            labels = np.zeros(len(lists), np.int64) if lists.labels is None else lists.labels
-            relevant = np.bincount(lists.list_of, labels > 0, lists.n_lists).astype(np.int64)
             missed = 0 if lists.missed is None else lists.missed[counted]
             columns = {
                 "part": pd.Categorical([part] * len(counted), categories=list(parts)),
                 "list": counted,
                 "user_id": self._prepared.dataset.user_ids[lists.users[counted]],
-                "n_truth": relevant[counted] + missed,
+                "n_truth": _n_relevant(lists)[counted] + missed,
                 **{name: values[counted] for name, values in evaluation.per_list.items()},
             }
             frames.append(pd.DataFrame(columns))
@@ -136,15 +131,22 @@ class RankingStation:
         return pd.concat(frames, ignore_index=True)
 
 
+def _n_relevant(lists: Lists) -> IntArray:
+    """Return the relevant rows of each list, int64 ``[n_lists]``."""
+    assert lists.labels is not None  # the evaluator has refused lists without
+    return np.bincount(lists.list_of, lists.labels > 0, lists.n_lists).astype(np.int64)
+
+
 def _counts(lists: Lists, evaluation: RankingEvaluation) -> dict[str, float]:
-    counted = float(evaluation.counted.sum())
+    """Return what was judged; of candidates also the ceiling, the best recall over whole lists."""
+    relevant = _n_relevant(lists)
+    truth = relevant if lists.missed is None else relevant + lists.missed
     facts = {
         "lists": float(lists.n_lists),
         "rows": float(len(lists)),
-        "counted": counted,
-        "without_relevant": lists.n_lists - counted,
+        "counted": float(evaluation.counted.sum()),
+        "without_relevant": float((truth == 0).sum()),
     }
-    if lists.missed is not None and lists.labels is not None:
-        found = float((lists.labels > 0).sum())
-        facts["ceiling"] = found / (found + float(lists.missed.sum()))
+    if lists.missed is not None:
+        facts["ceiling"] = float((relevant[truth > 0] / truth[truth > 0]).mean())
     return facts
