@@ -61,6 +61,20 @@ def contrast(first: DoubleArray, second: DoubleArray) -> Contrast:
     return Contrast(difference, difference - half, difference + half)
 
 
+def over_users(scores: DoubleArray) -> tuple[float, float] | None:
+    """Return the interval of a mean over users as drawn from many, for these very seeds; None for a single user.
+
+    Args:
+        scores: Scores, or differences of scores, float64 ``[n_users]``.
+    """
+    n_users = len(scores)
+    if n_users < 2:
+        return None
+    half = float(stats.t.ppf((1 + LEVEL) / 2, n_users - 1) * scores.std(ddof=1) / np.sqrt(n_users))
+    mean = float(scores.mean())
+    return mean - half, mean + half
+
+
 def largest_null_difference(scores: DoubleArray) -> float:
     """Return the largest difference of means that any two halves of runs show which differ in nothing but the seed.
 

@@ -7,17 +7,15 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 import numpy as np
-import pandas as pd
 
 from mmrec_bench.data.alterations import ALTERATIONS, Alteration, modalities_left
-from mmrec_bench.errors import ArtefactError
 from mmrec_bench.experiments.artefact import RunArtefact
 from mmrec_bench.experiments.knockout import REAL, label_of, tampered
 from mmrec_bench.models.base import MODELS
 from mmrec_bench.models.needs import Needs
 from mmrec_bench.reports.collect import Row, TableKey, table_key
 from mmrec_bench.reports.contrast import Contrast, contrast, largest_null_difference
-from mmrec_bench.types import DoubleArray
+from mmrec_bench.reports.user_scores import user_scores
 
 Answer: TypeAlias = Literal["yes", "no", "unclear"]
 
@@ -121,7 +119,7 @@ def _knockout(key: TableKey, unaltered: str, label: str, members: Sequence[RunAr
         name: Row(name, key, unaltered, tuple(run.manifest["seed"] for run in runs), tuple(runs))
         for name, runs in _variants(members, modalities).items()
     }
-    scores = _scores(rows, key.select_by)
+    scores = user_scores(rows, key.select_by)
     contrasts = {name: contrast(scores[REAL], scores[name]) for name in rows if REAL in rows and name != REAL}
     real = np.concatenate([scores[name].mean(axis=1) for name in (REAL, NULL) if name in rows] or [np.empty(0)])
     null = largest_null_difference(real) if len(real) > 1 else None
@@ -165,24 +163,3 @@ def _variants(members: Sequence[RunArtefact], modalities: Sequence[str]) -> dict
 def _alterations(run: RunArtefact) -> list[Alteration]:
     altered = run.manifest.get("altered")
     return [ALTERATIONS[facts["name"]].model_validate(facts) for facts in altered["alterations"]] if altered else []
-
-
-def _scores(rows: Mapping[str, Row], metric: str) -> dict[str, DoubleArray]:
-    """Return the test scores of each variant, float64 ``[n_seeds, n_users]``, users in one order.
-
-    Raises:
-        ArtefactError: Two runs were tested on different users.
-    """
-    scores: dict[str, DoubleArray] = {}
-    users: pd.Index[str] | None = None
-    for label, row in rows.items():
-        columns = []
-        for run in row.runs:
-            table = run.per_user()
-            column = table[table["part"] == "test"].set_index("user_id")[metric]
-            users = column.index if users is None else users
-            if len(column) != len(users) or not column.index.isin(users).all():
-                raise ArtefactError(f"{run.folder}: was tested on other users than the runs it is compared with")
-            columns.append(column.loc[users].to_numpy(np.float64))
-        scores[label] = np.stack(columns)
-    return scores

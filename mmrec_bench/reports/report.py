@@ -13,11 +13,12 @@ from mmrec_bench.experiments.knockout import DEFAULT_MARGIN
 from mmrec_bench.experiments.suite import Failure
 from mmrec_bench.reports.collect import Row, TableKey, collect
 from mmrec_bench.reports.files import write_all
+from mmrec_bench.reports.intervals import intervals_of
 from mmrec_bench.reports.knockout import knockouts_of
 from mmrec_bench.reports.knockout_tables import knockout_facts, knockout_frame, knockout_table
 from mmrec_bench.reports.tables import Table, facts_of, frame_of, tables_of
 
-TASK_TITLES = {"retrieval": "Retrieval: which k of all items?"}
+TASK_TITLES = {"retrieval": "Retrieval: which k of all items?", "ranking": "Ranking: in which order are given items?"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +109,9 @@ def make_report(
     knockouts = knockouts_of([*runs, *extra])
     groups: dict[str, list[Group]] = {}
     for key, rows in grouped.items():
-        groups.setdefault(key.task, []).append(Group(tables_of(key, rows), facts_of(key, rows)))
+        accuracy, *others = tables_of(key, rows)
+        tables = [accuracy, intervals_of(key, rows), *others]
+        groups.setdefault(key.task, []).append(Group(tables, facts_of(key, rows)))
     for knockout in knockouts:
         shown = Group([knockout_table(knockout, margin)], knockout_facts(knockout, margin))
         groups.setdefault(knockout.key.task, []).append(shown)

@@ -15,6 +15,15 @@ from mmrec_bench.reports.collect import Estimate, collect
 from mmrec_bench.reports.report import make_report
 
 
+class MadeUp(RunArtefact):
+    """An artefact in memory: three users, one of whom has two lists of the same score."""
+
+    def per_user(self) -> pd.DataFrame:
+        recall = self.metrics["test"]["recall@20"]
+        scores = [0.8 * recall, recall, recall, 1.2 * recall]
+        return pd.DataFrame({"part": "test", "user_id": ["a", "b", "b", "c"], "recall@20": scores})
+
+
 def artefact(seed: int, recall: float, **changes: Any) -> RunArtefact:
     facts: dict[str, Any] = {
         "task": "retrieval",
@@ -49,7 +58,7 @@ def artefact(seed: int, recall: float, **changes: Any) -> RunArtefact:
         facts[name] = {**facts[name], **value} if isinstance(value, dict) else value
     values = {"recall@20": recall, "ndcg@20": recall / 2, "coverage@20": 0.5}
     slices = {"items:tail": {"n_users": 7, "recall@20": recall / 10}, "items:cold": {"n_users": 0}}
-    return RunArtefact(Path("none"), facts, {"valid": values, "test": values, "test_slices": slices})
+    return MadeUp(Path("none"), facts, {"valid": values, "test": values, "test_slices": slices})
 
 
 def test_seeds_become_one_row_with_the_unbiased_deviation() -> None:
@@ -127,3 +136,25 @@ def test_parameters_of_items_and_facts_of_the_model_are_told() -> None:
     told = made.frame[made.frame["part"] == "run"].set_index("metric")["mean"]
     assert told["n_parameters_item_representation"] == 640
     assert told["distinct_codes"] == 0.75
+
+
+def test_intervals_are_over_users_and_over_seeds_where_there_are_several() -> None:
+    def table(best: list[float], other: list[float]) -> list[list[str]]:
+        runs = [("best", artefact(seed, value)) for seed, value in enumerate(best)]
+        runs += [
+            ("other", artefact(seed, value, fingerprints={"config": "o" * 16})) for seed, value in enumerate(other)
+        ]
+        text = make_report("T", "c", runs).markdown()
+        section = text[text.index("tiny: intervals") : text.index("tiny: slices")]
+        return [[cell.strip() for cell in line.split("|")[1:-1]] for line in section.splitlines() if line[:2] == "| "]
+
+    # users score .6, 1.5 (two lists) and .9 times recall: mean 1, deviation .4583, times t(2) = 4.3027 over root 3
+    _, _, best, other = table([0.4], [0.2])
+    assert best == ["best", "1", "0.4000", "[-0.0553, 0.8553]", "-", "-"]
+    assert other == ["other", "1", "0.2000", "[-0.0277, 0.4277]", "-0.2000", "[-0.4277, +0.0277]"]
+    _, _, best, other = table([0.5, 0.3], [0.3, 0.1])
+    assert best[2:4] == ["0.4000", "[-0.0553, 0.8553]"], "of these seeds"
+    low, high = (float(end) for end in other[5].strip("[]").split(","))
+    assert other[4] == "-0.2000"
+    assert low < -0.4277
+    assert high > 0.0277

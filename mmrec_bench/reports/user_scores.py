@@ -1,0 +1,37 @@
+"""Test scores of single users, of which intervals are made."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+
+from mmrec_bench.errors import ArtefactError
+from mmrec_bench.reports.collect import Row
+from mmrec_bench.types import DoubleArray
+
+
+def user_scores(rows: Mapping[str, Row], metric: str) -> dict[str, DoubleArray]:
+    """Return the test scores of each row, float64 ``[n_seeds, n_users]``, users in one order.
+
+    Where users have several lists, which are no independent draws, the score of a user is the sum over the user's
+    lists, scaled by users / lists: the mean over users is then the mean over lists.
+
+    Raises:
+        ArtefactError: Two runs were tested on different users or lists.
+    """
+    scores: dict[str, DoubleArray] = {}
+    sizes: pd.Series[int] | None = None
+    for label, row in rows.items():
+        columns = []
+        for run in row.runs:
+            table = run.per_user()
+            grouped = table[table["part"] == "test"].groupby("user_id", sort=True, observed=True)[metric]
+            column, n_lists = grouped.sum(), grouped.size()
+            sizes = n_lists if sizes is None else sizes
+            if not n_lists.equals(sizes):
+                raise ArtefactError(f"{run.folder}: was tested on other users than the runs it is compared with")
+            columns.append(column.to_numpy(np.float64) * (len(n_lists) / max(int(n_lists.sum()), 1)))
+        scores[label] = np.stack(columns)
+    return scores
