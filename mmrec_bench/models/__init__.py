@@ -1,13 +1,18 @@
 """Models: one file a system, registered in `mmrec_bench.models.base.MODELS` by the imports below."""
 
 from mmrec_bench.models.ranking.din import DIN as DIN
+from mmrec_bench.models.ranking.dla import DLA as DLA
 from mmrec_bench.models.ranking.dlcm import DLCM as DLCM
 from mmrec_bench.models.ranking.inforank import InfoRank as InfoRank
 from mmrec_bench.models.ranking.initial import Initial as Initial
+from mmrec_bench.models.ranking.ipw import IPW as IPW
 from mmrec_bench.models.ranking.lambdamart import LambdaMART as LambdaMART
 from mmrec_bench.models.ranking.mlp import MLP as MLP
+from mmrec_bench.models.ranking.pair_debias import PairDebias as PairDebias
 from mmrec_bench.models.ranking.prm import PRM as PRM
+from mmrec_bench.models.ranking.regression_em import RegressionEM as RegressionEM
 from mmrec_bench.models.ranking.starank import STARank as STARank
+from mmrec_bench.models.ranking.two_tower import TwoTower as TwoTower
 from mmrec_bench.models.retrieval.alignrec import AlignRec as AlignRec
 from mmrec_bench.models.retrieval.bm3 import BM3 as BM3
 from mmrec_bench.models.retrieval.dragon import DRAGON as DRAGON

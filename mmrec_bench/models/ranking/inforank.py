@@ -15,12 +15,11 @@ from mmrec_bench.models.base import MODELS, Citation, LossTerms
 from mmrec_bench.models.ranking.base import GradientRanker, ListBatch, ListInputs, RankingContext, ScoringRanker
 from mmrec_bench.models.ranking.fields import FieldsConfig
 from mmrec_bench.models.ranking.joints import Joint, gaussian_information, log_linear, of_margins
-from mmrec_bench.models.ranking.observation import PopularityOf, ShownEncoder
+from mmrec_bench.models.ranking.observation import SHOWN_DIM, PopularityOf, ShownEncoder, by_rank
 from mmrec_bench.models.ranking.row_attention import Attention, RowEncoder
+from mmrec_bench.models.ranking.scorers import Head
 from mmrec_bench.settings import explained_error
 
-HEAD_DIM = 32
-SHOWN_DIM = 16
 MEAN_STEP = 0.01
 """Step of the running mean of observation."""
 
@@ -113,12 +112,12 @@ class InfoRank(GradientRanker, ScoringRanker):
         super().__init__()
         self.config = config
         self.rows = RowEncoder(config, context, config.attention, config.n_layers, config.n_heads, config.dropout)
-        self.shown = ShownEncoder(context.train, config.popularity, SHOWN_DIM)
+        self.shown = ShownEncoder(context.train, config.popularity)
         dim, in_context = config.embedding_dim, config.observation == "bias+context"
-        self.observation_head = _head(SHOWN_DIM + dim * in_context)
-        self.relevance_head = _head(dim)
+        self.observation_head = Head(SHOWN_DIM + dim * in_context)
+        self.relevance_head = Head(dim)
         # P(r | o=0), the interaction, or the place of P(o, r) between its bounds.
-        self.joint_head = _head(dim + SHOWN_DIM * (config.joint == "three-head"))
+        self.joint_head = Head(dim + SHOWN_DIM * (config.joint == "three-head"))
         self.register_buffer("mean_observation", torch.tensor(0.5))
 
     @property
@@ -146,25 +145,25 @@ class InfoRank(GradientRanker, ScoringRanker):
         z, b = self.rows(batch.inputs), self.shown(batch)
         # Observation may read features; it must not shape how they are read.
         reads = torch.cat((b, z.detach()), dim=-1) if self.config.observation == "bias+context" else b
-        observation, relevance = _logits(self.observation_head, reads), _logits(self.relevance_head, z)
+        observation, relevance = self.observation_head(reads), self.relevance_head(z)
         match self.config.joint:
             case "chain":
-                return Joint(observation, relevance, _logits(self.joint_head, z)), relevance
+                return Joint(observation, relevance, self.joint_head(z)), relevance
             case "log-linear":
-                joint = log_linear(observation, relevance, _logits(self.joint_head, z))
+                joint = log_linear(observation, relevance, self.joint_head(z))
                 return joint, joint.observed
             case "three-head":
-                click = _logits(self.joint_head, torch.cat((z, b), dim=-1))
+                click = self.joint_head(torch.cat((z, b), dim=-1))
                 return of_margins(observation, relevance, click), relevance
 
     @torch.no_grad()
     def score(self, inputs: ListInputs) -> Tensor:
         """Score rows by their relevance, which hangs on neither position nor popularity."""
         z = self.rows(inputs)
-        scores = _logits(self.relevance_head, z)
+        scores: Tensor = self.relevance_head(z)
         if self.config.joint == "three-head":
             return scores
-        third = _logits(self.joint_head, z)
+        third: Tensor = self.joint_head(z)
         observed, unobserved = (scores, third) if self.config.joint == "chain" else (scores + third, scores)
         if self.config.serving == "observed":
             return observed
@@ -175,8 +174,7 @@ class InfoRank(GradientRanker, ScoringRanker):
         """Return the mean observation in train and, where it hangs on nothing else, that of the first positions."""
         found = {"mean_observation": float(self.mean_observation)}
         if self.config.observation == "bias" and self.config.joint != "log-linear":
-            of_positions = _logits(self.observation_head, self.shown.by_position()).sigmoid()[:10].tolist()
-            found |= {f"observation@{rank}": value for rank, value in enumerate(of_positions, start=1)}
+            found |= by_rank("observation", self.observation_head(self.shown.by_position()).sigmoid())
         return found
 
     def _dependence(self, joint: Joint, batch: ListBatch) -> Tensor:
@@ -186,12 +184,3 @@ class InfoRank(GradientRanker, ScoringRanker):
         assert positions is not None
         # Relevance is not bent to suit observation.
         return gaussian_information(joint.observation[mask], joint.observed[mask].detach(), positions[mask])
-
-
-def _head(dim: int) -> nn.Sequential:
-    return nn.Sequential(nn.Linear(dim, HEAD_DIM), nn.ReLU(), nn.Linear(HEAD_DIM, 1))
-
-
-def _logits(head: nn.Module, inputs: Tensor) -> Tensor:
-    logits: Tensor = head(inputs).squeeze(-1)
-    return logits

@@ -11,15 +11,31 @@ from torch import Tensor, nn
 from mmrec_bench.data.lists import Lists
 from mmrec_bench.models.blocks import gather
 from mmrec_bench.models.ranking.base import ListBatch
+from mmrec_bench.models.ranking.scorers import Head
 
 PopularityOf: TypeAlias = Literal["exposures", "clicks", "none"]
 """What makes an item popular: how often it stands in a training list, or is clicked there. With ``none`` observation
 hangs on position alone."""
 
 
+SHOWN_DIM = 16
+"""Length of the vector of how a row was shown."""
+
+
+def by_rank(name: str, values: Tensor) -> dict[str, float]:
+    """Return facts ``name@1`` to ``name@10``: values ``[n]`` of positions 1, 2, ..."""
+    return {f"{name}@{rank}": value for rank, value in enumerate(values[:10].tolist(), start=1)}
+
+
 def n_positions(lists: Lists) -> int:
     """Return the largest place at which a row was shown."""
     return 1 if lists.positions is None else int(lists.positions.max(initial=1))
+
+
+def position_sums(values: Tensor, positions: Tensor, mask: Tensor, like: Tensor) -> Tensor:
+    """Return the sums of values ``[B, L]`` of real rows by position, as long as `like`; no gradient passes."""
+    sums = torch.zeros_like(like)
+    return sums.index_add_(0, positions[mask], values.detach()[mask])
 
 
 def log_popularity(lists: Lists, of: PopularityOf) -> Tensor:
@@ -38,13 +54,13 @@ class ShownEncoder(nn.Module):
     Args:
         lists: Training lists, for positions and popularity.
         popularity: What makes an item popular.
-        dim: Length of b.
     """
 
     counts: Tensor
 
-    def __init__(self, lists: Lists, popularity: PopularityOf, dim: int) -> None:
+    def __init__(self, lists: Lists, popularity: PopularityOf) -> None:
         super().__init__()
+        dim = SHOWN_DIM
         # Row 0 stands for padding.
         self.positions = nn.Parameter(torch.randn(n_positions(lists) + 1, dim) * 0.1)
         self.popularity = None
@@ -68,3 +84,26 @@ class ShownEncoder(nn.Module):
     def by_position(self) -> Tensor:
         """Return b of positions 1, 2, ... at mean popularity, ``[n, Db]``."""
         return self.of(torch.arange(1, len(self.positions), device=self.positions.device))
+
+
+class ObservationTower(nn.Module):
+    """A logit of being observed, of nothing but how a row was shown.
+
+    Args:
+        lists: Training lists.
+        popularity: What makes an item popular.
+    """
+
+    def __init__(self, lists: Lists, popularity: PopularityOf) -> None:
+        super().__init__()
+        self.shown, self.head = ShownEncoder(lists, popularity), Head(SHOWN_DIM)
+
+    def forward(self, batch: ListBatch) -> Tensor:
+        """Return logits, float32 ``[B, L]``."""
+        logits: Tensor = self.head(self.shown(batch))
+        return logits
+
+    def by_position(self) -> Tensor:
+        """Return the logits of positions 1, 2, ... at mean popularity, ``[n]``."""
+        logits: Tensor = self.head(self.shown.by_position())
+        return logits

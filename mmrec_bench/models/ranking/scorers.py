@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from typing import Annotated
+from typing import Annotated, Literal
 
 import torch
 from pydantic import Field, PositiveInt
@@ -20,6 +20,13 @@ class ScorerConfig(FieldsConfig):
     """Sizes of the hidden layers; without any, scores are linear in the fields."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Dropout behind every hidden layer."""
+
+
+class ClickScorerConfig(ScorerConfig):
+    """A scorer that learns from clicks and takes their biases out."""
+
+    learns_from: Literal["clicks"] = "clicks"
+    """It takes the biases out of ``clicks``."""
 
 
 class RowScorer(nn.Module):
@@ -45,6 +52,24 @@ class RowScorer(nn.Module):
         """Return scores, float32 ``[B, L]``."""
         scores: Tensor = self.mlp(self.fields(inputs).flatten(-2)).squeeze(-1)
         return scores
+
+
+class Head(nn.Module):
+    """A logit of a vector: ``w . ReLU(W v + b) + c``.
+
+    Args:
+        dim: Length of the vector.
+        hidden_dim: Size of the hidden layer.
+    """
+
+    def __init__(self, dim: int, hidden_dim: int = 32) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(nn.Linear(dim, hidden_dim), nn.ReLU(), nn.Linear(hidden_dim, 1))
+
+    def forward(self, vectors: Tensor) -> Tensor:
+        """Return logits ``[...]`` of vectors ``[..., dim]``."""
+        logits: Tensor = self.layers(vectors).squeeze(-1)
+        return logits
 
 
 class RowRanker(GradientRanker, ScoringRanker):

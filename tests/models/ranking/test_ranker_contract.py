@@ -23,6 +23,9 @@ from tests.models.ranking.worlds import build, odd_batch, odd_context
 
 NAMES = [name for name in MODELS if issubclass(MODELS[name].model, GradientRanker)]
 
+SHIFTS = {"pair-debias": {"scorer.mlp.8.bias"}}
+"""Parameters that shift all scores alike, and cancel in the differences that a model learns."""
+
 
 def _batch(model: GradientRanker) -> ListBatch:
     return odd_batch(odd_context(), model.config.learns_from)
@@ -97,7 +100,7 @@ def test_gradients_reach_every_parameter(name: str) -> None:
     model = build(name, odd_context(), item_ids=True, user_ids=True)
     _, gradients = _gradients(model, _batch(model))
     without = {key for key, _ in model.named_parameters()} - {key for key, g in gradients.items() if g.any()}
-    assert not without
+    assert without <= SHIFTS.get(name, set())
 
 
 @pytest.mark.parametrize("name", NAMES)
