@@ -24,10 +24,11 @@ from mmrec_bench.types import IntArray
 class RetrievedCandidates:
     """Lists of what a trained first stage retrieves.
 
-    A training list holds what is retrieved for a user of the fold by a model that has not seen the fold; rows in the
-    fold have label 1. A held-out list leaves out all training items of its user, the fold too. Row features are the
-    score, standardised over all training rows, and the logarithm of the place; histories are the user's known items,
-    by time where it is known, else by item.
+    A training list holds what is retrieved for a user of the fold by a model that has not seen the fold. Rows in the
+    fold have label 1, and are the clicks of those who learn from clicks, at the places the first stage gave them. A
+    held-out list leaves out all training items of its user, the fold too. Row features are the score, standardised
+    over all training rows, and the logarithm of the place; histories are the user's known items, by time where it is
+    known, else by item.
 
     Args:
         stage: The first stage.
@@ -56,7 +57,7 @@ class RetrievedCandidates:
         lists = lists.select(np.flatnonzero(found))
         assert lists.features is not None
         self._mean, self._deviation = lists.features[:, 0].mean(), max(float(lists.features[:, 0].std()), 1e-8)
-        self.train = self._scaled(lists)
+        self.train = replace(self._scaled(lists), clicks=_labels(lists) > 0)
         """Lists to learn from: those with a row in the fold."""
 
     def held_out(self, truth: Interactions) -> Lists:

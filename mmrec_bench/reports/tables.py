@@ -14,7 +14,17 @@ from mmrec_bench.reports.collect import Estimate, Row, TableKey
 ABSENT = "-"
 HEADLINE = {
     "retrieval": ("recall@10", "recall@20", "ndcg@10", "ndcg@20"),
-    "ranking": ("ndcg@1", "ndcg@5", "ndcg@10", "map@10", "mrr@10", "nsim-pbm@10", "nsim-ubm@10"),
+    "ranking": (
+        "ndcg@1",
+        "ndcg@5",
+        "ndcg@10",
+        "map@10",
+        "mrr@10",
+        "recall@10",
+        "recall@50",
+        "nsim-pbm@10",
+        "nsim-ubm@10",
+    ),
 }
 """What the field prints, by task; shown where the protocol has it."""
 
@@ -109,20 +119,26 @@ def _accuracy(key: TableKey, rows: Sequence[Row], names: Sequence[str]) -> Table
     shown = [name for name in HEADLINE[key.task] if name in names]
     if key.select_by not in shown:
         shown = [key.select_by, *shown]
+    ceilings = [row.fact("lists", "test", "ceiling") for row in rows]
+    retrieved = any(ceilings)
     body = tuple(
         (
             row.label,
             str(len(row.seeds)),
             *(_cell(row.metric("test", name)) for name in shown),
             _cell(row.metric("valid", key.select_by)),
+            *([_cell(ceiling)] if retrieved else ()),
         )
-        for row in rows
+        for row, ceiling in zip(rows, ceilings, strict=True)
     )
     note = (
         f"{_which(key)}. Test metrics, mean ± unbiased standard deviation over seeds ({_seeds(rows)}); "
         f"weights chosen by validation {key.select_by}, rows sorted by it."
     )
-    return Table(f"{key.dataset}: accuracy", note, ("model", "n", *shown, f"valid {key.select_by}"), body)
+    if retrieved:
+        note += " Ceiling: the share of the relevant test items that the first stage finds; no order can show more."
+    header = ("model", "n", *shown, f"valid {key.select_by}", *(["ceiling"] if retrieved else ()))
+    return Table(f"{key.dataset}: accuracy", note, header, body)
 
 
 def _slices(key: TableKey, rows: Sequence[Row]) -> list[Table]:

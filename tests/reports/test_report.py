@@ -55,7 +55,7 @@ def artefact(seed: int, recall: float, **changes: Any) -> RunArtefact:
         },
     }
     for name, value in changes.items():
-        facts[name] = {**facts[name], **value} if isinstance(value, dict) else value
+        facts[name] = {**facts.get(name, {}), **value} if isinstance(value, dict) else value
     values = {"recall@20": recall, "ndcg@20": recall / 2, "coverage@20": 0.5}
     slices = {"items:tail": {"n_users": 7, "recall@20": recall / 10}, "items:cold": {"n_users": 0}}
     return MadeUp(Path("none"), facts, {"valid": values, "test": values, "test_slices": slices})
@@ -158,3 +158,11 @@ def test_intervals_are_over_users_and_over_seeds_where_there_are_several() -> No
     assert other[4] == "-0.2000"
     assert low < -0.4277
     assert high > 0.0277
+
+
+def test_the_ceiling_of_two_stages_stands_beside_what_is_made_of_it() -> None:
+    plain = make_report("T", "c", [("mine", artefact(0, 0.1))]).markdown()
+    assert "ceiling" not in plain
+    text = make_report("T", "c", [("mine", artefact(0, 0.1, lists={"test": {"ceiling": 0.25}}))]).markdown()
+    assert "| valid recall@20 | ceiling |" in text
+    assert "| mine | 1 | 0.1000 | 0.0500 | 0.1000 | 0.2500 |" in text
