@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Annotated, Literal, TypeAlias
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self, TypeAlias
 
 import numpy as np
-from pydantic import Field, NonNegativeInt, PositiveInt
+from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 from sklearn.linear_model import Ridge
 
 from mmrec_bench.clicks import ClickModelField
 from mmrec_bench.data.lists import Lists
 from mmrec_bench.errors import DataError
 from mmrec_bench.seeding import Seeds
-from mmrec_bench.settings import BaseConfig
+from mmrec_bench.settings import BaseConfig, explained_error
 from mmrec_bench.types import DoubleArray, IntArray
 
 Logging: TypeAlias = Literal["delivered", "random", "linear"]
@@ -32,10 +33,27 @@ class ClickLogConfig(BaseConfig):
     """Who orders the lists. ``linear``: a ridge regression of the labels on the row features, fitted on `labelled` of
     the training lists, as weak as a production ranker at its start; ``delivered``: as they stand in the data;
     ``random``: anew each time, under which positions say nothing of relevance."""
-    labelled: Annotated[float, Field(gt=0, le=1)] = 0.01
-    """Share of the training lists on which ``linear`` is fitted; at least one list with two different labels."""
+    labelled: Annotated[float, Field(gt=0, le=1)] | None = None
+    """Share of the training lists on which ``linear`` is fitted, drawn at random, and more until two labels differ;
+    0.01 by default. Of ``linear`` alone."""
     seed: NonNegativeInt = 0
     """Of orders and clicks; runs of all seeds learn from the same log."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _default_share(cls, data: Any) -> Any:
+        """Write the default out where it is read, so that the resolved config is complete and loads again."""
+        if isinstance(data, Mapping) and data.get("order", "linear") == "linear" and data.get("labelled") is None:
+            return {**data, "labelled": 0.01}
+        return data
+
+    @model_validator(mode="after")
+    def _share_is_read(self) -> Self:
+        if self.labelled is not None and self.order != "linear":
+            raise explained_error(
+                f"labelled is of order: linear; with order: {self.order} it would do nothing. Remove it"
+            )
+        return self
 
 
 def log_clicks(train: Lists, config: ClickLogConfig) -> Lists:
@@ -47,8 +65,8 @@ def log_clicks(train: Lists, config: ClickLogConfig) -> Lists:
 
     Returns:
         One list a session, rows in the order shown, with positions, clicks and the probability that each row was
-        observed given the clicks above it (without, where that can be 0). Labels stay, for checks; no model that
-        learns from clicks sees them.
+        observed given the clicks above it; without these probabilities where one of them is 0, as below the click that
+        ends a cascade. Labels stay, for checks; no model that learns from clicks sees them.
 
     Raises:
         DataError: The lists hold no labels, or none from which the logging order could be learned.
@@ -95,13 +113,18 @@ def _keys(train: Lists, sessions: Lists, config: ClickLogConfig, seeds: Seeds) -
         case "random":
             return seeds.numpy("click-log/order").random(len(sessions))
         case "linear":
+            assert config.labelled is not None
             ranker = _linear(train, config.labelled, seeds)
             scores: DoubleArray = ranker.predict(sessions.features)
             return scores
 
 
 def _linear(train: Lists, share: float, seeds: Seeds) -> Ridge:
-    """Fit the logging ranker on the first lists, in random order, that make up the share and hold two labels."""
+    """Fit the logging ranker on the first lists, in random order, that make up the share and hold two labels.
+
+    Raises:
+        DataError: Rows carry no features, or all labels are equal.
+    """
     assert train.labels is not None
     if train.features is None:
         raise DataError("dataset.clicks.order 'linear' needs features of rows; choose 'delivered' or 'random'")
