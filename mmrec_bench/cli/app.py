@@ -39,8 +39,9 @@ from mmrec_bench.experiments.compare import differences
 from mmrec_bench.experiments.knockout import DEFAULT_MARGIN, KnockoutConfig
 from mmrec_bench.experiments.prepare import Preparer
 from mmrec_bench.experiments.run import RunSettings
-from mmrec_bench.experiments.schema import Experiment, is_suite, load_experiment, load_suite
+from mmrec_bench.experiments.schema import Experiment, is_suite, load_experiment
 from mmrec_bench.experiments.suite import Outcome, plan, run_all
+from mmrec_bench.experiments.suite_config import load_suite
 from mmrec_bench.experiments.variants import variants
 from mmrec_bench.models.base import MODELS
 from mmrec_bench.reports.report import Report, make_report
@@ -200,9 +201,11 @@ def models() -> None:
     rows = []
     for name in MODELS:
         entry = MODELS[name]
-        features = ", ".join(entry.modalities) or ("any" if entry.uses_features else "none")
+        reads = "optional" if entry.task == "ranking" else "any"
+        features = ", ".join(entry.modalities) or (reads if entry.uses_features else "none")
         paper = f"{entry.paper.venue}, {entry.paper.url}" if entry.paper else "-"
-        rows.append((name, entry.task, features, entry.exports, paper))
+        exports = entry.exports if entry.task == "retrieval" else "-"
+        rows.append((name, entry.task, features, exports, paper))
     print_rows(("model", "task", "features", "exports", "paper"), rows)
     for source, reason in MODELS.broken.items():
         errors.print(f"plug-in {source} could not be imported: {reason}", style="red", highlight=False, markup=False)

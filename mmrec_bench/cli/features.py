@@ -51,7 +51,7 @@ def align_features(
     """Train an encoder on feature tables, without interactions, and write the vectors it makes of every item."""
     loaded, _ = load_features(config, tuple(overrides))
     settings = run_settings(out_dir, device, threads, resume, reuse_stale)
-    dataset = Preparer(data_dir).dataset(loaded.dataset.card, loaded.dataset.modalities)
+    dataset = Preparer(data_dir).tables(loaded.dataset.card, loaded.dataset.modalities)
     with _epochs() as bar:
         made = align(loaded, dataset, settings, bar)
     facts = made.manifest

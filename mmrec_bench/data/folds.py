@@ -34,6 +34,10 @@ class WithoutFold(SplitConfig):
     seed: NonNegativeInt = 0
     """Of the choice, and of the order of equal times."""
 
+    def refusal(self, kind: Literal["interactions", "lists"]) -> str | None:
+        """Return why this rule, or the split that loses the fold, does not part such a payload."""
+        return super().refusal(kind) or self.of.refusal(kind)
+
     def assign(self, interactions: Interactions) -> Labelled:
         """Return the labels of the other split, and `HELD` for the fold."""
         labelled = self.of.assign(interactions)

@@ -51,7 +51,7 @@ class SplitConfig(BaseConfig):
         Raises:
             ProtocolError: The data lacks what the rule needs, or the rule is for lists alone.
         """
-        raise ProtocolError(self._not_for("interactions", "assign"))
+        raise ProtocolError(self.refusal("interactions"))
 
     def assign_lists(self, lists: Lists) -> Labelled:
         """Return the part of each list.
@@ -59,10 +59,14 @@ class SplitConfig(BaseConfig):
         Raises:
             ProtocolError: The data lacks what the rule needs, or the rule is for interactions alone.
         """
-        raise ProtocolError(self._not_for("lists", "assign_lists"))
+        raise ProtocolError(self.refusal("lists"))
 
-    def _not_for(self, kind: str, method: str) -> str:
+    def refusal(self, kind: Literal["interactions", "lists"]) -> str | None:
+        """Return why the rule does not part such a payload, in words; None where it does."""
+        method = {"interactions": "assign", "lists": "assign_lists"}[kind]
         known = [name for name in SPLITS if getattr(SPLITS[name], method) is not getattr(SplitConfig, method)]
+        if self.name in known:
+            return None
         return f"split '{self.name}' does not part {kind}; those that do: {', '.join(known)}. Change protocol.split"
 
 

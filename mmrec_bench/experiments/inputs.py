@@ -16,7 +16,6 @@ from mmrec_bench.data.alterations import Alteration, alter
 from mmrec_bench.data.arrays import digest
 from mmrec_bench.data.dataset import Dataset
 from mmrec_bench.data.features import FeatureTable
-from mmrec_bench.data.interactions import Interactions
 from mmrec_bench.experiments.align import align
 from mmrec_bench.experiments.features import FeaturesArtefact, FeaturesKey
 from mmrec_bench.experiments.features_config import FeaturesConfig
@@ -27,7 +26,7 @@ from mmrec_bench.training.records import Observer
 class LoadTables(Protocol):
     """Reads a data set."""
 
-    def __call__(self, card: str, modalities: Sequence[str] | None) -> Dataset[Interactions]:
+    def __call__(self, card: str, modalities: Sequence[str] | None) -> Dataset[Any]:
         """Return the data set of a card with these feature tables."""
 
 
@@ -71,7 +70,7 @@ class FeatureInput:
 def plan_features(
     name: str,
     source: FeaturesConfig | str,
-    dataset: Dataset[Interactions],
+    dataset: Dataset[Any],
     card: str,
     load: LoadTables,
     alterations: Sequence[Alteration] = (),
@@ -110,10 +109,10 @@ def plan_features(
 
 def resolve(
     inputs: Sequence[FeatureInput],
-    dataset: Dataset[Interactions],
+    dataset: Dataset[Any],
     settings: RunSettings,
     observer: Observer | None = None,
-) -> tuple[Dataset[Interactions], list[dict[str, Any]]]:
+) -> tuple[Dataset[Any], list[dict[str, Any]]]:
     """Return the data set with the tables of all inputs, and what the manifest says of them.
 
     Raises:

@@ -18,14 +18,14 @@ from mmrec_bench.data.interactions import Interactions
 from mmrec_bench.data.lists import Lists
 from mmrec_bench.data.split import Split
 from mmrec_bench.data.splitting import make_list_split, make_split
-from mmrec_bench.errors import ModelError
-from mmrec_bench.evaluation.protocol import RetrievalProtocol
+from mmrec_bench.errors import ModelError, ProtocolError
+from mmrec_bench.evaluation.protocol import ProtocolConfig, RetrievalProtocol
 from mmrec_bench.experiments.artefact import RunKey
+from mmrec_bench.experiments.candidates_config import CandidatesConfig
 from mmrec_bench.experiments.inputs import FeatureInput, plan_features
-from mmrec_bench.experiments.schema import CandidatesConfig, Experiment, ExperimentConfig
+from mmrec_bench.experiments.schema import Experiment, ExperimentConfig
 from mmrec_bench.models.needs import models_for
 from mmrec_bench.retrieval.base import tie_ranks
-from mmrec_bench.settings import Document
 from mmrec_bench.types import IntArray
 
 
@@ -112,43 +112,35 @@ class Preparer:
             ModelError: The model needs what the data does not have.
         """
         config = experiment.config
-        if config.entry.task == "ranking" and config.inputs.candidates is None:
-            return self._ranking(experiment)
-        dataset = self.dataset(config.dataset.card, config.dataset.modalities)
+        read = self.lists if config.kind == "lists" else self.dataset
+        dataset: Dataset[Any] = read(config.dataset.card, config.dataset.modalities)
         config.protocol.check_catalogue(dataset.payload.n_items, str(experiment.source))
         left = (*modalities_left(tuple(dataset.features), config.dataset.alter), *config.inputs.features)
         if lacking := config.needs.lacking(left):
             gives = ", ".join(sorted(left)) or "none"
             raise ModelError(
-                f"model '{config.model.label}' needs {', '.join(lacking)}; data set '{dataset.name}' gives {gives}. "
+                f"model '{config.label}' needs {', '.join(lacking)}; data set '{dataset.name}' gives {gives}. "
                 f"Models that do without: {', '.join(models_for(config.entry.task, left))}. "
                 "Choose one, or add the features to the card"
             )
-        key = f"{id(dataset)}/{config.protocol.model_dump_json(include={'split', 'cold_users', 'tie_seed'})}"
-        if key not in self._prepared:
-            cold_users = config.protocol.cold_users if isinstance(config.protocol, RetrievalProtocol) else "drop"
-            split = make_split(dataset.payload, config.protocol.split, cold_users)
-            fingerprints = {"data": dataset.fingerprint(), "split": split.fingerprint(), **_of_features(dataset)}
-            ties = tie_ranks(dataset.item_ids, config.protocol.tie_seed)
-            self._prepared[key] = Prepared(lambda: dataset, split, ties, fingerprints, fingerprints)
-        prepared = self._altered(self._prepared[key], dataset, config.dataset.alter)
-        return self._with_candidates(self._with_inputs(prepared, dataset, config), experiment)
+        prepared = self._altered(self._parted(dataset, config.protocol), dataset, config.dataset.alter)
+        prepared = self._with_inputs(prepared, dataset, config)
+        return self._with_candidates(_with_clicks(prepared, config), experiment)
 
-    def _ranking(self, experiment: Experiment) -> Prepared:
-        """Load and split lists."""
-        config = experiment.config
-        dataset = self.lists(config.dataset.card, config.dataset.modalities)
-        key = f"{id(dataset)}/{config.protocol.model_dump_json(include={'split', 'tie_seed'})}"
+    def _parted(self, dataset: Dataset[Any], protocol: ProtocolConfig) -> Prepared:
+        """Return the data set with its split, made once."""
+        key = f"{id(dataset)}/{protocol.model_dump_json(include={'split', 'cold_users', 'tie_seed'})}"
         if key not in self._prepared:
-            split = make_list_split(dataset.payload, config.protocol.split)
+            split: Split[Any]
+            if isinstance(dataset.payload, Lists):
+                split = make_list_split(dataset.payload, protocol.split)
+            else:
+                cold_users = protocol.cold_users if isinstance(protocol, RetrievalProtocol) else "drop"
+                split = make_split(dataset.payload, protocol.split, cold_users)
             fingerprints = {"data": dataset.fingerprint(), "split": split.fingerprint(), **_of_features(dataset)}
-            ties = tie_ranks(dataset.item_ids, config.protocol.tie_seed)
+            ties = tie_ranks(dataset.item_ids, protocol.tie_seed)
             self._prepared[key] = Prepared(lambda: dataset, split, ties, fingerprints, fingerprints)
-        prepared = self._altered(self._prepared[key], dataset, config.dataset.alter)
-        if (clicks := config.dataset.clicks) is None:
-            return prepared
-        log = {"clicks": digest(clicks.model_dump_json())}
-        return replace(prepared, fingerprints=prepared.fingerprints | log, unaltered=prepared.unaltered | log)
+        return self._prepared[key]
 
     def _altered(self, prepared: Prepared, dataset: Dataset[Any], alterations: tuple[Alteration, ...]) -> Prepared:
         if not alterations:
@@ -181,9 +173,18 @@ class Preparer:
             self._lists[key] = load_lists(found, self._data_dir, modalities)
         return self._lists[key]
 
-    def _with_inputs(self, prepared: Prepared, dataset: Dataset[Interactions], config: ExperimentConfig) -> Prepared:
+    def tables(self, card: str, modalities: Sequence[str] | None = None) -> Dataset[Any]:
+        """Return the data set of a card for its feature tables, whatever else it holds; read once.
+
+        Raises:
+            DataError: The data is missing or broken.
+        """
+        read = self.dataset if "interactions" in load_card(card).payloads else self.lists
+        return read(card, modalities)
+
+    def _with_inputs(self, prepared: Prepared, dataset: Dataset[Any], config: ExperimentConfig) -> Prepared:
         inputs = tuple(
-            plan_features(name, source, dataset, config.dataset.card, self.dataset, config.dataset.alter)
+            plan_features(name, source, dataset, config.dataset.card, self.tables, config.dataset.alter)
             for name, source in sorted(config.inputs.features.items())
         )
         return replace(
@@ -194,41 +195,30 @@ class Preparer:
         )
 
     def _with_candidates(self, prepared: Prepared, experiment: Experiment) -> Prepared:
-        if (candidates := experiment.config.inputs.candidates) is None:
+        config = experiment.config
+        if (candidates := config.inputs.candidates) is None or (found := config.first_stage) is None:
             return prepared
-        stage = first_stage_of(experiment, candidates)
+        if candidates.n > (n_items := prepared.dataset.payload.n_items):
+            raise ProtocolError(
+                f"inputs.candidates.n is {candidates.n}, and there are {n_items} items. Lower it in {experiment.source}"
+            )
+        stage = Experiment(found, experiment.source, f"{experiment.label}, first stage {found.label}")
         ready = self(stage)
         key = run_key(stage, ready, candidates.seed)
         settings = candidates.model_dump_json(exclude={"first_stage"})
-        made = {"candidates": digest(key.fingerprint, settings)}
         return replace(
             prepared,
-            fingerprints=prepared.fingerprints | made,
-            unaltered=prepared.unaltered | made,
+            fingerprints=prepared.fingerprints | {"candidates": digest(key.fingerprint, settings)},
+            unaltered=prepared.unaltered | {"candidates": digest(unaltered_fingerprint(stage, ready), settings)},
             first_stage=FirstStage(candidates, stage, ready, key),
         )
 
 
-def first_stage_of(experiment: Experiment, candidates: CandidatesConfig) -> Experiment:
-    """Return the retrieval experiment whose candidates another experiment ranks."""
-    config, stage = experiment.config, candidates.first_stage
-    fold = {"name": "without-fold", "of": config.protocol.split.model_dump(mode="json")}
-    fold |= candidates.model_dump(include={"share", "choose", "seed"})
-    data = {
-        "schema_version": 1,
-        "dataset": config.dataset.model_dump(mode="json"),
-        "inputs": {"features": config.inputs.model_dump(mode="json")["features"]},
-        "protocol": {
-            "split": fold,
-            "cutoffs": sorted({min(20, candidates.n), candidates.n}),
-            "select_by": f"recall@{candidates.n}",
-            "tie_seed": config.protocol.tie_seed,
-        },
-        **stage.model_dump(mode="json"),
-        "seeds": [candidates.seed],
-    }
-    parsed = Document(f"{experiment.source}, inputs.candidates", data).parse(ExperimentConfig)
-    return Experiment(parsed, experiment.source, f"{experiment.label}, first stage {parsed.model.label}")
+def _with_clicks(prepared: Prepared, config: ExperimentConfig) -> Prepared:
+    if (clicks := config.dataset.clicks) is None:
+        return prepared
+    log = {"clicks": digest(clicks.model_dump_json())}
+    return replace(prepared, fingerprints=prepared.fingerprints | log, unaltered=prepared.unaltered | log)
 
 
 def _of_features(dataset: Dataset[Any]) -> dict[str, str]:

@@ -26,7 +26,7 @@ from mmrec_bench.experiments.environment import (
 )
 from mmrec_bench.experiments.folders import CONFIG, HISTORY, SCHEMA_VERSION
 from mmrec_bench.experiments.inputs import resolve
-from mmrec_bench.experiments.prepare import Prepared, unaltered_fingerprint
+from mmrec_bench.experiments.prepare import FirstStage, Prepared, unaltered_fingerprint
 from mmrec_bench.experiments.ranking import RankingStation
 from mmrec_bench.experiments.retrieval import RetrievalStation
 from mmrec_bench.experiments.run_settings import RunSettings as RunSettings
@@ -82,14 +82,14 @@ def _build(
     config, device = experiment.config, settings.device
     dataset, inputs = resolve(prepared.inputs, prepared.dataset, settings, observer)
     prepared = replace(prepared, load=lambda: dataset)
-    if (stage := prepared.first_stage) is not None:
-        first = run(stage.experiment, stage.prepared, stage.key, settings, observer, wait=True)
-        prepared = replace(prepared, candidates=RetrievedCandidates(stage, first, prepared, device))
-        inputs = [*inputs, _first_stage_facts(first)]
+    first = None if (stage := prepared.first_stage) is None else _first_run(stage, settings, observer)
     started = time.perf_counter()
     with PeakMemory() as memory:
         if device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(device)
+        if stage is not None and first is not None:
+            prepared = replace(prepared, candidates=RetrievedCandidates(stage, first, prepared, device))
+            inputs = [*inputs, _first_stage_facts(stage, first)]
         station = STATIONS[config.entry.task](experiment, prepared, device)
         model, context = station.build(key.seed)
         prepare_seconds = time.perf_counter() - started
@@ -137,12 +137,19 @@ STATIONS: Mapping[Task, Callable[[Experiment, Prepared, torch.device], Station]]
 """How runs of each task are built, validated and judged."""
 
 
-def _first_stage_facts(run: RunArtefact) -> dict[str, Any]:
+def _first_run(stage: FirstStage, settings: RunSettings, observer: Observer | None) -> RunArtefact:
+    """Return the run of a first stage, and make it first where it is not there."""
+    if settings.reuse_stale and stage.key.state(settings.out) == "stale":
+        return RunArtefact.load(stage.key.folder(settings.out))
+    return run(stage.experiment, stage.prepared, stage.key, settings, observer, wait=True)
+
+
+def _first_stage_facts(stage: FirstStage, run: RunArtefact) -> dict[str, Any]:
     facts = run.manifest
     return {
         "kind": "candidates",
+        **stage.config.model_dump(mode="json", exclude={"first_stage"}),
         "model": facts["model"],
-        "seed": facts["seed"],
         "fingerprint": facts["fingerprints"]["config"],
         "code": facts["fingerprints"]["code"],
         "determinism": facts["determinism"],
@@ -179,9 +186,9 @@ def manifest(
         "kind": "run",
         "task": config.entry.task,
         "dataset": prepared.dataset.name,
-        "model": config.model.label,
-        "parts": [part.name for part in config.model.parts()],
-        "tables": [table for part in config.model.parts() for table in part.tables],
+        "model": config.label,
+        "parts": [part.name for part in config.parts],
+        "tables": [table for part in config.parts for table in part.tables],
         "seed": key.seed,
         "closed_form": config.entry.closed_form,
         "fingerprints": {
@@ -219,7 +226,7 @@ def manifest(
         **judgement.facts,
         "data_report": asdict(prepared.dataset.report),
         "split_report": asdict(prepared.split.report),
-        "deviations": [deviation for part in config.model.parts() for deviation in MODELS[part.name].deviations],
+        "deviations": [deviation for part in config.parts for deviation in MODELS[part.name].deviations],
     }
     if device.type == "cuda":
         facts["peak_device_memory_mib"] = torch.cuda.max_memory_allocated(device) / (1 << 20)

@@ -17,7 +17,7 @@ class RunSettings:
         device: Where models and dense retrieval live.
         threads: Threads of torch and faiss.
         resume: Whether an interrupted run goes on from its checkpoint.
-        reuse_stale: Whether features that other code made are used as they are.
+        reuse_stale: Whether features and first stages that other code made are used as they are.
     """
 
     out: Path

@@ -9,6 +9,7 @@ from mmrec_bench.data.alterations import Alteration, modalities_left
 from mmrec_bench.errors import ConfigError, ConfigIssue
 from mmrec_bench.experiments.knockout import REAL, KnockoutConfig, tampered
 from mmrec_bench.experiments.schema import Experiment, ExperimentConfig
+from mmrec_bench.models.base import MODELS
 from mmrec_bench.settings import Document
 
 
@@ -35,10 +36,12 @@ def variants(experiment: Experiment, config: KnockoutConfig) -> list[Variant]:
         ConfigError: The model reads no features, or they are altered already.
     """
     seeds = config.seeds or experiment.config.seeds
-    model, needs, modalities = experiment.config.model, experiment.config.needs, experiment.config.dataset.given
+    needs, modalities = experiment.config.needs, experiment.config.dataset.given
     made = tuple(experiment.config.inputs.features)  # of the tables of the data set, and altered with them
-    if not needs.features:
-        raise _refused(experiment, f"model '{model.label}' reads no features, so that none can be knocked out")
+    if not any(MODELS[part.name].uses_features for part in experiment.config.parts):
+        raise _refused(
+            experiment, f"model '{experiment.config.label}' reads no features, so that none can be knocked out"
+        )
     if experiment.config.dataset.alter:
         raise _refused(experiment, "dataset.alter must be empty: knockouts are compared with features as they are")
     if not modalities:

@@ -143,7 +143,8 @@ def _modalities(members: Sequence[RunArtefact]) -> tuple[str, ...]:
 
 def _made(members: Sequence[RunArtefact]) -> set[str]:
     """Return the names of features that are made of modalities, and altered with these."""
-    return {made["name"] for run in members for made in run.manifest.get("inputs", ())}
+    inputs = (made for run in members for made in run.manifest.get("inputs", ()))
+    return {made["name"] for made in inputs if made["kind"] == "features"}
 
 
 def _variants(members: Sequence[RunArtefact], modalities: Sequence[str]) -> dict[str, list[RunArtefact]]:

@@ -10,6 +10,7 @@ import pandas as pd
 
 from mmrec_bench.metrics.catalogue import CATALOGUE_METRICS
 from mmrec_bench.reports.collect import Estimate, Row, TableKey
+from mmrec_bench.reports.ranking_facts import of_candidates, ranking_facts
 
 ABSENT = "-"
 HEADLINE = {
@@ -65,11 +66,12 @@ def facts_of(key: TableKey, rows: Sequence[Row]) -> list[str]:
     """Return what a reader must know of the data, the split and the code behind a table, one sentence each."""
     first = rows[0].runs[0].manifest
     data, split = first.get("data_report") or {}, first.get("split_report") or {}
-    facts = []
+    facts = ranking_facts(rows) if key.task == "ranking" else []
     if counts := split.get("counts"):
         parts = " / ".join(f"{counts[part]:,}" for part in ("train", "valid", "test"))
         edition = f", edition '{data['edition']}'" if data.get("edition") else ""
-        facts.append(f"Rows for train / valid / test: {parts}{edition}.")
+        what = "Lists" if key.task == "ranking" and not of_candidates(rows) else "Rows"
+        facts.append(f"{what} for train / valid / test: {parts}{edition}.")
     for name, what in (
         ("cold_users", "users without a training row"),
         ("cold_items", "items that never occur in train"),
@@ -136,7 +138,7 @@ def _accuracy(key: TableKey, rows: Sequence[Row], names: Sequence[str]) -> Table
         f"weights chosen by validation {key.select_by}, rows sorted by it."
     )
     if retrieved:
-        note += " Ceiling: the share of the relevant test items that the first stage finds; no order can show more."
+        note += " Ceiling: the recall of all candidates, mean over users; no order of them can recall more."
     header = ("model", "n", *shown, f"valid {key.select_by}", *(["ceiling"] if retrieved else ()))
     return Table(f"{key.dataset}: accuracy", note, header, body)
 

@@ -16,7 +16,8 @@ def user_scores(rows: Mapping[str, Row], metric: str) -> dict[str, DoubleArray]:
     """Return the test scores of each row, float64 ``[n_seeds, n_users]``, users in one order.
 
     Where users have several lists, which are no independent draws, the score of a user is the sum over the user's
-    lists, scaled by users / lists: the mean over users is then the mean over lists.
+    lists, scaled by users / lists: the mean over users is then the mean over lists. Lists that do not count for the
+    metric are left out.
 
     Raises:
         ArtefactError: Two runs were tested on different users or lists.
@@ -27,7 +28,8 @@ def user_scores(rows: Mapping[str, Row], metric: str) -> dict[str, DoubleArray]:
         columns = []
         for run in row.runs:
             table = run.per_user()
-            grouped = table[table["part"] == "test"].groupby("user_id", sort=True, observed=True)[metric]
+            table = table[(table["part"] == "test") & table[metric].notna()]
+            grouped = table.groupby("user_id", sort=True, observed=True)[metric]
             column, n_lists = grouped.sum(), grouped.size()
             sizes = n_lists if sizes is None else sizes
             if not n_lists.equals(sizes):

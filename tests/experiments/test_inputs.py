@@ -23,8 +23,9 @@ from mmrec_bench.experiments.features import FeaturesArtefact, FeaturesKey
 from mmrec_bench.experiments.features_config import FeaturesConfig, load_features
 from mmrec_bench.experiments.prepare import Preparer, run_key
 from mmrec_bench.experiments.run import RunSettings, run
-from mmrec_bench.experiments.schema import load_experiment, load_suite
+from mmrec_bench.experiments.schema import load_experiment
 from mmrec_bench.experiments.suite import plan, run_all
+from mmrec_bench.experiments.suite_config import load_suite
 from mmrec_bench.reports.knockout import knockouts_of
 from mmrec_bench.training.records import EpochRecord, SilentObserver
 

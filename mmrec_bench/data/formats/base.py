@@ -164,13 +164,13 @@ class DatasetCard(BaseConfig):
         Raises:
             DataError: The files hold none, or break their contract; names file, line, value and remedy.
         """
-        raise self._lacks("interactions")
+        raise self.lacks("interactions")
 
     def read_lists(self, folder: Path, modalities: Sequence[str] | None) -> Dataset[Lists]:
         """Read the lists; arguments and errors are those of `read`."""
-        raise self._lacks("lists")
+        raise self.lacks("lists")
 
-    def _lacks(self, kind: PayloadKind) -> DataError:
+    def lacks(self, kind: PayloadKind) -> DataError:
         """Return the error of a reader for another task than the data set is for."""
         task = {"interactions": "retrieval", "lists": "ranking"}[kind]
         return DataError(

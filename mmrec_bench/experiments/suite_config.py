@@ -1,0 +1,129 @@
+"""The YAML of a suite."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from mmrec_bench.errors import ConfigError, ConfigIssue
+from mmrec_bench.experiments.knockout import KnockoutConfig
+from mmrec_bench.experiments.schema import Experiment, entry_of, is_suite, load_experiment
+from mmrec_bench.experiments.seeds import Seedlist
+from mmrec_bench.resources import find_yaml
+from mmrec_bench.settings import BaseConfig, explained_error, load_yaml
+
+
+class SuiteItem(BaseConfig):
+    """One experiment of a suite."""
+
+    config: str
+    """Path of the experiment's YAML, relative to the suite file."""
+    set: tuple[str, ...] = ()
+    """Overrides as of ``--set``, such as ``model.n_layers=3``."""
+    label: str | None = None
+    """Name of the row in tables; the model's label, with its own settings in brackets, by default."""
+    knockout: bool = False
+    """Whether the modality truth test is made, too."""
+
+
+class SuiteConfig(BaseConfig):
+    """A list of experiments that are run and reported together."""
+
+    schema_version: Literal[1]
+    """Version of this YAML form."""
+    title: str
+    """Heading of the report."""
+    description: str = ""
+    """What the suite shows, printed under the heading."""
+    seeds: Seedlist | None = None
+    """Replaces the seeds of every experiment that is not fitted in closed form."""
+    set: tuple[str, ...] = ()
+    """Overrides for every experiment; those of the trainer pass by what is fitted in closed form."""
+    knockout: KnockoutConfig = KnockoutConfig()
+    """How the modality truth test is made where an experiment asks for it."""
+    experiments: Annotated[tuple[SuiteItem, ...], Field(min_length=1)]
+    """What to run."""
+
+    @model_validator(mode="after")
+    def _knockout_is_read(self) -> Self:
+        if "knockout" in self.model_fields_set and not any(item.knockout for item in self.experiments):
+            raise explained_error("knockout needs an experiment with `knockout: true`; without one it does nothing")
+        return self
+
+
+@dataclass(frozen=True, slots=True)
+class Suite:
+    """A validated suite.
+
+    Attributes:
+        config: The validated suite file.
+        name: Stem of its file; names the report's folder.
+        experiments: Its experiments, in order.
+        knockouts: Those among them whose modalities are tested.
+    """
+
+    config: SuiteConfig
+    name: str
+    experiments: tuple[Experiment, ...]
+    knockouts: tuple[Experiment, ...] = ()
+
+
+def load_suite(
+    name_or_path: str | Path, overrides: tuple[str, ...] = (), seeds: tuple[int, ...] | None = None
+) -> Suite:
+    """Read a suite and every experiment it names.
+
+    Args:
+        name_or_path: The suite file.
+        overrides: Applied to every experiment, after those of the suite.
+        seeds: Replaces the suite's seeds.
+
+    Raises:
+        ConfigError: With all issues of the suite and of all its experiments at once.
+    """
+    path = find_yaml("configs", str(name_or_path))
+    document = load_yaml(path)
+    if not is_suite(document):
+        raise ConfigError(str(path), [ConfigIssue("", "is no suite (it lists no experiments); try `mmrec-bench run`")])
+    if seeds:
+        document = document.with_overrides([f"seeds={list(seeds)}"])
+    config = document.parse(SuiteConfig)
+    experiments: list[Experiment] = []
+    knockouts: list[Experiment] = []
+    issues: list[ConfigIssue] = []
+    for row, item in enumerate(config.experiments):
+        shared = (*config.set, *overrides)
+        try:
+            found = _suite_experiment(path.parent / item.config, shared, item.set, config.seeds, item.label)
+        except ConfigError as error:
+            line = document.lines.get(("experiments", row))
+            issues += [
+                ConfigIssue(f"experiments[{row}], {error.source}, {issue.path or 'document'}", issue.message, line)
+                for issue in error.issues
+            ]
+            continue
+        experiments.append(found)
+        if item.knockout:
+            knockouts.append(found)
+    if issues:
+        raise ConfigError(str(path), issues)
+    return Suite(config, path.stem, tuple(experiments), tuple(knockouts))
+
+
+def _suite_experiment(
+    path: Path, shared: tuple[str, ...], own: tuple[str, ...], seeds: tuple[int, ...] | None, label: str | None
+) -> Experiment:
+    """Read one experiment of a suite; seeds and shared settings of the trainer pass by what has a closed form."""
+    entry = entry_of(load_yaml(find_yaml("configs", str(path))).data.get("model"))
+    if entry is not None and entry.closed_form:
+        shared = tuple(setting for setting in shared if not setting.startswith("trainer."))
+    elif seeds:
+        shared = (*shared, f"seeds={list(seeds)}")
+    found = load_experiment(path, (*shared, *own), label)
+    told = [setting for setting in own if setting.startswith(("model.", "trainer."))]
+    if label is None and told:
+        found = Experiment(found.config, found.source, f"{found.label} ({', '.join(told)})")
+    return found
