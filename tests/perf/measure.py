@@ -1,6 +1,6 @@
 """Speed and memory on amazon-baby, against the yardstick in the same run. See docs/performance.md.
 
-Usage: python -m tests.perf.measure --data-dir DATA [--only speed|models|floors|codes|memory|scale ...]
+Usage: python -m tests.perf.measure --data-dir DATA [--only speed|models|floors|codes|rankings|memory|scale ...]
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from mmrec_bench.retrieval.base import Exclusions, Representations, tie_ranks
 from mmrec_bench.retrieval.config import RetrieverConfig, build_retriever
 from tests.perf.codes import print_codes
 from tests.perf.floors import print_floors
+from tests.perf.rankings import print_rankings
 from tests.perf.setup import (
     GRADIENT_MODELS,
     epoch_seconds,
@@ -35,7 +36,7 @@ from tests.perf.setup import (
 )
 
 CPU = torch.device("cpu")
-SECTIONS = ("speed", "models", "floors", "codes", "memory", "scale")
+SECTIONS = ("speed", "models", "floors", "codes", "rankings", "memory", "scale")
 ALL_METRICS = ("recall", "precision", "ndcg", "map", "mrr", "hit-rate")
 MMREC_EPOCH = {"mf": 0.57, "lightgcn": 2.9, "vbpr": 1.7, "freedom": 3.7, "bm3": 5.1, "mgcn": 9.1, "alignrec": 10.6}
 """Seconds an epoch of MMRec, and of AlignRec's own code, on two cores, in minutes in which the yardstick took 0.87 to
@@ -184,7 +185,7 @@ def main() -> None:
     versions = package_versions()
     print(f"{cpu_name()}, {available_cores()} cores, {threads} threads; torch {versions['torch']}", end="")
     print(f", faiss {versions.get('faiss-cpu') or versions.get('faiss-gpu-cu12')}")
-    if options.data_dir is None and set(only) - {"scale"}:
+    if options.data_dir is None and set(only) - {"scale", "rankings"}:
         sys.exit("amazon-baby is needed: make perf DATA=folder")
     if "scale" in only:
         scale()  # first: its peak is of this process
@@ -196,6 +197,8 @@ def main() -> None:
         print_floors(list(GRADIENT_MODELS), Path(options.data_dir))
     if "codes" in only:
         print_codes(Path(options.data_dir))
+    if "rankings" in only:
+        print_rankings()
     if "memory" in only:
         memory(Path(options.data_dir))
 

@@ -57,7 +57,9 @@ def experiment_of(model: str, data_dir: Path, *overrides: str) -> tuple[Experime
     return experiment, Preparer(data_dir)(experiment)
 
 
-class _Epochs(SilentObserver):
+class Epochs(SilentObserver):
+    """Collects the seconds of each epoch."""
+
     def __init__(self) -> None:
         self.seconds: list[float] = []
 
@@ -71,7 +73,7 @@ def epoch_seconds(experiment: Experiment, prepared: Prepared, device: torch.devi
     config = experiment.config.trainer
     assert config is not None
     config = config.model_copy(update={"max_epochs": epochs + 1, "validate_every": epochs + 1})
-    observer = _Epochs()
+    observer = Epochs()
     train(model, context, config, lambda _: Validation(0.0, {}), context.seeds, device, None, observer)
     return observer.seconds[1:]
 
