@@ -77,7 +77,7 @@ class RankingEvaluator:
         self._lists, self._ties, self._device, self._labels = lists, ties, device, lists.labels
         self._simulated = simulated
         self._metrics, self._cutoffs, self._options = tuple(metrics), tuple(cutoffs), options
-        self._offsets, self._lengths = lists.offsets(), lists.lengths()
+        self._offsets = lists.offsets()
         self._missed = np.zeros(lists.n_lists, np.int64) if lists.missed is None else lists.missed
         relevant = np.bincount(lists.list_of, lists.labels > 0, lists.n_lists) + self._missed
         if not relevant.any():
@@ -97,7 +97,7 @@ class RankingEvaluator:
         Raises:
             ModelError: An order that repeats or leaves out rows, or scores that are no numbers.
         """
-        order, scores = self._arranged(ranker)
+        order, scores = arranged(ranker, self._lists, self._ties, self._device)
         counted = np.zeros(len(order), np.bool_)
         per_list, means = dict[str, DoubleArray](), dict[str, float]()
         for name, found in self._measured(order, scores).items():
@@ -120,33 +120,49 @@ class RankingEvaluator:
             found[name] = simulated(labels, self._cutoffs, missed=self._missed)
         return found
 
-    @torch.no_grad()
-    def _arranged(self, ranker: Ranker) -> tuple[IntArray, FloatArray]:
-        n, longest = len(self._lengths), int(self._lengths.max())
-        order, scores = np.full((n, longest), -1, np.int64), np.full((n, longest), -np.inf, np.float32)
-        padded = PaddedLists(self._lists, self._ties, self._device, ranker.history_length)
-        block = max(1, min(BLOCK_LISTS, BLOCK_ROWS // longest))
-        by_length = np.argsort(self._lengths, kind="stable")  # little padding
-        for start in range(0, n, block):
-            rows = by_length[start : start + block]
-            inputs = padded.inputs(torch.tensor(rows, device=self._device))
-            arrangement = ranker.arrange(inputs)
-            width = inputs.mask.shape[1]
-            order[rows, :width] = arrangement.order.cpu().numpy()
-            scores[rows, :width] = arrangement.scores.float().cpu().numpy()
-        self._check(order, scores, type(ranker).__name__)
-        return order, scores
-
-    def _check(self, order: IntArray, scores: FloatArray, name: str) -> None:
-        places = np.arange(order.shape[1])
-        real = places < self._lengths[:, None]
-        expected = np.where(real, places, order.shape[1])
-        if (np.sort(np.where(order < 0, order.shape[1], order), axis=1) != expected).any():
-            raise ModelError(f"{name} must put every row of a list at one place; rows repeat or are left out")
-        if np.isnan(scores).any():
-            raise ModelError(f"{name} gave scores that are not numbers (NaN); it has diverged. Lower learning_rate")
-
     def _in_order(self, order: IntArray, facts: IntArray) -> IntArray:
         """Return a fact of each row in the order ranked, -1 where padded."""
         rows = np.minimum(self._offsets[:-1, None] + np.maximum(order, 0), len(facts) - 1)
         return np.where(order >= 0, facts[rows], -1)
+
+
+@torch.no_grad()
+def arranged(ranker: Ranker, lists: Lists, ties: IntArray, device: torch.device) -> tuple[IntArray, FloatArray]:
+    """Put lists in order.
+
+    Args:
+        ranker: On the device, in evaluation mode.
+        lists: What to order; labels and clicks are not looked at.
+        ties: Canonical rank of each item among equal scores, int64 ``[n_items]``.
+        device: Where the ranker lives.
+
+    Returns:
+        Row of each list at each place, int64 ``[n_lists, L]``, -1 = padding; and its score, float32, -inf = padding.
+
+    Raises:
+        ModelError: An order that repeats or leaves out rows, or scores that are no numbers.
+    """
+    lengths = lists.lengths()
+    n, longest = len(lengths), int(lengths.max(initial=0))
+    order, scores = np.full((n, longest), -1, np.int64), np.full((n, longest), -np.inf, np.float32)
+    padded = PaddedLists(lists, ties, device, ranker.history_length)
+    block = max(1, min(BLOCK_LISTS, BLOCK_ROWS // max(longest, 1)))
+    by_length = np.argsort(lengths, kind="stable")  # little padding
+    for start in range(0, n, block):
+        rows = by_length[start : start + block]
+        inputs = padded.inputs(torch.tensor(rows, device=device))
+        arrangement = ranker.arrange(inputs)
+        width = inputs.mask.shape[1]
+        order[rows, :width] = arrangement.order.cpu().numpy()
+        scores[rows, :width] = arrangement.scores.float().cpu().numpy()
+    _check(order, scores, lengths, type(ranker).__name__)
+    return order, scores
+
+
+def _check(order: IntArray, scores: FloatArray, lengths: IntArray, name: str) -> None:
+    places = np.arange(order.shape[1])
+    expected = np.where(places < lengths[:, None], places, order.shape[1])
+    if (np.sort(np.where(order < 0, order.shape[1], order), axis=1) != expected).any():
+        raise ModelError(f"{name} must put every row of a list at one place; rows repeat or are left out")
+    if np.isnan(scores).any():
+        raise ModelError(f"{name} gave scores that are not numbers (NaN); it has diverged. Lower learning_rate")
