@@ -85,6 +85,19 @@ class ImpressionConfig(BaseConfig):
     """Share of each column's variance that affinity and log popularity carry."""
 
 
+class ArrangementConfig(BaseConfig):
+    """Lists whose best order is no order of scores: what a row is worth hangs on those above it."""
+
+    n_lists: PositiveInt = 22_000
+    """Number of lists."""
+    list_length: Annotated[int, Field(ge=2, le=32)] = 8
+    """Items of each list."""
+    history_decay: Annotated[float, Field(gt=0, le=1)] = 0.7
+    """Factor by which an item of the history counts less than the one after it; with 1 their order does not matter."""
+    diversity_weight: Weight = 2.0
+    """Weight of the largest similarity to an item placed above; with 0 the best order is one of scores."""
+
+
 class WorldConfig(BaseConfig):
     """A synthetic world; the same config gives the same bytes."""
 
@@ -126,6 +139,8 @@ class WorldConfig(BaseConfig):
     """Share of a quarter turn by which every taste turns over the span; 1 = the last is orthogonal to the first."""
     impressions: ImpressionConfig = ImpressionConfig()
     """Logged lists."""
+    arrangements: ArrangementConfig | None = None
+    """If given, these lists are made in the place of logged ones."""
 
     @model_validator(mode="after")
     def _feasible(self) -> WorldConfig:
@@ -137,9 +152,14 @@ class WorldConfig(BaseConfig):
             )
         if high >= self.n_items:
             raise explained_error(f"max_interactions must be below n_items ({self.n_items}); got {high}")
-        if self.impressions.list_length > self.n_items:
+        for name, lists in (("impressions", self.impressions), ("arrangements", self.arrangements)):
+            if lists is not None and lists.list_length > self.n_items:
+                raise explained_error(
+                    f"{name}.list_length must be at most n_items ({self.n_items}); got {lists.list_length}"
+                )
+        if self.arrangements is not None and self.impressions != ImpressionConfig():
             raise explained_error(
-                f"impressions.list_length must be at most n_items ({self.n_items}); got {self.impressions.list_length}"
+                "arrangements are made in the place of impressions, whose settings would do nothing; give one of them"
             )
         return self
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
+from mmrec_bench.data.arrangements import arrangements
 from mmrec_bench.data.dataset import Dataset, P
 from mmrec_bench.data.formats.base import FORMATS, DatasetCard, PayloadKind
 from mmrec_bench.data.histories import histories_before
@@ -46,7 +47,7 @@ class SyntheticCard(DatasetCard):
     def read_lists(self, folder: Path, modalities: Sequence[str] | None) -> Dataset[Lists]:
         """Make the world and what its users were shown, after what they had before; see `DatasetCard.read_lists`."""
         world = generate(self.world, self.name)
-        made, lists = world.dataset, impressions(world)
+        made, lists = world.dataset, impressions(world) if self.world.arrangements is None else arrangements(world)
         lists = dataclasses.replace(lists, histories=histories_before(made.payload, lists))
         dataset = Dataset(made.name, lists, made.features, made.items, made.user_ids, made.item_ids, made.report)
         return self._with(modalities, dataset)
