@@ -20,8 +20,8 @@ def arrangements(world: World) -> Lists:
     A list is for a random user at a random time of the second half of its life; its items are uniform draws, in random
     order. With unit factors v of the user's kind, the user wants ``t``, the mean of the v of its history weighed by
     ``decay^age``, scaled to unit length. From the top on, the best row of those left is the one with the largest
-    ``t . v_d - weight * max_placed(v_placed . v_d)``; at the top nothing is placed. The label of a row is the number of
-    rows below it in this order.
+    ``t . v_d - weight * max(0, max_placed(v_placed . v_d))``; at the top nothing is placed. The label of a row is the
+    number of rows below it in this order.
 
     Returns:
         Lists in time order, all of one length, with histories; nothing but their items describes the rows.
@@ -60,11 +60,11 @@ def best_order_labels(utilities: DoubleArray, similarities: DoubleArray, weight:
     Args:
         utilities: What each row is worth by itself, float64 ``[n, L]``.
         similarities: Of each row to each, float64 ``[n, L, L]``.
-        weight: Of the largest similarity to a row that is placed.
+        weight: Of the largest similarity to a row that is placed, where that is positive.
     """
     n, length = utilities.shape
     lists, labels = np.arange(n), np.zeros((n, length), np.int64)
-    worth, closest = utilities.copy(), np.full((n, length), -np.inf)
+    worth, closest = utilities.copy(), np.zeros((n, length))
     for below in reversed(range(length)):
         chosen = worth.argmax(axis=1)
         labels[lists, chosen] = below

@@ -95,7 +95,8 @@ class ArrangementConfig(BaseConfig):
     history_decay: Annotated[float, Field(gt=0, le=1)] = 0.7
     """Factor by which an item of the history counts less than the one after it; with 1 their order does not matter."""
     diversity_weight: Weight = 2.0
-    """Weight of the largest similarity to an item placed above; with 0 the best order is one of scores."""
+    """Weight of the largest similarity to an item placed above, where it is positive; with 0 the best order is one of
+    scores."""
 
 
 class WorldConfig(BaseConfig):

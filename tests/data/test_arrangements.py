@@ -45,7 +45,7 @@ def test_labels_are_those_of_the_best_order() -> None:
         while left:
             worth = [
                 wanted @ factors[rows[row]]
-                - 2.0 * max((factors[rows[row]] @ factors[rows[other]] for other in placed), default=0.0)
+                - 2.0 * max([0.0, *(factors[rows[row]] @ factors[rows[other]] for other in placed)])
                 for row in left
             ]
             placed.append(left.pop(int(np.argmax(worth))))

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from mmrec_bench.models.base import MODELS, Citation
 from mmrec_bench.models.ranking.base import ListInputs, RankingContext
-from mmrec_bench.models.ranking.readers import SetEncoder
 from mmrec_bench.models.ranking.rerankers import Reranker, RerankerConfig
+from mmrec_bench.models.ranking.row_attention import Block
 from mmrec_bench.settings import explained_error
 
 
@@ -64,7 +64,7 @@ class PRM(Reranker):
         self.places = nn.Embedding(longest, hidden) if config.initial_order else None
         if self.places is not None:
             nn.init.normal_(self.places.weight, std=0.1)
-        self.encoder = SetEncoder(hidden, config.n_layers, config.n_heads, config.dropout)
+        self.blocks = nn.ModuleList(Block(hidden, config.n_heads, config.dropout) for _ in range(config.n_layers))
         self.readout = nn.Linear(hidden, 1, bias=False)
 
     def scores(self, inputs: ListInputs) -> Tensor:
@@ -73,5 +73,8 @@ class PRM(Reranker):
         if self.places is not None:
             places = torch.arange(rows.shape[1], device=rows.device)
             rows = rows + self.places(places.clamp(max=self.places.num_embeddings - 1))
-        scores: Tensor = self.readout(self.encoder(self.dropout(rows), inputs.mask)).squeeze(-1)
+        rows = self.dropout(rows)
+        for block in self.blocks:
+            rows = block(rows, inputs.mask)
+        scores: Tensor = self.readout(rows).squeeze(-1)
         return scores

@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence
 
+from mmrec_bench.models.ranking.row_attention import Block
+
 ReaderKind: TypeAlias = Literal["attention", "transformer"]
 
 
@@ -71,30 +73,6 @@ class AttentionReader(nn.Module):
         return found
 
 
-class SetEncoder(nn.Module):
-    """Self-attention among the rows of a list, without a causal mask; it knows no order but what rows say of theirs.
-
-    Args:
-        dim: Length H of the rows.
-        n_layers: Blocks: attention, then a layer of GELUs four times as wide, each normalised afterwards.
-        n_heads: Heads of attention, a divisor of H.
-        dropout: Of both parts of a block.
-    """
-
-    def __init__(self, dim: int, n_layers: int, n_heads: int, dropout: float) -> None:
-        super().__init__()
-        self.blocks = nn.ModuleList(
-            nn.TransformerEncoderLayer(dim, n_heads, 4 * dim, dropout, activation="gelu", batch_first=True)
-            for _ in range(n_layers)
-        )
-
-    def forward(self, rows: Tensor, mask: Tensor) -> Tensor:
-        """Return rows ``[B, L, H]`` that have seen those, bool ``[B, L]``, that are real."""
-        for block in self.blocks:
-            rows = block(rows, src_key_padding_mask=~mask)
-        return rows
-
-
 class TransformerReader(nn.Module):
     """Reads candidates by self-attention among them, without positions or causal mask; the user joins each.
 
@@ -109,10 +87,11 @@ class TransformerReader(nn.Module):
     def __init__(self, dim: int, hidden_dim: int, n_layers: int, n_heads: int, dropout: float) -> None:
         super().__init__()
         self.joined = nn.Linear(dim + hidden_dim, hidden_dim)
-        self.encoder = SetEncoder(hidden_dim, n_layers, n_heads, dropout)
+        self.blocks = nn.ModuleList(Block(hidden_dim, n_heads, dropout) for _ in range(n_layers))
 
     def forward(self, rows: Tensor, user: Tensor, mask: Tensor) -> Tensor:
         """Return h, ``[B, L, H]``, of candidates ``[B, L, d]`` for users ``[B, H]``; permuted as the candidates are."""
-        tokens = self.joined(torch.cat((rows, user.unsqueeze(1).expand(-1, rows.shape[1], -1)), dim=2))
-        found: Tensor = self.encoder(tokens, mask)
-        return found
+        tokens: Tensor = self.joined(torch.cat((rows, user.unsqueeze(1).expand(-1, rows.shape[1], -1)), dim=2))
+        for block in self.blocks:
+            tokens = block(tokens, mask)
+        return tokens

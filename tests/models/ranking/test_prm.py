@@ -53,7 +53,7 @@ def test_places_beyond_the_longest_list_of_train_share_its_last_vector() -> None
     with torch.no_grad():
         model.places.weight[: longest - 1] = 0.0
         model.places.weight[longest - 1] = 1.0
-    rows, seen = [], model.encoder.register_forward_pre_hook(lambda _, inputs: rows.append(inputs[0]))
+    rows, seen = [], model.blocks[0].register_forward_pre_hook(lambda _, inputs: rows.append(inputs[0]))
     inputs = PaddedLists(wide, np.arange(12), CPU).inputs(torch.tensor([0]))
     model.score(inputs)
     seen.remove()

@@ -57,7 +57,7 @@ def test_probabilities_of_all_orders_sum_to_one(small: RankingContext, options: 
         with torch.no_grad():
             total = log_likelihood(built(small, **options), inputs, orders).exp()
         assert total.sum().item() == pytest.approx(1, abs=1e-5)
-        assert total.max() > 3 / len(orders), "the model prefers some order"
+        assert total.max() > 2 / len(orders), "the model prefers some order"
 
 
 @every_kind
