@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -64,3 +66,10 @@ def test_what_is_wrong_is_said() -> None:
     blind = Lists(valid.list_of, valid.items, valid.n_items, valid.users, valid.n_users, features=valid.features)
     with pytest.raises(ProtocolError, match="labels"):
         ranker.evaluate(blind)
+
+
+def test_the_example_of_the_documentation_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "ranking.md").read_text()
+    example = page.split("```python\n")[1].split("```")[0]
+    exec(compile(example, "docs/ranking.md", "exec"), {})
+    assert float(capsys.readouterr().out) > 0.8
