@@ -181,10 +181,13 @@ def diff(
 
 @app.command()
 def validate(
-    config: Annotated[str, typer.Argument(help="An experiment's or a suite's YAML.")],
+    config: Annotated[str, typer.Argument(help="The YAML of an experiment, a suite, or features.")],
     overrides: Overrides = [],  # noqa: B006
 ) -> None:
     """Check a YAML without running it; all errors are reported at once."""
+    if (told := features.validated(config, tuple(overrides))) is not None:
+        out.print(f"ok: {told}", highlight=False, markup=False)
+        return
     experiments, _ = _experiments(config, tuple(overrides))
     for item in experiments:
         what = item.config

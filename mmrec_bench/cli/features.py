@@ -30,7 +30,10 @@ from mmrec_bench.experiments.evaluate_config import load_evaluation
 from mmrec_bench.experiments.evaluate_features import Part, evaluate_features
 from mmrec_bench.experiments.features_config import load_features
 from mmrec_bench.experiments.prepare import Preparer
+from mmrec_bench.experiments.schema import is_evaluation, is_features
 from mmrec_bench.reports.features import FeatureReport
+from mmrec_bench.resources import find_yaml
+from mmrec_bench.settings import load_yaml
 
 app = typer.Typer(
     help="Make item features, and judge them before any recommender is trained on them.", no_args_is_help=True
@@ -91,6 +94,22 @@ def evaluate(
     name = path.stem if part == "valid" else f"{path.stem}-{part}"
     for written in report.write(report_dir / name):
         out.print(f"report: {written}", highlight=False, markup=False)
+
+
+def validated(config: str, overrides: tuple[str, ...]) -> str | None:
+    """Return what a valid YAML of this module's commands is, in words; None if it is of another kind.
+
+    Raises:
+        ConfigError: With all issues of the file at once.
+    """
+    document = load_yaml(find_yaml("configs", config))
+    if is_features(document):
+        made, _ = load_features(config, overrides)
+        return f"{made.encoder.name} on {made.dataset.card}, seed {made.seed}"
+    if is_evaluation(document):
+        judged, _ = load_evaluation(config, overrides)
+        return f"{len(judged.features)} feature sets on {judged.dataset.card}, {judged.protocol.id}"
+    return None
 
 
 @contextmanager

@@ -10,7 +10,8 @@ import numpy as np
 import torch
 
 from mmrec_bench.data.lists import Lists
-from mmrec_bench.errors import ModelError, ProtocolError
+from mmrec_bench.errors import DataError, ModelError, ProtocolError
+from mmrec_bench.evaluation.ranking_protocol import RankingProtocol
 from mmrec_bench.metrics.graded import GRADED_METRICS, GradedOptions
 from mmrec_bench.metrics.identity import MetricId
 from mmrec_bench.metrics.judged import GradedValues
@@ -57,7 +58,8 @@ class RankingEvaluator:
         simulated: Further metrics by name, which click models compute.
 
     Raises:
-        ProtocolError: The lists hold no labels, no list has a relevant row, or a metric needs clicks: there are none.
+        ProtocolError: The lists hold no labels, no list has a relevant row, a metric needs clicks and there are none,
+            or labels exceed the scale of a metric.
     """
 
     def __init__(
@@ -90,6 +92,25 @@ class RankingEvaluator:
                 raise ProtocolError(
                     f"metric '{name}' needs clicks, and the held-out lists hold none. Remove it from protocol.metrics"
                 )
+        self._try(int(lists.labels.max()))
+
+    @classmethod
+    def of(cls, protocol: RankingProtocol, lists: Lists, ties: IntArray, device: torch.device) -> RankingEvaluator:
+        """Return the evaluator of a protocol; errors are those of the class."""
+        simulated = {name: found.metric(name) for name, found in protocol.simulated.items()}
+        return cls(lists, ties, protocol.metrics, protocol.cutoffs, protocol.options, device, simulated)
+
+    def _try(self, largest: int) -> None:
+        """Measure a list of the largest label alone, so that a scale it exceeds is told before anything is trained."""
+        for name in self._metrics:
+            metric = GRADED_METRICS[name]
+            label = largest if metric.against == "labels" else 1
+            metric(np.array([[label]]), self._cutoffs, self._options, scores=np.zeros((1, 1)))
+        for name, simulated in self._simulated.items():
+            try:
+                simulated(np.array([[largest]]), self._cutoffs)
+            except DataError as error:
+                raise ProtocolError(f"protocol.simulated.{name}: {error}") from None
 
     def evaluate(self, ranker: Ranker) -> RankingEvaluation:
         """Put every list in order and measure it.

@@ -86,6 +86,11 @@ class RankingProtocol(ProtocolConfig):
         return (*(name for name in self.metrics if not GRADED_METRICS[name].linear), *self.simulated)
 
     @property
+    def of_clicks(self) -> tuple[str, ...]:
+        """Metrics that judge by clicks on the held-out lists, not by labels."""
+        return tuple(name for name in self.metrics if GRADED_METRICS[name].against == "clicks")
+
+    @property
     def metric_ids(self) -> tuple[str, ...]:
         """All ``name@k`` of this protocol, in the order of metrics, then cutoffs."""
         return tuple(str(MetricId(name, k)) for name in (*self.metrics, *self.simulated) for k in self.cutoffs)

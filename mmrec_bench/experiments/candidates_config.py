@@ -63,7 +63,11 @@ def stage_beside(data: dict[str, Any], folder: Path) -> dict[str, Any]:
     if not isinstance(inputs, dict) or not isinstance(candidates, dict) or not isinstance(name, str):
         return data
     beside = folder / name
-    path = beside if is_file(beside) else find_yaml("configs", name)
+    try:
+        path = beside if is_file(beside) else find_yaml("configs", name)
+    except ConfigError as error:
+        issues = [ConfigIssue("inputs.candidates.first_stage", issue.message) for issue in error.issues]
+        raise ConfigError(error.source, issues) from None
     found = load_yaml(path).data
     if "model" not in found:
         raise ConfigError(str(path), [ConfigIssue("", "has no model; a first stage is the YAML of an experiment")])

@@ -69,10 +69,9 @@ def log_clicks(train: Lists, config: ClickLogConfig) -> Lists:
         ends a cascade. Labels stay, for checks; no model that learns from clicks sees them.
 
     Raises:
-        DataError: The lists hold no labels, or none from which the logging order could be learned.
+        DataError: The lists hold no labels, or not those that the settings need.
     """
-    if train.labels is None:
-        raise DataError("dataset.clicks needs labels to simulate clicks from; the training lists hold none. Remove it")
+    check_clickable(train, config)
     seeds = Seeds(config.seed)
     sessions = train.select(np.tile(np.arange(train.n_lists), config.sessions))
     keys = _keys(train, sessions, config, seeds)
@@ -98,6 +97,28 @@ def log_clicks(train: Lists, config: ClickLogConfig) -> Lists:
     )
 
 
+def check_clickable(train: Lists, config: ClickLogConfig) -> None:
+    """Refuse lists on which no clicks can be simulated.
+
+    Raises:
+        DataError: They hold no labels, labels beyond the scale of the click model, or nothing from which the logging
+            order could be learned.
+    """
+    if train.labels is None:
+        raise DataError("dataset.clicks needs labels to simulate clicks from; the training lists hold none. Remove it")
+    if (largest := int(train.labels.max())) > (known := config.model.attraction.max_label):
+        raise DataError(
+            f"labels of the training lists go up to {largest}, and dataset.clicks.model.attraction.max_label is "
+            f"{known}. Raise it"
+        )
+    if config.order != "linear":
+        return
+    if train.features is None:
+        raise DataError("dataset.clicks.order 'linear' needs features of rows; choose 'delivered' or 'random'")
+    if train.labels.min() == train.labels.max():
+        raise DataError("dataset.clicks.order 'linear' needs labels that differ; choose 'delivered' or 'random'")
+
+
 def take_rows(lists: Lists, rows: IntArray) -> Lists:
     """Return lists with some of their rows in another order; at least one of every list, list by list."""
     columns = ("features", "positions", "clicks", "labels", "propensities")
@@ -120,20 +141,13 @@ def _keys(train: Lists, sessions: Lists, config: ClickLogConfig, seeds: Seeds) -
 
 
 def _linear(train: Lists, share: float, seeds: Seeds) -> Ridge:
-    """Fit the logging ranker on the first lists, in random order, that make up the share and hold two labels.
-
-    Raises:
-        DataError: Rows carry no features, or all labels are equal.
-    """
+    """Fit the logging ranker on the first lists, in random order, that make up the share and hold two labels."""
     assert train.labels is not None
-    if train.features is None:
-        raise DataError("dataset.clicks.order 'linear' needs features of rows; choose 'delivered' or 'random'")
+    assert train.features is not None
     order = seeds.numpy("click-log/labelled").permutation(train.n_lists)
     chance = np.empty(train.n_lists, np.int64)
     chance[order] = np.arange(train.n_lists)
     differs = np.flatnonzero(train.labels != train.labels[np.argmin(chance[train.list_of])])
-    if not len(differs):
-        raise DataError("dataset.clicks.order 'linear' needs labels that differ; choose 'delivered' or 'random'")
     needed = max(int(np.ceil(share * train.n_lists)), int(chance[train.list_of[differs]].min()) + 1)
     rows = chance[train.list_of] < needed
     spread = train.features[rows].std(axis=0)

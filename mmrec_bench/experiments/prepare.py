@@ -23,6 +23,7 @@ from mmrec_bench.evaluation.protocol import ProtocolConfig, RetrievalProtocol
 from mmrec_bench.experiments.artefact import RunKey
 from mmrec_bench.experiments.candidates_config import CandidatesConfig
 from mmrec_bench.experiments.inputs import FeatureInput, plan_features
+from mmrec_bench.experiments.list_checks import check_lists
 from mmrec_bench.experiments.schema import Experiment, ExperimentConfig
 from mmrec_bench.models.needs import models_for
 from mmrec_bench.retrieval.base import tie_ranks
@@ -125,6 +126,8 @@ class Preparer:
             )
         prepared = self._altered(self._parted(dataset, config.protocol), dataset, config.dataset.alter)
         prepared = self._with_inputs(prepared, dataset, config)
+        if config.kind == "lists":
+            check_lists(config, prepared.split, prepared.ties)
         return self._with_candidates(_with_clicks(prepared, config), experiment)
 
     def _parted(self, dataset: Dataset[Any], protocol: ProtocolConfig) -> Prepared:

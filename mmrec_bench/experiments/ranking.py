@@ -91,11 +91,7 @@ class RankingStation:
         return self._prepared.candidates.held_out(truth)
 
     def _evaluator(self, lists: Lists) -> RankingEvaluator:
-        protocol = self._protocol
-        simulated = {name: found.metric(name) for name, found in protocol.simulated.items()}
-        return RankingEvaluator(
-            lists, self._prepared.ties, protocol.metrics, protocol.cutoffs, protocol.options, self._device, simulated
-        )
+        return RankingEvaluator.of(self._protocol, lists, self._prepared.ties, self._device)
 
     def _per_list(self, parts: Mapping[str, tuple[Lists, RankingEvaluation]]) -> pd.DataFrame:
         frames = []

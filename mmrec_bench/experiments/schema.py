@@ -24,6 +24,7 @@ from mmrec_bench.experiments.features_config import FeaturesConfig, Inputs, card
 from mmrec_bench.experiments.seeds import Seedlist
 from mmrec_bench.models.base import MODELS, ModelConfig, ModelEntry, ModelField
 from mmrec_bench.models.needs import Needs, models_for
+from mmrec_bench.models.ranking.base import RankerConfig
 from mmrec_bench.resources import find_yaml
 from mmrec_bench.retrieval.config import RetrieverConfig
 from mmrec_bench.settings import BaseConfig, Document, dotted, explained_error, load_yaml, named
@@ -148,6 +149,10 @@ class ExperimentConfig(BaseConfig):
             raise explained_error(
                 f"model '{entry.name}' learns from interactions, so dataset.clicks would do nothing; remove it"
             )
+        if self.dataset.clicks is not None and not isinstance(self.model, RankerConfig):
+            raise explained_error(
+                f"model '{entry.name}' learns nothing from lists, so dataset.clicks would do nothing; remove it"
+            )
         return self
 
     @model_validator(mode="after")
@@ -157,6 +162,12 @@ class ExperimentConfig(BaseConfig):
             raise explained_error(f"{card.lacks(self.kind)}{other}")
         if refusal := self.protocol.split.refusal(self.kind):
             raise explained_error(refusal)
+        candidates, protocol = self.inputs.candidates, self.protocol
+        if candidates is not None and isinstance(protocol, RankingProtocol) and protocol.of_clicks:
+            raise explained_error(
+                f"candidates of a first stage were shown to nobody; remove {', '.join(protocol.of_clicks)} from "
+                "protocol.metrics"
+            )
         if self.needs.exports == "scorer" and self.retriever is not None and self.retriever.backend != "torch":
             raise explained_error(
                 f"the scores of model '{self.model.label}' are no inner product, which faiss cannot search; "
@@ -282,6 +293,8 @@ def load_experiment(name_or_path: str | Path, overrides: tuple[str, ...] = (), l
         raise ConfigError(str(path), [ConfigIssue("", "is a suite; run it with `mmrec-bench bench`")])
     if is_features(document):
         raise ConfigError(str(path), [ConfigIssue("", "makes features; run it with `mmrec-bench features align`")])
+    if is_evaluation(document):
+        raise ConfigError(str(path), [ConfigIssue("", "judges features; run it with `mmrec-bench features evaluate`")])
     # Before the overrides, so that these can change inputs; and after them, since they may name others.
     document = _beside(_beside(document, path.parent).with_overrides(overrides), path.parent)
     config = document.parse(ExperimentConfig)
@@ -303,3 +316,8 @@ def is_suite(document: Document) -> bool:
 def is_features(document: Document) -> bool:
     """Return whether a document makes features rather than runs an experiment."""
     return "encoder" in document.data
+
+
+def is_evaluation(document: Document) -> bool:
+    """Return whether a document judges features rather than runs an experiment."""
+    return "features" in document.data and "model" not in document.data

@@ -133,7 +133,10 @@ class GradedMetric:
             linear = ", ".join(name for name in GRADED_METRICS if GRADED_METRICS[name].linear)
             raise ProtocolError(f"ties: average is for metrics linear in gains ({linear}); got {self.name}. Use hash")
         if options.max_label is not None and lists.max_label > options.max_label:
-            raise ProtocolError(f"labels must be at most max_label ({options.max_label}); got {lists.max_label}")
+            raise ProtocolError(
+                f"labels must be at most max_label ({options.max_label}); got {lists.max_label}. Raise "
+                "protocol.options.max_label"
+            )
         if self.against == "clicks" and (lists.max_label > 1 or lists.missed.any()):
             raise ProtocolError(
                 f"{self.name} takes clicks, 0 or 1, of shown items; got {lists.max_label} as the largest and "

@@ -27,7 +27,7 @@ def _of(row: Row) -> Iterator[str]:
     if stage := _stage(manifest):
         yield f"Lists are the {stage['n']} candidates of {stage['model']}, seed {stage['seed']}"
     if clicks := row.runs[0].config()["dataset"].get("clicks"):
-        settings = ", ".join(f"{name} {_short(value)}" for name, value in clicks.items() if name != "model")
+        settings = _short({name: value for name, value in clicks.items() if name != "model"})
         yield f"Training lists are clicked by {_short(clicks['model'])}: {settings}"
 
 
@@ -38,6 +38,7 @@ def _stage(manifest: Mapping[str, Any]) -> Mapping[str, Any] | None:
 def _short(value: Any) -> str:
     """Return a setting as in YAML, ``{name: pbm, severity: 1.0}`` as ``pbm (severity 1.0)``."""
     if not isinstance(value, Mapping):
-        return "none" if value is None else str(value)
-    others = ", ".join(f"{name} {_short(inner)}" for name, inner in value.items() if name != "name")
+        return str(value)
+    told = {name: inner for name, inner in value.items() if name != "name" and inner is not None}
+    others = ", ".join(f"{name} {_short(inner)}" for name, inner in told.items())
     return f"{value['name']} ({others})" if "name" in value else others

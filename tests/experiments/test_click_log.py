@@ -239,7 +239,7 @@ def test_the_same_seed_gives_the_same_log_and_another_another() -> None:
         ({"labels": None}, "dataset.clicks needs labels .* Remove it"),
         ({"features": None}, "'linear' needs features of rows; choose 'delivered' or 'random'"),
         ({"labels": np.full(36, 2)}, "'linear' needs labels that differ; choose 'delivered' or 'random'"),
-        ({"labels": np.full(36, 5)}, r"at most attraction.max_label \(4\); got 5. Raise max_label"),
+        ({"labels": np.full(36, 5)}, "go up to 5, and dataset.clicks.model.attraction.max_label is 4"),
     ],
 )
 def test_lists_without_what_is_needed_are_refused(changed: dict[str, Any], message: str) -> None:
