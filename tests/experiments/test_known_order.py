@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from statistics import fmean
 
 import pytest
@@ -30,19 +31,23 @@ class Quiet:
         pass
 
 
-@pytest.fixture(scope="module")
-def recall(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str], float]:
-    """Mean test recall@20 over the seeds of the suite, by world and model."""
-    suite = load_suite("suites/synthetic-order")
-    settings = RunSettings(tmp_path_factory.mktemp("order"), torch.device("cpu"), use_threads())
+def _means(suite_name: str, metric: str, out: Path) -> dict[tuple[str, str], float]:
+    """Return the mean of a test metric over the seeds of a suite, by world and label."""
+    suite = load_suite(suite_name)
+    settings = RunSettings(out, torch.device("cpu"), use_threads())
     planned, failures = plan(suite.experiments, Preparer(None), settings.out)
     outcome = run_all(planned, settings, Quiet(), failures=failures)
     assert not outcome.failures
     found: dict[tuple[str, str], list[float]] = {}
     for label, run in outcome.runs:
-        found.setdefault((run.manifest["dataset"], label), []).append(run.metrics["test"]["recall@20"])
-    assert {len(values) for (_, model), values in found.items() if model != "popularity"} == {5}
+        found.setdefault((run.manifest["dataset"], label), []).append(run.metrics["test"][metric])
+    assert {len(values) for (_, model), values in found.items() if model not in ("popularity", "initial")} == {5}
     return {key: fmean(values) for key, values in found.items()}
+
+
+@pytest.fixture(scope="module")
+def recall(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str], float]:
+    return _means("suites/synthetic-order", "recall@20", tmp_path_factory.mktemp("order"))
 
 
 @pytest.mark.parametrize("model", CONTENT)
@@ -66,3 +71,12 @@ def test_popularity_is_below_mf(recall: dict[tuple[str, str], float], world: str
 def test_the_graph_helps_where_it_carries_the_signal(recall: dict[tuple[str, str], float]) -> None:
     world = "synthetic-collaborative"
     assert recall[world, "lightgcn"] >= recall[world, "mf"]
+
+
+def test_rankers_that_take_the_bias_out_of_clicks_lie_between_naive_ones_and_labels(tmp_path: Path) -> None:
+    ndcg = {label: value for (_, label), value in _means("suites/synthetic-ranking", "ndcg@5", tmp_path).items()}
+    initial, naive, labels = (ndcg.pop(name) for name in ("initial", "mlp, clicks as they are", "mlp, labels"))
+    assert initial < naive - 0.2
+    assert len(ndcg) == 10
+    assert min(ndcg.values()) > naive + 0.03
+    assert max(ndcg.values()) < labels
