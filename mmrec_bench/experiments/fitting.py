@@ -74,7 +74,7 @@ class FittedRanker:
         first = f"{metrics[0]}@{cutoffs[0]}" if metrics and cutoffs else "ndcg@10"
         told = {"split": "by-user", "metrics": list(metrics), "cutoffs": list(cutoffs), "select_by": first}
         protocol = Document("evaluate", told).parse(RankingProtocol)
-        return _evaluator(lists, protocol, self._ties, self._device).evaluate(self.model)
+        return RankingEvaluator.of(protocol, lists, self._ties, self._device).evaluate(self.model)
 
 
 def fit(
@@ -114,7 +114,7 @@ def fit(
     chosen = {"split": "by-user", "metrics": [metric], "cutoffs": cutoffs, "select_by": select_by}
     protocol = Document("fit", chosen).parse(RankingProtocol)
     ties = tie_ranks(np.arange(train.n_items).astype(str), protocol.tie_seed)
-    evaluator, seeds = _evaluator(valid, protocol, ties, device), Seeds(seed)
+    evaluator, seeds = RankingEvaluator.of(protocol, valid, ties, device), Seeds(seed)
     context = RankingContext(train, features, seeds=seeds, batch_size=told.trainer.batch_size)
     seeds.seed_global("init")
     ranker = entry.build(told.model, context)
@@ -128,7 +128,3 @@ def fit(
     result = run_trainer(ranker, context, told.trainer, validate, seeds, device)
     ranker.eval()
     return FittedRanker(ranker, result, ties, device)
-
-
-def _evaluator(lists: Lists, protocol: RankingProtocol, ties: IntArray, device: torch.device) -> RankingEvaluator:
-    return RankingEvaluator(lists, ties, protocol.metrics, protocol.cutoffs, protocol.options, device)

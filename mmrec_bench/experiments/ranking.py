@@ -22,7 +22,7 @@ from mmrec_bench.experiments.station import VAULT_PURPOSE, Judgement
 from mmrec_bench.models.ranking.base import Ranker, RankingContext
 from mmrec_bench.seeding import Seeds
 from mmrec_bench.training.config import TrainerConfig
-from mmrec_bench.training.memory import memory_errors
+from mmrec_bench.training.memory import check_training_memory, memory_errors
 from mmrec_bench.training.records import Validation
 from mmrec_bench.types import IntArray
 
@@ -59,6 +59,7 @@ class RankingStation:
             if not isinstance(model, Ranker):
                 raise ModelError(f"'{config.entry.name}' is registered for ranking, but its class is no Ranker")
             model.to(self._device)
+        check_training_memory(model, self._device)
         return model, context
 
     def validate(self, model: Ranker) -> Validation:

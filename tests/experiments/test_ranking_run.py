@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ import torch
 from safetensors.torch import load_file
 
 from mmrec_bench.data.split import SealedTest
-from mmrec_bench.errors import ArtefactError, ConfigError
+from mmrec_bench.errors import ArtefactError, ConfigError, ResourceError
 from mmrec_bench.experiments import folders
 from mmrec_bench.experiments import ranking as station_module
 from mmrec_bench.experiments import run as run_module
@@ -29,6 +30,7 @@ from mmrec_bench.models.ranking.base import RankingContext
 from mmrec_bench.reports.collect import collect
 from mmrec_bench.reports.knockout import knockouts_of
 from mmrec_bench.reports.report import make_report
+from mmrec_bench.training import memory
 from mmrec_bench.training.records import EpochRecord, SilentObserver
 
 from .conftest import write_config, write_world
@@ -197,6 +199,17 @@ def test_an_interrupted_run_goes_on_and_a_finished_one_is_reused(
     assert (resumed.folder / "rankings.parquet").read_bytes() == (whole.folder / "rankings.parquet").read_bytes()
     monkeypatch.setattr(run_module, "train", None)  # nothing is trained any more
     assert run(experiment, prepared, key, settings).metrics == whole.metrics
+
+
+def test_a_model_that_cannot_fit_is_refused_before_it_is_trained(
+    small: Path, settings: RunSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    huge = load_experiment(write_ranker(small), (f"model.hidden_dims=[{10**11}]",))
+    with pytest.raises(ResourceError, match=r"too little memory for building.*Lower model.embedding_dim"):
+        make(huge, settings)
+    monkeypatch.setattr(memory.psutil, "virtual_memory", lambda: SimpleNamespace(available=100))
+    with pytest.raises(ResourceError, match=r"needs about .* MiB more on cpu .* 0 MiB are free"):
+        make(load_experiment(write_ranker(small)), settings)
 
 
 def write_log(folder: Path, *, shuffle_test: bool = False) -> Path:
