@@ -15,9 +15,10 @@ from mmrec_bench.types import DoubleArray
 def user_scores(rows: Mapping[str, Row], metric: str) -> dict[str, DoubleArray]:
     """Return the test scores of each row, float64 ``[n_seeds, n_users]``, users in one order.
 
-    Where users have several lists, which are no independent draws, the score of a user is the sum over the user's
-    lists, scaled by users / lists: the mean over users is then the mean over lists. Lists that do not count for the
-    metric are left out.
+    Where users have several lists, which are no independent draws, the mean m over lists is a ratio of sums over users.
+    The score of a user is then ``m + (sum of the user's lists - m * their number) * users / lists``: the mean of these
+    is m, and their spread is that of the ratio (Taylor linearisation). Lists that do not count for the metric are
+    left out.
 
     Raises:
         ArtefactError: Two runs were tested on different users or lists.
@@ -34,6 +35,8 @@ def user_scores(rows: Mapping[str, Row], metric: str) -> dict[str, DoubleArray]:
             sizes = n_lists if sizes is None else sizes
             if not n_lists.equals(sizes):
                 raise ArtefactError(f"{run.folder}: was tested on other users than the runs it is compared with")
-            columns.append(column.to_numpy(np.float64) * (len(n_lists) / max(int(n_lists.sum()), 1)))
+            sums, counts = column.to_numpy(np.float64), n_lists.to_numpy(np.float64)
+            mean = sums.sum() / max(counts.sum(), 1)
+            columns.append(mean + (sums - mean * counts) / counts.mean() if len(counts) else sums)
         scores[label] = np.stack(columns)
     return scores

@@ -148,16 +148,16 @@ def test_intervals_are_over_users_and_over_seeds_where_there_are_several() -> No
         section = text[text.index("tiny: intervals") : text.index("tiny: slices")]
         return [[cell.strip() for cell in line.split("|")[1:-1]] for line in section.splitlines() if line[:2] == "| "]
 
-    # users score .6, 1.5 (two lists) and .9 times recall: mean 1, deviation .4583, times t(2) = 4.3027 over root 3
+    # users score .85, 1 (two lists) and 1.15 times recall: mean 1, deviation .15, times t(2) = 4.3027 over root 3
     _, _, best, other = table([0.4], [0.2])
-    assert best == ["best", "1", "0.4000", "[-0.0553, 0.8553]", "-", "-"]
-    assert other == ["other", "1", "0.2000", "[-0.0277, 0.4277]", "-0.2000", "[-0.4277, +0.0277]"]
+    assert best == ["best", "1", "0.4000", "[0.2510, 0.5490]", "-", "-"]
+    assert other == ["other", "1", "0.2000", "[0.1255, 0.2745]", "-0.2000", "[-0.2745, -0.1255]"]
     _, _, best, other = table([0.5, 0.3], [0.3, 0.1])
-    assert best[2:4] == ["0.4000", "[-0.0553, 0.8553]"], "of these seeds"
+    assert best[2:4] == ["0.4000", "[0.2510, 0.5490]"], "of these seeds"
     low, high = (float(end) for end in other[5].strip("[]").split(","))
     assert other[4] == "-0.2000"
-    assert low < -0.4277
-    assert high > 0.0277
+    assert low < -0.2745
+    assert high > -0.1255
 
 
 def test_the_ceiling_of_two_stages_stands_beside_what_is_made_of_it() -> None:
