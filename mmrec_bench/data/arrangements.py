@@ -20,8 +20,8 @@ def arrangements(world: World) -> Lists:
     A list is for a random user at a random time of the second half of its life; its items are uniform draws, in random
     order. With unit factors v of the user's kind, the user wants ``t``, the mean of the v of its history weighed by
     ``decay^age``, scaled to unit length. From the top on, the best row of those left is the one with the largest
-    ``t . v_d - weight * max(0, max_placed(v_placed . v_d))``; at the top nothing is placed. The label of a row is the
-    number of rows below it in this order.
+    ``t . v_d - weight * max(0, max_placed(v_placed . v_d))``, the maximum over the rows placed last, as many as the
+    window says; at the top there is none. The label of a row is the number of rows below it in this order.
 
     Returns:
         Lists in time order, all of one length, with histories; nothing but their items describes the rows.
@@ -50,27 +50,33 @@ def arrangements(world: World) -> Lists:
     )
     wanted = _wanted(truth, users, histories_before(world.dataset.payload, shown), lists.history_decay)
     vectors = _unit_factors(truth, users[:, None], items)
-    labels = best_order_labels(_dots(wanted[:, None], vectors), _similarities(vectors), lists.diversity_weight)
+    labels = best_order_labels(
+        _dots(wanted[:, None], vectors), _similarities(vectors), lists.diversity_weight, lists.diversity_window
+    )
     return dataclasses.replace(shown, labels=labels.reshape(-1))
 
 
-def best_order_labels(utilities: DoubleArray, similarities: DoubleArray, weight: float) -> IntArray:
+def best_order_labels(
+    utilities: DoubleArray, similarities: DoubleArray, weight: float, window: int | None = None
+) -> IntArray:
     """Return the number of rows below each one in the best order.
 
     Args:
         utilities: What each row is worth by itself, float64 ``[n, L]``.
         similarities: Of each row to each, float64 ``[n, L, L]``.
         weight: Of the largest similarity to a row that is placed, where that is positive.
+        window: How many of the rows placed last count; all by default.
     """
     n, length = utilities.shape
-    lists, labels = np.arange(n), np.zeros((n, length), np.int64)
-    worth, closest = utilities.copy(), np.zeros((n, length))
+    lists, labels, left = np.arange(n), np.zeros((n, length), np.int64), np.ones((n, length), np.bool_)
+    above = np.zeros((1, n, length))
     for below in reversed(range(length)):
-        chosen = worth.argmax(axis=1)
+        chosen = np.where(left, utilities - weight * above.max(axis=0), -np.inf).argmax(axis=1)
         labels[lists, chosen] = below
-        closest = np.maximum(closest, similarities[lists, chosen])
-        worth = np.where(np.isneginf(worth), -np.inf, utilities - weight * closest)
-        worth[lists, chosen] = -np.inf
+        left[lists, chosen] = False
+        above = np.concatenate([above, similarities[None, lists, chosen]])
+        if window is not None and len(above) > window + 1:
+            above = np.delete(above, 1, axis=0)  # the zeros stay: what is unlike is no bonus
     return labels
 
 

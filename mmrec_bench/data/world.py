@@ -97,6 +97,8 @@ class ArrangementConfig(BaseConfig):
     diversity_weight: Weight = 2.0
     """Weight of the largest similarity to an item placed above, where it is positive; with 0 the best order is one of
     scores."""
+    diversity_window: PositiveInt | None = None
+    """How many of the items placed last it is about; null = all that are above."""
 
 
 class WorldConfig(BaseConfig):

@@ -19,15 +19,16 @@ L = 6
 
 
 @cache
-def made(**overrides: float) -> tuple[World, Lists]:
+def made(**overrides: float | None) -> tuple[World, Lists]:
     config = {"n_lists": 400, "list_length": L, **overrides}
     world = {"n_users": 60, "n_items": 80, "max_interactions": 40, "factor_dim": 3, "arrangements": config}
     found = generate(WorldConfig.model_validate(world))
     return found, arrangements(found)
 
 
-def test_labels_are_those_of_the_best_order() -> None:
-    world, lists = made()
+@pytest.mark.parametrize("window", [None, 1, 2])
+def test_labels_are_those_of_the_best_order(window: int | None) -> None:
+    world, lists = made(diversity_window=window)
     truth = world.truth
     histories = histories_before(world.dataset.payload, lists)
     assert lists.labels is not None
@@ -45,7 +46,7 @@ def test_labels_are_those_of_the_best_order() -> None:
         while left:
             worth = [
                 wanted @ factors[rows[row]]
-                - 2.0 * max([0.0, *(factors[rows[row]] @ factors[rows[other]] for other in placed)])
+                - 2.0 * max([0.0, *(factors[rows[row]] @ factors[rows[other]] for other in placed[-(window or L) :])])
                 for row in left
             ]
             placed.append(left.pop(int(np.argmax(worth))))
@@ -86,7 +87,13 @@ def test_lists_are_whole_and_shown_in_an_order_that_says_nothing() -> None:
 
 def test_every_setting_counts() -> None:
     plain = made()[1]
-    for name, value in {"n_lists": 300, "list_length": 5, "history_decay": 1.0, "diversity_weight": 0.0}.items():
+    for name, value in {
+        "n_lists": 300,
+        "list_length": 5,
+        "history_decay": 1.0,
+        "diversity_weight": 0.0,
+        "diversity_window": 1,
+    }.items():
         assert made(**{name: value})[1].fingerprint() != plain.fingerprint()
     assert arrangements(made()[0]).fingerprint() == plain.fingerprint()
 
