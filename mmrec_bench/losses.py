@@ -25,6 +25,16 @@ def bpr(positive: Tensor, negative: Tensor) -> Tensor:
     return F.softplus(negative - positive).mean()
 
 
+def binary_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
+    """Return the mean of ``-y log sigmoid(x) - (1 - y) log(1 - sigmoid(x))``, computed from logits.
+
+    Args:
+        logits: x, float32 ``[B]``.
+        labels: y, float32 ``[B]`` in [0, 1].
+    """
+    return F.binary_cross_entropy_with_logits(logits, labels)
+
+
 def dot(left: Tensor, right: Tensor) -> Tensor:
     """Return the inner products of rows, ``[B]``, for ``[B, d]`` and ``[B, d]``."""
     return (left * right).sum(dim=-1)

@@ -34,7 +34,7 @@ class WithoutFold(SplitConfig):
     seed: NonNegativeInt = 0
     """Of the choice, and of the order of equal times."""
 
-    def refusal(self, kind: Literal["interactions", "lists"]) -> str | None:
+    def refusal(self, kind: Literal["interactions", "lists", "points"]) -> str | None:
         """Return why this rule, or the split that loses the fold, does not part such a payload."""
         return super().refusal(kind) or self.of.refusal(kind)
 

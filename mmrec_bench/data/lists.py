@@ -1,4 +1,4 @@
-"""Ranked lists with what was shown, clicked and judged; and single impressions."""
+"""Ranked lists with what was shown, clicked and judged."""
 
 from __future__ import annotations
 
@@ -202,49 +202,3 @@ def gathered(offsets: IntArray, groups: IntArray) -> tuple[IntArray, IntArray]:
     begins = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
     rows = np.arange(begins[-1]) - np.repeat(begins[:-1], lengths) + np.repeat(offsets[:-1][groups], lengths)
     return rows.astype(np.int64), begins
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Points:
-    """Single impressions in time order, for click-through-rate models.
-
-    Attributes:
-        users: int64 ``[N]``.
-        items: int64 ``[N]``.
-        labels: Clicked or not, int8 ``[N]`` of 0 and 1.
-        timestamps: Seconds UTC, int64 ``[N]``, non-decreasing.
-        n_users: Number of users of the data set.
-        n_items: Number of items of the catalogue.
-        recipe: How the negatives were made, in words and numbers, for the manifest.
-
-    Raises:
-        DataError: On wrong types, lengths, ranges or order.
-    """
-
-    users: IntArray
-    items: IntArray
-    labels: NDArray[np.int8]
-    timestamps: IntArray
-    n_users: int
-    n_items: int
-    recipe: str
-
-    def __post_init__(self) -> None:
-        n = len(self.users)
-        object.__setattr__(self, "users", checked_ids("users", self.users, self.n_users))
-        object.__setattr__(self, "items", checked_ids("items", self.items, self.n_items, n))
-        object.__setattr__(self, "labels", checked("labels", self.labels, np.int8, (n,)))
-        object.__setattr__(self, "timestamps", checked("timestamps", self.timestamps, np.int64, (n,)))
-        if not np.isin(self.labels, (0, 1)).all():
-            raise DataError("labels of points must be 0 or 1")
-        if (np.diff(self.timestamps) < 0).any():
-            raise DataError("points must be in time order")
-
-    def __len__(self) -> int:
-        return len(self.users)
-
-    def fingerprint(self) -> str:
-        """Return a content fingerprint."""
-        return digest(
-            f"{self.n_users}x{self.n_items}", self.users, self.items, self.labels, self.timestamps, self.recipe
-        )

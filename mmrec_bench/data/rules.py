@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from pydantic import NonNegativeInt, field_validator, model_validator
 
 # Importing rules registers them.
-import mmrec_bench.data.list_rules  # noqa: F401
+import mmrec_bench.data.list_rules
+import mmrec_bench.data.point_rules  # noqa: F401
 from mmrec_bench.data.chance import pair_hash
 from mmrec_bench.data.interactions import Interactions
 from mmrec_bench.data.lists import Lists

@@ -15,6 +15,7 @@ from pydantic import Field, PlainValidator, SerializeAsAny
 
 from mmrec_bench.data.interactions import Interactions
 from mmrec_bench.data.lists import Lists
+from mmrec_bench.data.points import Points
 from mmrec_bench.errors import ProtocolError
 from mmrec_bench.registry import Registry
 from mmrec_bench.settings import BaseConfig, named
@@ -26,13 +27,15 @@ Fraction = Annotated[float, Field(gt=0, lt=1)]
 
 TRAIN, VALID, TEST = 0, 1, 2
 PARTS = ("train", "valid", "test")
+UNUSED = 3
+"""Label of rows that are in no part."""
 
 
 class Labelled(NamedTuple):
     """What a rule decides.
 
     Attributes:
-        labels: Part of each row, or list (0 train, 1 valid, 2 test), int8.
+        labels: Part of each row, or list (0 train, 1 valid, 2 test; of points also 3, none of these), int8.
         notes: What is worth knowing, one sentence each.
     """
 
@@ -61,9 +64,17 @@ class SplitConfig(BaseConfig):
         """
         raise ProtocolError(self.refusal("lists"))
 
-    def refusal(self, kind: Literal["interactions", "lists"]) -> str | None:
+    def assign_points(self, points: Points) -> Labelled:
+        """Return the part of each impression.
+
+        Raises:
+            ProtocolError: The data lacks what the rule needs, or the rule is not for impressions.
+        """
+        raise ProtocolError(self.refusal("points"))
+
+    def refusal(self, kind: Literal["interactions", "lists", "points"]) -> str | None:
         """Return why the rule does not part such a payload, in words; None where it does."""
-        method = {"interactions": "assign", "lists": "assign_lists"}[kind]
+        method = {"interactions": "assign", "lists": "assign_lists", "points": "assign_points"}[kind]
         known = [name for name in SPLITS if getattr(SPLITS[name], method) is not getattr(SplitConfig, method)]
         if self.name in known:
             return None

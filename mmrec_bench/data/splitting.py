@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from mmrec_bench.data.interactions import Interactions
 from mmrec_bench.data.lists import Lists
+from mmrec_bench.data.points import Points
 from mmrec_bench.data.rules import PARTS, TEST, TRAIN, VALID, ColdUsers, SplitConfig
 from mmrec_bench.data.split import SealedTest, Split, SplitReport
 from mmrec_bench.errors import ProtocolError
@@ -94,12 +95,52 @@ def make_list_split(lists: Lists, rule: SplitConfig) -> Split[Lists]:
     return Split(parts["train"], parts["valid"], SealedTest(parts["test"]), report)
 
 
+def make_point_split(points: Points, rule: SplitConfig) -> Split[Points]:
+    """Part impressions by a rule; none is dropped, whoever it is for, and every part stays in time order.
+
+    Args:
+        points: All of the data set.
+        rule: Which impression belongs where, or nowhere.
+
+    Returns:
+        The split; the report counts impressions.
+
+    Raises:
+        ProtocolError: The data lacks what the rule needs, a part is empty, or a part has labels of one class alone.
+    """
+    labels, notes = rule.assign_points(points)
+    parts: dict[str, Points] = {}
+    for part, label in zip(PARTS, (TRAIN, VALID, TEST), strict=True):
+        if not (labels == label).any():
+            raise ProtocolError(_empty(part, rule, labels, {}, "impressions"))
+        parts[part] = points.select(labels == label)
+        if len(classes := np.unique(parts[part].labels)) < 2:
+            raise ProtocolError(
+                f"split '{rule.name}': all {len(parts[part])} impressions of the part '{part}' have label "
+                f"{classes[0]}, and one class alone can be neither learned nor judged. Change protocol.split, or "
+                "dataset.impressions"
+            )
+    users = {part: np.unique(parts[part].users) for part in PARTS}
+    items = {part: np.unique(parts[part].items) for part in PARTS}
+    report = SplitReport(
+        counts={part: len(parts[part]) for part in PARTS},
+        users={part: len(users[part]) for part in PARTS},
+        cold_users={part: len(np.setdiff1d(users[part], users["train"])) for part in PARTS[1:]},
+        cold_users_dropped=dict.fromkeys(PARTS[1:], 0),
+        cold_items={part: len(np.setdiff1d(items[part], items["train"])) for part in PARTS[1:]},
+        notes=notes,
+    )
+    return Split(parts["train"], parts["valid"], SealedTest(parts["test"]), report)
+
+
 def _empty(part: str, rule: SplitConfig, labels: NDArray[np.int8], dropped: dict[str, int], what: str = "rows") -> str:
-    counts = " / ".join(str(count) for count in np.bincount(labels, minlength=3))
+    counts = " / ".join(str(count) for count in np.bincount(labels, minlength=3)[:3])
     message = f"split '{rule.name}' leaves the part '{part}' empty (train / valid / test have {counts} {what}"
     if dropped.get(part):
         message += f", of which {dropped[part]} of '{part}' belong to users without a training row and are dropped"
     more = "data with more rows a user"
+    if what == "impressions":
+        more = "data that spans more time"
     if what == "lists":
         more = "data with more lists; carved-valid takes validation from train, by-user parts all lists anew"
     return f"{message}); there is no fall-back. Choose another protocol.split, or {more}"

@@ -16,8 +16,10 @@ from mmrec_bench.data.cards import load_card, load_dataset, load_lists
 from mmrec_bench.data.dataset import Dataset
 from mmrec_bench.data.interactions import Interactions
 from mmrec_bench.data.lists import Lists
+from mmrec_bench.data.points import Points
+from mmrec_bench.data.recipes import ImpressionRecipe
 from mmrec_bench.data.split import Split
-from mmrec_bench.data.splitting import make_list_split, make_split
+from mmrec_bench.data.splitting import make_list_split, make_point_split, make_split
 from mmrec_bench.errors import ModelError, ProtocolError
 from mmrec_bench.evaluation.protocol import ProtocolConfig, RetrievalProtocol
 from mmrec_bench.experiments.artefact import RunKey
@@ -101,6 +103,7 @@ class Preparer:
         self._data_dir = data_dir
         self._datasets: dict[str, Dataset[Interactions]] = {}
         self._lists: dict[str, Dataset[Lists]] = {}
+        self._of_points: dict[str, Dataset[Points]] = {}
         self._prepared: dict[str, Prepared] = {}
         self._alter = lru_cache(maxsize=1)(alter_dataset)
 
@@ -115,6 +118,8 @@ class Preparer:
         config = experiment.config
         read = self.lists if config.kind == "lists" else self.dataset
         dataset: Dataset[Any] = read(config.dataset.card, config.dataset.modalities)
+        if (recipe := config.dataset.impressions) is not None:
+            dataset = self._points(dataset, recipe)
         config.protocol.check_catalogue(dataset.payload.n_items, str(experiment.source))
         left = (*modalities_left(tuple(dataset.features), config.dataset.alter), *config.inputs.features)
         if lacking := config.needs.lacking(left):
@@ -126,7 +131,7 @@ class Preparer:
             )
         prepared = self._altered(self._parted(dataset, config.protocol), dataset, config.dataset.alter)
         prepared = self._with_inputs(prepared, dataset, config)
-        if config.kind == "lists":
+        if config.entry.task == "ranking" and config.kind == "lists":
             check_lists(config, prepared.split, prepared.ties)
         return self._with_candidates(_with_clicks(prepared, config), experiment)
 
@@ -137,6 +142,8 @@ class Preparer:
             split: Split[Any]
             if isinstance(dataset.payload, Lists):
                 split = make_list_split(dataset.payload, protocol.split)
+            elif isinstance(dataset.payload, Points):
+                split = make_point_split(dataset.payload, protocol.split)
             else:
                 cold_users = protocol.cold_users if isinstance(protocol, RetrievalProtocol) else "drop"
                 split = make_split(dataset.payload, protocol.split, cold_users)
@@ -144,6 +151,13 @@ class Preparer:
             ties = tie_ranks(dataset.item_ids, protocol.tie_seed)
             self._prepared[key] = Prepared(lambda: dataset, split, ties, fingerprints, fingerprints)
         return self._prepared[key]
+
+    def _points(self, dataset: Dataset[Any], recipe: ImpressionRecipe) -> Dataset[Points]:
+        """Return the data set as impressions, made once; a new object would be split again."""
+        key = f"{id(dataset)}/{recipe.text}"
+        if key not in self._of_points:
+            self._of_points[key] = replace(dataset, payload=recipe.points(dataset.payload))
+        return self._of_points[key]
 
     def _altered(self, prepared: Prepared, dataset: Dataset[Any], alterations: tuple[Alteration, ...]) -> Prepared:
         if not alterations:

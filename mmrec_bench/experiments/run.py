@@ -16,6 +16,7 @@ from mmrec_bench.experiments import artefact as files
 from mmrec_bench.experiments import building as write
 from mmrec_bench.experiments.artefact import RunArtefact, RunKey
 from mmrec_bench.experiments.candidates import RetrievedCandidates
+from mmrec_bench.experiments.ctr import CtrStation
 from mmrec_bench.experiments.environment import (
     PeakMemory,
     code_digest,
@@ -133,6 +134,7 @@ def _build(
 STATIONS: Mapping[Task, Callable[[Experiment, Prepared, torch.device], Station]] = {
     "retrieval": RetrievalStation,
     "ranking": RankingStation,
+    "ctr": CtrStation,
 }
 """How runs of each task are built, validated and judged."""
 

@@ -15,7 +15,9 @@ import mmrec_bench.models  # noqa: F401 - importing the models fills their regis
 from mmrec_bench.data.alterations import ALTERATIONS, Alteration, modalities_left
 from mmrec_bench.data.cards import load_card
 from mmrec_bench.data.formats.base import PayloadKind
+from mmrec_bench.data.recipes import RecipeField
 from mmrec_bench.errors import ConfigError, ConfigIssue, MMRecBenchError
+from mmrec_bench.evaluation.ctr_protocol import CtrProtocol
 from mmrec_bench.evaluation.protocol import ProtocolConfig, RetrievalProtocol
 from mmrec_bench.evaluation.ranking_protocol import RankingProtocol
 from mmrec_bench.experiments.candidates_config import CandidatesConfig, stage_beside
@@ -37,7 +39,11 @@ AlterationField = Annotated[
 """A change of features, resolved by the registry from ``{name: ..., modality: ..., ...}``."""
 
 
-PROTOCOLS: Mapping[Task, type[ProtocolConfig]] = {"retrieval": RetrievalProtocol, "ranking": RankingProtocol}
+PROTOCOLS: Mapping[Task, type[ProtocolConfig]] = {
+    "retrieval": RetrievalProtocol,
+    "ranking": RankingProtocol,
+    "ctr": CtrProtocol,
+}
 """Class of the section ``protocol`` by the task of the model."""
 
 
@@ -76,6 +82,10 @@ class DatasetRef(BaseConfig):
     """Changes of the features, one after the other, to learn what a model makes of them."""
     clicks: ClickLogConfig | None = None
     """How training lists are shown and clicked, simulated from their labels; of the ranking task alone."""
+
+    impressions: RecipeField | None = None
+    """How impressions with a label are made of the data, such as ``{name: rated, threshold: 4}``; of the CTR task
+    alone, which needs it."""
 
     @model_validator(mode="after")
     def _known(self) -> Self:
@@ -138,6 +148,17 @@ class ExperimentConfig(BaseConfig):
             raise explained_error(
                 f"model '{entry.name}' retrieves nothing, so the section 'retriever' would do nothing; remove it"
             )
+        if (entry.task == "ctr") != (self.dataset.impressions is not None):
+            raise explained_error(
+                f"model '{entry.name}' needs dataset.impressions, which says how impressions are made, such as "
+                "{name: rated, threshold: 4}, {name: sampled, n: 4} or shown"
+                if entry.task == "ctr"
+                else f"model '{entry.name}' predicts no clicks, so dataset.impressions would do nothing; remove it"
+            )
+        if entry.task != "ctr" and self.trainer is not None and self.trainer.order != "random":
+            raise explained_error(
+                f"trainer.order: {self.trainer.order} is for models of the task ctr; remove it for '{entry.name}'"
+            )
         if entry.task != "ranking" and candidates is not None:
             raise explained_error(f"model '{entry.name}' ranks no given lists; remove inputs.candidates")
         if candidates is not None and self.dataset.clicks is not None:
@@ -160,7 +181,8 @@ class ExperimentConfig(BaseConfig):
         if self.kind not in (card := load_card(self.dataset.card)).payloads:
             other = ". Or rank what a retrieval model finds: inputs.candidates" if self.kind == "lists" else ""
             raise explained_error(f"{card.lacks(self.kind)}{other}")
-        if refusal := self.protocol.split.refusal(self.kind):
+        parted = self.kind if self.dataset.impressions is None else "points"
+        if refusal := self.protocol.split.refusal(parted):
             raise explained_error(refusal)
         candidates, protocol = self.inputs.candidates, self.protocol
         if candidates is not None and isinstance(protocol, RankingProtocol) and protocol.of_clicks:
@@ -222,7 +244,9 @@ class ExperimentConfig(BaseConfig):
 
     @property
     def kind(self) -> PayloadKind:
-        """What is read of the data set: lists for a ranker, or interactions where a first stage makes lists of them."""
+        """What is read of the data set: what a ranker orders or finds lists in, and what impressions are made of."""
+        if self.dataset.impressions is not None:
+            return self.dataset.impressions.reads
         return "lists" if self.entry.task == "ranking" and self.inputs.candidates is None else "interactions"
 
     @property

@@ -1,5 +1,10 @@
 """Models: one file a system, registered in `mmrec_bench.models.base.MODELS` by the imports below."""
 
+from mmrec_bench.models.ctr.dcn_v2 import DCNv2 as DCNv2
+from mmrec_bench.models.ctr.deepfm import DeepFM as DeepFM
+from mmrec_bench.models.ctr.din import DINCtr as DINCtr
+from mmrec_bench.models.ctr.fm import FM as FM
+from mmrec_bench.models.ctr.item_rate import ItemRate as ItemRate
 from mmrec_bench.models.ranking.din import DIN as DIN
 from mmrec_bench.models.ranking.dla import DLA as DLA
 from mmrec_bench.models.ranking.dlcm import DLCM as DLCM

@@ -18,7 +18,11 @@ from mmrec_bench.reports.knockout import knockouts_of
 from mmrec_bench.reports.knockout_tables import knockout_facts, knockout_frame, knockout_table
 from mmrec_bench.reports.tables import Table, facts_of, frame_of, tables_of
 
-TASK_TITLES = {"retrieval": "Retrieval: which k of all items?", "ranking": "Ranking: in which order are given items?"}
+TASK_TITLES = {
+    "retrieval": "Retrieval: which k of all items?",
+    "ranking": "Ranking: in which order are given items?",
+    "ctr": "CTR: will this user click this item now?",
+}
 
 
 @dataclass(frozen=True, slots=True)

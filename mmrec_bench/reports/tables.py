@@ -26,6 +26,7 @@ HEADLINE = {
         "nsim-pbm@10",
         "nsim-ubm@10",
     ),
+    "ctr": ("auc", "gauc", "log-loss", "calibration"),
 }
 """What the field prints, by task; shown where the protocol has it."""
 
@@ -71,6 +72,7 @@ def facts_of(key: TableKey, rows: Sequence[Row]) -> list[str]:
         parts = " / ".join(f"{counts[part]:,}" for part in ("train", "valid", "test"))
         edition = f", edition '{data['edition']}'" if data.get("edition") else ""
         what = "Lists" if key.task == "ranking" and not of_candidates(rows) else "Rows"
+        what = "Impressions" if key.task == "ctr" else what
         facts.append(f"{what} for train / valid / test: {parts}{edition}.")
     for name, what in (
         ("cold_users", "users without a training row"),

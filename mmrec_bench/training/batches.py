@@ -13,6 +13,8 @@ from mmrec_bench.data.interactions import Interactions
 from mmrec_bench.data.lists import Lists
 from mmrec_bench.errors import DataError
 from mmrec_bench.models.base import Batch, Items, Pairs, Triplets
+from mmrec_bench.models.ctr.base import CtrPart, PointBatch
+from mmrec_bench.models.ctr.feed import PointFeed
 from mmrec_bench.models.ranking.base import ListBatch, Teaching
 from mmrec_bench.models.ranking.padding import PaddedLists
 from mmrec_bench.seeding import Seeds
@@ -164,11 +166,56 @@ class ListBatches:
             yield self._lists.batch(ids, self._teaches)
 
 
+class PointBatches:
+    """Every training impression once an epoch, in random order or in that of time; the last batch may be smaller.
+
+    Args:
+        train: Training impressions.
+        batch_size: Impressions in a batch.
+        seeds: Random streams of the run; uses ``order``.
+        device: Where batches are made.
+        history_length: How many of the latest history items.
+        order: ``random`` or ``time``.
+
+    Raises:
+        DataError: There are no impressions.
+    """
+
+    def __init__(
+        self,
+        train: CtrPart,
+        batch_size: int,
+        seeds: Seeds,
+        device: torch.device,
+        *,
+        history_length: int,
+        order: str = "random",
+    ) -> None:
+        self._feed = PointFeed(train, device, history_length)
+        self._ids = torch.arange(len(train), device=device)
+        self._in_time, self._batch_size = order == "time", batch_size
+        self._shuffle = _Shuffle(len(train), "impression", batch_size, seeds, device)
+
+    @property
+    def n_batches(self) -> int:
+        """Number of batches in every epoch."""
+        return self._shuffle.n_batches
+
+    def epoch(self, epoch: int) -> Iterator[PointBatch]:
+        """Yield the batches of an epoch."""
+        if self._in_time:
+            yield from map(self._feed.batch, torch.split(self._ids, self._batch_size))
+        else:
+            for (ids,) in self._shuffle.batches(epoch, self._ids):
+                yield self._feed.batch(ids)
+
+
 SOURCES: Mapping[type[Batch], Callable[..., BatchSource]] = {
     Pairs: PairBatches,
     Triplets: TripletBatches,
     Items: ItemBatches,
     ListBatch: ListBatches,
+    PointBatch: PointBatches,
 }
 """Where batches of a kind come from: made of the training part of the context, batch size, seeds and device, and of
 `GradientModel.batch_options`."""

@@ -34,6 +34,9 @@ class TrainerConfig(BaseConfig):
     """Weight decay of the optimiser; the regularisers of the models are apart from it."""
     batch_size: PositiveInt = 2048
     """Observed pairs in a batch; the last batch of an epoch may be smaller."""
+    order: Literal["random", "time"] = "random"
+    """Order of the training rows in an epoch: shuffled, or as they happened, of CTR models alone. With
+    ``max_epochs: 1``, ``time`` is a single ordered pass, as of a system that learns while it serves."""
     max_epochs: PositiveInt = 1000
     """Epochs after which training ends in any case."""
     validate_every: PositiveInt = 1

@@ -13,6 +13,7 @@ from torch.optim import Optimizer
 
 from mmrec_bench.errors import ArtefactError, ModelError, TrainingError
 from mmrec_bench.models.base import ClosedForm, GradientModel
+from mmrec_bench.models.ctr.base import PointBatch
 from mmrec_bench.seeding import Seeds
 from mmrec_bench.training.batches import SOURCES, BatchSource
 from mmrec_bench.training.checkpoint import CheckpointStore, Origin, TrainingState
@@ -132,11 +133,20 @@ def batch_source(
     Raises:
         DataError: The training part is empty, or has no negatives for a user.
         ModelError: There is no source for the batch kind of the model.
+        TrainingError: The rows of the training part are to be taken in an order that they do not have.
     """
     if model.batch_kind not in SOURCES:
         known = ", ".join(kind.__name__ for kind in SOURCES)
         raise ModelError(f"batch_kind of {type(model).__name__} must be one of {known}; got {model.batch_kind!r}")
-    return SOURCES[model.batch_kind](context.train, config.batch_size, seeds, device, **model.batch_options)
+    options = dict(model.batch_options)
+    if config.order != "random":
+        if model.batch_kind is not PointBatch:
+            raise TrainingError(
+                f"trainer.order: {config.order} is for CTR models; {type(model).__name__} learns from "
+                f"{model.batch_kind.__name__}. Remove it"
+            )
+        options["order"] = config.order
+    return SOURCES[model.batch_kind](context.train, config.batch_size, seeds, device, **options)
 
 
 def _fit(

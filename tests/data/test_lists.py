@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mmrec_bench.data.lists import Histories, Lists, Points
+from mmrec_bench.data.lists import Histories, Lists
 from mmrec_bench.errors import DataError
 
 LIST_OF, ITEMS, USERS = np.array([0, 0, 1, 2, 2, 2]), np.array([3, 1, 0, 2, 3, 3]), np.array([7, 7, 8])
@@ -51,35 +51,7 @@ def test_broken_lists_are_refused(changes: dict[str, object], message: str) -> N
         Lists(**given)  # type: ignore[arg-type]
 
 
-def _points(**changes: object) -> Points:
-    given: dict[str, object] = {
-        "users": np.array([0, 1, 1]),
-        "items": np.array([2, 2, 0]),
-        "labels": np.array([1, 0, 1], np.int8),
-        "timestamps": np.array([5, 5, 9]),
-        "n_users": 2,
-        "n_items": 3,
-        "recipe": "one negative a click",
-    }
-    return Points(**{**given, **changes})  # type: ignore[arg-type]
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"timestamps": np.array([5, 4, 9])}, "time order"),
-        ({"labels": np.array([0, 1, 2], np.int8)}, "must be 0 or 1"),
-        ({"users": np.array([0, 1, 2])}, r"users must lie in 0\.\.1"),
-        ({"items": np.array([0, 1])}, "shape 3; got 2"),
-    ],
-)
-def test_broken_points_are_refused(changes: dict[str, object], message: str) -> None:
-    with pytest.raises(DataError, match=message):
-        _points(**changes)
-
-
 def test_fingerprints_depend_on_every_fact() -> None:
-    points = [_points(), _points(recipe="two"), _points(labels=np.array([1, 1, 1], np.int8)), _points(n_items=4)]
     facts: list[dict[str, object]] = [
         {},
         {"positions": np.ones(6, np.int64)},
@@ -90,7 +62,7 @@ def test_fingerprints_depend_on_every_fact() -> None:
         {"histories": Histories(np.array([0, 1, 2, 2]), np.array([0, 3]))},
     ]
     lists = [Lists(LIST_OF, ITEMS, 4, USERS, 9, **given) for given in facts]  # type: ignore[arg-type]
-    assert len({facts.fingerprint() for facts in (*points, *lists, Lists(LIST_OF, ITEMS, 5, USERS, 9))}) == 12
+    assert len({facts.fingerprint() for facts in (*lists, Lists(LIST_OF, ITEMS, 5, USERS, 9))}) == 8
 
 
 def test_lists_can_be_selected_and_repeated() -> None:

@@ -1,0 +1,147 @@
+"""The CTR task: the probability that an impression is clicked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+import torch
+
+from mmrec_bench.data.points import Points, clicks_before
+from mmrec_bench.data.split import VaultLedger
+from mmrec_bench.errors import ModelError
+from mmrec_bench.evaluation.ctr import CtrEvaluation, CtrEvaluator
+from mmrec_bench.evaluation.ctr_protocol import CtrProtocol
+from mmrec_bench.experiments import building as write
+from mmrec_bench.experiments.prepare import Prepared
+from mmrec_bench.experiments.schema import Experiment
+from mmrec_bench.experiments.station import VAULT_PURPOSE, Judgement
+from mmrec_bench.models.ctr.base import CtrContext, CtrModel, CtrPart, Extra
+from mmrec_bench.models.ctr.fields import FieldsConfig
+from mmrec_bench.seeding import Seeds
+from mmrec_bench.training.config import TrainerConfig
+from mmrec_bench.training.memory import check_training_memory, memory_errors
+from mmrec_bench.training.records import Validation
+
+KNOWN, NEW = "users:known", "users:new"
+
+
+class CtrStation:
+    """Builds, validates and judges CTR models; see `Station`.
+
+    Histories end where the part begins that an impression is judged in: a model that serves the evaluation window has
+    been handed nothing of that window.
+
+    Args:
+        experiment: What to run.
+        prepared: Its data.
+        device: Where models live.
+    """
+
+    def __init__(self, experiment: Experiment, prepared: Prepared, device: torch.device) -> None:
+        self._experiment, self._prepared, self._device = experiment, prepared, device
+        protocol = experiment.config.protocol
+        assert isinstance(protocol, CtrProtocol)
+        self._protocol: CtrProtocol = protocol
+        self._extra = _extra(experiment, prepared)
+        train, valid = prepared.split.train, prepared.split.valid
+        self._valid_part = self._part(valid, train)
+        self._valid = CtrEvaluator(self._valid_part, protocol.metrics, device)
+
+    def build(self, seed: int) -> tuple[CtrModel, CtrContext]:
+        """Return the untrained model on its device, and the context it was built from."""
+        config, dataset, train = self._experiment.config, self._prepared.dataset, self._prepared.split.train
+        seeds, batch_size = Seeds(seed), (config.trainer or TrainerConfig()).batch_size
+        part = CtrPart(train, clicks_before(train, train), self._extra)
+        context = CtrContext(part, dataset.features, dataset.items, seeds, batch_size)
+        seeds.seed_global("init")
+        with memory_errors(self._device, "building the model", "Lower model.embedding_dim"):
+            model = config.entry.build(config.model, context)
+            if not isinstance(model, CtrModel):
+                raise ModelError(f"'{config.entry.name}' is registered for ctr, but its class is no CtrModel")
+            model.to(self._device)
+        check_training_memory(model, self._device)
+        return model, context
+
+    def validate(self, model: CtrModel) -> Validation:
+        """Predict the impressions of the validation part."""
+        evaluation = self._valid.evaluate(model)
+        return Validation(evaluation.means[self._protocol.select_by], evaluation.means)
+
+    def judge(self, model: CtrModel, ledger: VaultLedger) -> Judgement:
+        """Predict the impressions of both held-out parts."""
+        split = self._prepared.split
+        truth: Points = split.test.open(VAULT_PURPOSE, ledger)
+        part = self._part(truth, split.train.then(split.valid))
+        test = CtrEvaluator(part, self._protocol.metrics, self._device)
+        on_valid, on_test = self._valid.evaluate(model), test.evaluate(model)
+        known = np.isin(truth.users, np.concatenate([split.train.users, split.valid.users]))
+        slices = {KNOWN: known, NEW: ~known}
+        found = {name: test.judged(on_test.probabilities, rows) for name, rows in slices.items() if rows.any()}
+        parts = {"valid": (split.valid, on_valid), "test": (truth, on_test)}
+        return Judgement(
+            metrics={
+                "valid": write.finite(on_valid.means),
+                "test": write.finite(on_test.means),
+                "test_slices": {name: _slice(found[name], slices[name], truth) for name in found},
+            },
+            per_user=self._per_user(parts),
+            rankings=self._impressions(parts),
+            facts={
+                "impressions": {"recipe": truth.recipe, **{name: _counts(each) for name, (each, _) in parts.items()}}
+            },
+        )
+
+    def _part(self, points: Points, log: Points) -> CtrPart:
+        """Return a held-out part with the clicks of its users in a log that ends before it."""
+        return CtrPart(points, clicks_before(points, log, start=int(points.timestamps[0])), self._extra)
+
+    def _per_user(self, parts: Mapping[str, tuple[Points, CtrEvaluation]]) -> pd.DataFrame:
+        frames = []
+        for part, (points, evaluation) in parts.items():
+            places = np.searchsorted(evaluation.users, points.users)
+            columns = {
+                "part": pd.Categorical([part] * len(evaluation.users), categories=list(parts)),
+                "user_id": self._prepared.dataset.user_ids[evaluation.users],
+                "n_truth": np.bincount(places, points.labels, len(evaluation.users)).astype(np.int64),
+                "n_impressions": np.bincount(places, minlength=len(evaluation.users)),
+                **evaluation.per_user,
+            }
+            frames.append(pd.DataFrame(columns))
+        return pd.concat(frames, ignore_index=True)
+
+    def _impressions(self, parts: Mapping[str, tuple[Points, CtrEvaluation]]) -> pd.DataFrame:
+        dataset, frames = self._prepared.dataset, []
+        user_ids, item_ids = pd.Index(dataset.user_ids), pd.Index(dataset.item_ids)
+        for part, (points, evaluation) in parts.items():
+            columns = {
+                "part": pd.Categorical([part] * len(points), categories=list(parts)),
+                "user_id": pd.Categorical.from_codes(points.users, user_ids),
+                "item_id": pd.Categorical.from_codes(points.items, item_ids),
+                "timestamp": points.timestamps,
+                "label": points.labels,
+                "probability": evaluation.probabilities,
+            }
+            frames.append(pd.DataFrame(columns))
+        return pd.concat(frames, ignore_index=True)
+
+
+def _extra(experiment: Experiment, prepared: Prepared) -> Extra | None:
+    """Return what the settings put into the extra slot: the vectors of a feature table, zeros for absent items."""
+    model = experiment.config.model
+    if not isinstance(model, FieldsConfig) or model.extra is None:
+        return None
+    return Extra.of_vectors(prepared.dataset.features[model.extra].filled(0.0))
+
+
+def _slice(evaluation: CtrEvaluation, rows: np.ndarray, points: Points) -> dict[str, float]:
+    n_items = len(np.unique(points.items[rows]))
+    return {
+        "n_users": len(evaluation.users), "n_items": n_items, "n_impressions": int(rows.sum()),
+        **write.finite(evaluation.means),
+    }  # fmt: skip
+
+
+def _counts(points: Points) -> dict[str, float]:
+    return {"impressions": len(points), "clicks": int(points.labels.sum())}

@@ -1,0 +1,1 @@
+"""Models of the click-through rate: will this user click this item now?"""
