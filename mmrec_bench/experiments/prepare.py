@@ -20,9 +20,9 @@ from mmrec_bench.data.points import Points
 from mmrec_bench.data.recipes import ImpressionRecipe
 from mmrec_bench.data.split import Split
 from mmrec_bench.data.splitting import make_list_split, make_point_split, make_split
-from mmrec_bench.errors import ModelError, ProtocolError
+from mmrec_bench.errors import ArtefactError, ModelError, ProtocolError
 from mmrec_bench.evaluation.protocol import ProtocolConfig, RetrievalProtocol
-from mmrec_bench.experiments.artefact import RunKey
+from mmrec_bench.experiments.artefact import WEIGHTS, RunArtefact, RunKey
 from mmrec_bench.experiments.candidates_config import CandidatesConfig
 from mmrec_bench.experiments.inputs import FeatureInput, plan_features
 from mmrec_bench.experiments.list_checks import check_lists
@@ -58,6 +58,7 @@ class Prepared:
         inputs: Features that are made for it; the data set does not hold them yet.
         first_stage: The retrieval run whose candidates are ranked, whether it is there or not.
         candidates: What it found, once it is there.
+        start: The weights that the model starts from.
     """
 
     load: Callable[[], Dataset[Any]]
@@ -68,11 +69,29 @@ class Prepared:
     inputs: tuple[FeatureInput, ...] = ()
     first_stage: FirstStage | None = None
     candidates: Candidates | None = None
+    start: Start | None = None
 
     @property
     def dataset(self) -> Dataset[Any]:
         """The data set as models see it."""
         return self.load()
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Weights that a model starts from.
+
+    Attributes:
+        fingerprint: Digest of what they are.
+        folder: Of a run that is there, or None.
+        experiment: What is run for them first, or None.
+        prepared: Its data.
+    """
+
+    fingerprint: str
+    folder: Path | None = None
+    experiment: Experiment | None = None
+    prepared: Prepared | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +152,7 @@ class Preparer:
         prepared = self._with_inputs(prepared, dataset, config)
         if config.entry.task == "ranking" and config.kind == "lists":
             check_lists(config, prepared.split, prepared.ties)
-        return self._with_candidates(_with_clicks(prepared, config), experiment)
+        return self._with_start(self._with_candidates(_with_clicks(prepared, config), experiment), experiment)
 
     def _parted(self, dataset: Dataset[Any], protocol: ProtocolConfig) -> Prepared:
         """Return the data set with its split, made once."""
@@ -229,6 +248,44 @@ class Preparer:
             unaltered=prepared.unaltered | {"candidates": digest(unaltered_fingerprint(stage, ready), settings)},
             first_stage=FirstStage(candidates, stage, ready, key),
         )
+
+    def _with_start(self, prepared: Prepared, experiment: Experiment) -> Prepared:
+        config = experiment.config
+        if (told := config.inputs.start) is None:
+            return prepared
+        if (found := config.start) is not None:
+            first = Experiment(found, experiment.source, f"{experiment.label}, started from {found.label}")
+            ready = self(first)
+            start = Start(run_key(first, ready, 0).fingerprint, experiment=first, prepared=ready)
+            unaltered = unaltered_fingerprint(first, ready)
+        else:
+            assert told.run is not None
+            start = _from_folder(Path(told.run), prepared)
+            unaltered = start.fingerprint
+        return replace(
+            prepared,
+            fingerprints=prepared.fingerprints | {"start": start.fingerprint},
+            unaltered=prepared.unaltered | {"start": unaltered},
+            start=start,
+        )
+
+
+def _from_folder(folder: Path, prepared: Prepared) -> Start:
+    """Return the weights of a finished run, which must have seen no other rows.
+
+    Raises:
+        ArtefactError: It is no whole run, or of other data or another split, whose past may be this one's future.
+    """
+    artefact = RunArtefact.load(folder)
+    prints = artefact.manifest["fingerprints"]
+    for what in ("data", "split"):
+        if prints.get(what) != prepared.fingerprints[what]:
+            raise ArtefactError(
+                f"inputs.start: {folder} was trained on another {what} ({prints.get(what)}, here "
+                f"{prepared.fingerprints[what]}), and may have seen what is held out here. Name a run of the same data "
+                "and protocol.split"
+            )
+    return Start(digest(prints["config"], str(artefact.manifest["seed"]), artefact.manifest["files"][WEIGHTS]), folder)
 
 
 def _with_clicks(prepared: Prepared, config: ExperimentConfig) -> Prepared:

@@ -27,11 +27,12 @@ from mmrec_bench.experiments.environment import (
 )
 from mmrec_bench.experiments.folders import CONFIG, HISTORY, SCHEMA_VERSION
 from mmrec_bench.experiments.inputs import resolve
-from mmrec_bench.experiments.prepare import FirstStage, Prepared, unaltered_fingerprint
+from mmrec_bench.experiments.prepare import FirstStage, Prepared, Start, run_key, unaltered_fingerprint
 from mmrec_bench.experiments.ranking import RankingStation
 from mmrec_bench.experiments.retrieval import RetrievalStation
 from mmrec_bench.experiments.run_settings import RunSettings as RunSettings
 from mmrec_bench.experiments.schema import Experiment
+from mmrec_bench.experiments.start import continue_from, read_weights
 from mmrec_bench.experiments.station import Judgement, Station
 from mmrec_bench.models.base import MODELS
 from mmrec_bench.seeding import Seeds, determinism_of
@@ -83,7 +84,11 @@ def _build(
     config, device = experiment.config, settings.device
     dataset, inputs = resolve(prepared.inputs, prepared.dataset, settings, observer)
     prepared = replace(prepared, load=lambda: dataset)
-    first = None if (stage := prepared.first_stage) is None else _first_run(stage, settings, observer)
+    first = (
+        None
+        if (stage := prepared.first_stage) is None
+        else _made(stage.experiment, stage.prepared, stage.key, settings, observer)
+    )
     started = time.perf_counter()
     with PeakMemory() as memory:
         if device.type == "cuda":
@@ -93,6 +98,8 @@ def _build(
             inputs = [*inputs, _first_stage_facts(stage, first)]
         station = STATIONS[config.entry.task](experiment, prepared, device)
         model, context = station.build(key.seed)
+        if prepared.start is not None:
+            inputs = [*inputs, _started(model, prepared.start, key.seed, settings, observer)]
         prepare_seconds = time.perf_counter() - started
         checkpoints = CheckpointStore(folder / "checkpoint.safetensors", identity=f"{key.fingerprint}/{key.seed}")
         result = train(
@@ -139,11 +146,36 @@ STATIONS: Mapping[Task, Callable[[Experiment, Prepared, torch.device], Station]]
 """How runs of each task are built, validated and judged."""
 
 
-def _first_run(stage: FirstStage, settings: RunSettings, observer: Observer | None) -> RunArtefact:
-    """Return the run of a first stage, and make it first where it is not there."""
-    if settings.reuse_stale and stage.key.state(settings.out) == "stale":
-        return RunArtefact.load(stage.key.folder(settings.out))
-    return run(stage.experiment, stage.prepared, stage.key, settings, observer, wait=True)
+def _made(
+    experiment: Experiment, prepared: Prepared, key: RunKey, settings: RunSettings, observer: Observer | None
+) -> RunArtefact:
+    """Return a run that another one needs, and make it first where it is not there."""
+    if settings.reuse_stale and key.state(settings.out) == "stale":
+        return RunArtefact.load(key.folder(settings.out))
+    return run(experiment, prepared, key, settings, observer, wait=True)
+
+
+def _started(
+    model: nn.Module, start: Start, seed: int, settings: RunSettings, observer: Observer | None
+) -> dict[str, Any]:
+    """Put the weights that a model starts from into it, and return what the manifest says of them."""
+    if start.folder is not None:
+        artefact = RunArtefact.load(start.folder)
+    else:
+        assert start.experiment is not None
+        assert start.prepared is not None
+        key = run_key(start.experiment, start.prepared, seed)
+        artefact = _made(start.experiment, start.prepared, key, settings, observer)
+    continue_from(model, read_weights(artefact.folder / files.WEIGHTS), str(artefact.folder))
+    facts = artefact.manifest
+    return {
+        "kind": "start",
+        "model": facts["model"],
+        "seed": facts["seed"],
+        "fingerprint": facts["fingerprints"]["config"],
+        "code": facts["fingerprints"]["code"],
+        "determinism": facts["determinism"],
+    }
 
 
 def _first_stage_facts(stage: FirstStage, run: RunArtefact) -> dict[str, Any]:
@@ -198,7 +230,11 @@ def manifest(
             "data": prepared.fingerprints["data"],
             "split": prepared.fingerprints["split"],
             "features": features,
-            **{name: value for name, value in prepared.fingerprints.items() if name in ("clicks", "candidates")},
+            **{
+                name: value
+                for name, value in prepared.fingerprints.items()
+                if name in ("clicks", "candidates", "start")
+            },
             "code": code_digest(),
         },
         "git": git_state(),

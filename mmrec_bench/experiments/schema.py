@@ -24,6 +24,7 @@ from mmrec_bench.experiments.candidates_config import CandidatesConfig, stage_be
 from mmrec_bench.experiments.click_log import ClickLogConfig
 from mmrec_bench.experiments.features_config import FeaturesConfig, Inputs, card_beside, inputs_beside
 from mmrec_bench.experiments.seeds import Seedlist
+from mmrec_bench.experiments.start_config import StartConfig, start_beside
 from mmrec_bench.models.base import MODELS, ModelConfig, ModelEntry, ModelField
 from mmrec_bench.models.needs import Needs, models_for
 from mmrec_bench.models.ranking.base import RankerConfig
@@ -106,6 +107,9 @@ class ExperimentInputs(Inputs):
 
     candidates: CandidatesConfig | None = None
     """Where the lists come from that a ranker puts in order; without it the data set gives lists."""
+    start: StartConfig | None = None
+    """Weights that a CTR model is trained on from: the folder of a run, or the YAML of an experiment (or its model and
+    trainer), which is run first on the same data and split."""
 
 
 class ExperimentConfig(BaseConfig):
@@ -159,6 +163,8 @@ class ExperimentConfig(BaseConfig):
             raise explained_error(
                 f"trainer.order: {self.trainer.order} is for models of the task ctr; remove it for '{entry.name}'"
             )
+        if self.inputs.start is not None and (entry.task != "ctr" or entry.closed_form):
+            raise explained_error(f"model '{entry.name}' goes on from no weights; remove inputs.start")
         if entry.task != "ranking" and candidates is not None:
             raise explained_error(f"model '{entry.name}' ranks no given lists; remove inputs.candidates")
         if candidates is not None and self.dataset.clicks is not None:
@@ -206,15 +212,16 @@ class ExperimentConfig(BaseConfig):
         return self
 
     @model_validator(mode="after")
-    def _first_stage_fits(self) -> Self:
-        try:
-            _ = self.first_stage
-        except ValidationError as error:
-            issues = (
-                f"{dotted(('inputs', 'candidates', 'first_stage', *line['loc']))}: {line['msg']}"
-                for line in error.errors(include_url=False)
-            )
-            raise explained_error("; ".join(issues)) from None
+    def _inner_experiments_fit(self) -> Self:
+        for place, made in ((("candidates", "first_stage"), "first_stage"), (("start",), "start")):
+            try:
+                getattr(self, made)
+            except ValidationError as error:
+                issues = (
+                    f"{dotted(('inputs', *place, *line['loc']))}: {line['msg']}"
+                    for line in error.errors(include_url=False)
+                )
+                raise explained_error("; ".join(issues)) from None
         return self
 
     @model_validator(mode="after")
@@ -270,6 +277,16 @@ class ExperimentConfig(BaseConfig):
                 "seeds": [candidates.seed],
             }
         )
+
+    @property
+    def start(self) -> ExperimentConfig | None:
+        """The experiment whose weights this one starts from, on the same data; None where a folder has them."""
+        if (start := self.inputs.start) is None or start.model is None:
+            return None
+        facts = self.model_dump(mode="json", exclude={"model", "trainer", "inputs", "retriever"})
+        features = self.inputs.model_dump(mode="json")["features"]
+        told = start.model_dump(mode="json", include={"model", "trainer"})
+        return ExperimentConfig.model_validate({**facts, "inputs": {"features": features}, **told})
 
     @property
     def parts(self) -> tuple[ModelConfig, ...]:
@@ -328,7 +345,8 @@ def load_experiment(name_or_path: str | Path, overrides: tuple[str, ...] = (), l
 def _beside(document: Document, folder: Path) -> Document:
     """Return the document with paths beside the file made absolute, or replaced by what stands there."""
     return dataclasses.replace(
-        document, data=stage_beside(inputs_beside(card_beside(document.data, folder), folder), folder)
+        document,
+        data=start_beside(stage_beside(inputs_beside(card_beside(document.data, folder), folder), folder), folder),
     )
 
 

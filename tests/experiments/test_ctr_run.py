@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from sklearn.metrics import roc_auc_score
 
 from mmrec_bench.data.split import SealedTest, VaultLedger
-from mmrec_bench.errors import ConfigError, DataError, ProtocolError
+from mmrec_bench.errors import ArtefactError, ConfigError, DataError, ProtocolError
 from mmrec_bench.experiments.artefact import RunArtefact
 from mmrec_bench.experiments.ctr import CtrStation
 from mmrec_bench.experiments.prepare import Preparer, run_key
@@ -171,3 +171,53 @@ def test_shuffled_test_labels_change_nothing_before_the_opening(tmp_path: Path, 
     assert one.metrics["valid"] == two.metrics["valid"]
     assert one.metrics["test"] != two.metrics["test"]
     assert (one.rankings()["probability"] == two.rankings()["probability"]).all()
+
+
+ONE_PASS = "{max_epochs: 1, batch_size: 64, order: time}"
+
+
+def test_training_goes_on_from_a_run_or_from_an_experiment_alike(tmp_path: Path, settings: RunSettings) -> None:
+    base = _experiment(tmp_path, "fm")
+    made = _run(base, settings)
+    config = base.source.rename(tmp_path / "base.yaml")
+    found = []
+    for start in (str(made.folder), str(config), "{model: {name: fm}, trainer: {max_epochs: 2, batch_size: 128}}"):
+        experiment = _experiment(tmp_path, "fm", trainer=ONE_PASS, more=f"inputs: {{start: {start}}}\n")
+        found.append(_run(experiment, settings))
+    assert found[0].metrics == found[1].metrics == found[2].metrics
+    assert found[1].folder == found[2].folder
+    assert found[0].metrics != _run(_experiment(tmp_path, "fm", trainer=ONE_PASS), settings).metrics
+    assert found[0].manifest["inputs"][0]["kind"] == "start"
+    assert found[0].manifest["fingerprints"]["start"]
+
+
+def test_the_weights_a_run_starts_from_are_those_of_its_seed(tmp_path: Path, settings: RunSettings) -> None:
+    trainer = "{max_epochs: 1, batch_size: 128, learning_rate: 1.0e-12}"
+    more = "inputs: {start: {model: {name: fm}, trainer: {max_epochs: 2, batch_size: 128}}}\n"
+    for seed in (0, 1):
+        base = _run(_experiment(tmp_path, "fm"), settings, seed)
+        kept = _run(_experiment(tmp_path, "fm", trainer=trainer, more=more), settings, seed)
+        assert kept.metrics["test"]["auc"] == pytest.approx(base.metrics["test"]["auc"], abs=1e-4)
+
+
+def test_a_slot_is_added_to_trained_weights(tmp_path: Path, settings: RunSettings) -> None:
+    start = "inputs: {start: {model: {name: deepfm, content: false}, trainer: {max_epochs: 2, batch_size: 128}}}\n"
+    idle = "{max_epochs: 1, batch_size: 128, learning_rate: 1.0e-12}"
+    base = _run(_experiment(tmp_path, "deepfm, content: false"), settings)
+    slotted = _run(_experiment(tmp_path, "deepfm, content: false, extra: image", trainer=idle, more=start), settings)
+    assert slotted.metrics["test"]["auc"] == pytest.approx(base.metrics["test"]["auc"], abs=1e-4)
+
+
+def test_weights_of_another_model_or_split_are_refused(tmp_path: Path, settings: RunSettings) -> None:
+    made = _run(_experiment(tmp_path, "fm"), settings)
+    more = f"inputs: {{start: {made.folder}}}\n"
+    with pytest.raises(ArtefactError, match="of another model; what differs: dense"):
+        _run(_experiment(tmp_path, "deepfm", more=more), settings)
+    with pytest.raises(ArtefactError, match=r"another split .* may have seen what is held out"):
+        Preparer(None)(_experiment(tmp_path, "fm", protocol="{split: {name: time-window, cut_share: 0.6}}", more=more))
+    with pytest.raises(ConfigError, match="either run, a folder, or model"):
+        _experiment(tmp_path, "fm", more="inputs: {start: {trainer: {max_epochs: 1}}}\n")
+    with pytest.raises(ConfigError, match="nothing to continue"):
+        _experiment(tmp_path, "fm", more="inputs: {start: {model: item-rate}}\n")
+    with pytest.raises(ConfigError, match=r"inputs\.start.*needs fused"):
+        _experiment(tmp_path, "fm", more="inputs: {start: {model: {name: fm, extra: fused}}}\n")
