@@ -14,6 +14,7 @@ from rich.markup import escape
 import mmrec_bench
 from mmrec_bench.cli import doctor as doctor_facts
 from mmrec_bench.cli import features
+from mmrec_bench.cli.audit import audit
 from mmrec_bench.cli.console import (
     DataDir,
     Device,
@@ -57,6 +58,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.add_typer(features.app, name="features")
+app.command()(audit)
 
 
 def main() -> None:

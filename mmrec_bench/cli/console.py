@@ -55,11 +55,11 @@ def print_table(table: Table) -> None:
     out.print(table.note, style="dim", highlight=False, markup=False)
 
 
-def print_rows(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Print aligned columns; the first is text."""
+def print_rows(header: Sequence[str], rows: Iterable[Sequence[str]], n_texts: int = 1) -> None:
+    """Print aligned columns; the first ``n_texts`` are text, the others numbers."""
     shown = RichTable(box=None, pad_edge=False, header_style="bold")
     for index, name in enumerate(header):
-        shown.add_column(escape(name), justify="left" if index == 0 else "right", no_wrap=True)
+        shown.add_column(escape(name), justify="left" if index < n_texts else "right", no_wrap=True)
     for row in rows:
         shown.add_row(*(escape(cell) for cell in row))
     # A table is never cut to the terminal's width: in a log file or a pipe there is none.

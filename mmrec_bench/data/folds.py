@@ -9,6 +9,7 @@ from pydantic import NonNegativeInt
 
 from mmrec_bench.data.chance import pair_hash
 from mmrec_bench.data.interactions import Interactions
+from mmrec_bench.data.provenance import TimePromise
 from mmrec_bench.data.split_rule import TRAIN, Fraction, Labelled, SplitConfig, SplitRule, split_rule
 from mmrec_bench.errors import ProtocolError
 from mmrec_bench.types import BoolArray
@@ -37,6 +38,10 @@ class WithoutFold(SplitConfig):
     def refusal(self, kind: Literal["interactions", "lists", "points"]) -> str | None:
         """Return why this rule, or the split that loses the fold, does not part such a payload."""
         return super().refusal(kind) or self.of.refusal(kind)
+
+    def promise(self, delivered: TimePromise) -> TimePromise:
+        """Return what the other split promises: fewer training rows break no promise."""
+        return self.of.promise(delivered)
 
     def assign(self, interactions: Interactions) -> Labelled:
         """Return the labels of the other split, and `HELD` for the fold."""

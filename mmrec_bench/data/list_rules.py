@@ -35,6 +35,11 @@ class ByUser(SplitConfig):
             )
         return self
 
+    @property
+    def parts_users(self) -> bool:
+        """Whole users are drawn."""
+        return True
+
     def assign_lists(self, lists: Lists) -> Labelled:
         """Return the part of each list's user."""
         users = _drawn(np.unique(lists.users), self.seed)

@@ -10,6 +10,7 @@ from pydantic import PositiveFloat, field_validator, model_validator
 
 from mmrec_bench.data.moments import to_seconds, to_text
 from mmrec_bench.data.points import Points
+from mmrec_bench.data.provenance import TimePromise
 from mmrec_bench.data.split_rule import UNUSED, Fraction, Labelled, SplitConfig, split_rule
 from mmrec_bench.errors import ProtocolError
 from mmrec_bench.settings import explained_error
@@ -53,6 +54,10 @@ class TimeWindow(SplitConfig):
     """Share of all rows that are tested; without it and `test_days` all that come behind T."""
     test_days: PositiveFloat | None = None
     """Length of the window that is tested, in days."""
+
+    def promise(self, delivered: TimePromise) -> TimePromise:
+        """Return that time is kept across all users."""
+        return "global"
 
     @model_validator(mode="before")
     @classmethod

@@ -17,6 +17,7 @@ from mmrec_bench.data.chance import pair_hash
 from mmrec_bench.data.interactions import Interactions
 from mmrec_bench.data.lists import Lists
 from mmrec_bench.data.moments import to_seconds, to_text
+from mmrec_bench.data.provenance import TimePromise
 from mmrec_bench.data.split_rule import (
     PARTS,
     SPLITS,
@@ -58,6 +59,10 @@ class XLabel(SplitConfig):
     """The split that was delivered with the data."""
 
     name: Literal["x-label"] = "x-label"
+
+    def promise(self, delivered: TimePromise) -> TimePromise:
+        """Return what the card says of the delivered split."""
+        return delivered
 
     def assign(self, interactions: Interactions) -> Labelled:
         """Return the delivered labels."""
@@ -112,6 +117,10 @@ class LeaveLastOut(SplitConfig):
     seed: NonNegativeInt = 0
     """Of the hash that orders equal times."""
 
+    def promise(self, delivered: TimePromise) -> TimePromise:
+        """Return that time is kept within each user."""
+        return "user"
+
     def assign(self, interactions: Interactions) -> Labelled:
         """Return labels by place in time."""
         clock = interactions.clock()
@@ -146,6 +155,10 @@ class GlobalTime(SplitConfig):
     """First moment of validation: ISO 8601 (``2014-01-01``, UTC where no zone is given), or seconds since 1970."""
     test_from: int | str | None = None
     """First moment of the test."""
+
+    def promise(self, delivered: TimePromise) -> TimePromise:
+        """Return that time is kept across all users."""
+        return "global"
 
     @model_validator(mode="before")
     @classmethod

@@ -16,6 +16,7 @@ from pydantic import Field, PlainValidator, SerializeAsAny
 from mmrec_bench.data.interactions import Interactions
 from mmrec_bench.data.lists import Lists
 from mmrec_bench.data.points import Points
+from mmrec_bench.data.provenance import TimePromise
 from mmrec_bench.errors import ProtocolError
 from mmrec_bench.registry import Registry
 from mmrec_bench.settings import BaseConfig, named
@@ -47,6 +48,15 @@ class SplitConfig(BaseConfig):
     """Base of all split rules."""
 
     name: str
+
+    def promise(self, delivered: TimePromise) -> TimePromise:
+        """Return what the rule promises about time; ``delivered`` is the promise of the split the data came with."""
+        return "none"
+
+    @property
+    def parts_users(self) -> bool:
+        """Whether the rule promises that all lists of a user (or query) fall into one part."""
+        return False
 
     def assign(self, interactions: Interactions) -> Labelled:
         """Return the part of each row.

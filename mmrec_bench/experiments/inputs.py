@@ -169,4 +169,5 @@ def _facts(item: FeatureInput, artefact: FeaturesArtefact, table: FeatureTable) 
         "alterations": [change.model_dump(mode="json") for change in item.alterations],
         "code": artefact.manifest["fingerprints"]["code"],
         "determinism": artefact.manifest["determinism"],
+        "leak": artefact.manifest.get("leak"),
     }

@@ -23,6 +23,7 @@ from mmrec_bench.data.splitting import make_list_split, make_point_split, make_s
 from mmrec_bench.errors import ArtefactError, ModelError, ProtocolError
 from mmrec_bench.evaluation.protocol import ProtocolConfig, RetrievalProtocol
 from mmrec_bench.experiments.artefact import WEIGHTS, RunArtefact, RunKey
+from mmrec_bench.experiments.audit import Auditor
 from mmrec_bench.experiments.candidates_config import CandidatesConfig
 from mmrec_bench.experiments.inputs import FeatureInput, plan_features
 from mmrec_bench.experiments.list_checks import check_lists
@@ -52,6 +53,7 @@ class Prepared:
             features of all runs of a plan may not fit into memory together.
         split: The split of the data set by the protocol's rule.
         ties: Canonical order of equal scores, int64 ``[n_items]``.
+        auditor: Audits the data set and its split for leaks, once.
         fingerprints: Content fingerprints of ``data``, ``split`` and each feature table; of made features, a digest of
             what they are made from and how.
         unaltered: The same before `DatasetRef.alter`.
@@ -64,6 +66,7 @@ class Prepared:
     load: Callable[[], Dataset[Any]]
     split: Split[Any]
     ties: IntArray
+    auditor: Auditor
     fingerprints: dict[str, str]
     unaltered: dict[str, str]
     inputs: tuple[FeatureInput, ...] = ()
@@ -148,13 +151,14 @@ class Preparer:
                 f"Models that do without: {', '.join(models_for(config.entry.task, left))}. "
                 "Choose one, or add the features to the card"
             )
-        prepared = self._altered(self._parted(dataset, config.protocol), dataset, config.dataset.alter)
+        parted = self._parted(dataset, config.protocol, config.dataset.card)
+        prepared = self._altered(parted, dataset, config.dataset.alter)
         prepared = self._with_inputs(prepared, dataset, config)
         if config.entry.task == "ranking" and config.kind == "lists":
             check_lists(config, prepared.split, prepared.ties)
         return self._with_start(self._with_candidates(_with_clicks(prepared, config), experiment), experiment)
 
-    def _parted(self, dataset: Dataset[Any], protocol: ProtocolConfig) -> Prepared:
+    def _parted(self, dataset: Dataset[Any], protocol: ProtocolConfig, card: str) -> Prepared:
         """Return the data set with its split, made once."""
         key = f"{id(dataset)}/{protocol.model_dump_json(include={'split', 'cold_users', 'tie_seed'})}"
         if key not in self._prepared:
@@ -168,7 +172,8 @@ class Preparer:
                 split = make_split(dataset.payload, protocol.split, cold_users)
             fingerprints = {"data": dataset.fingerprint(), "split": split.fingerprint(), **_of_features(dataset)}
             ties = tie_ranks(dataset.item_ids, protocol.tie_seed)
-            self._prepared[key] = Prepared(lambda: dataset, split, ties, fingerprints, fingerprints)
+            auditor = Auditor(dataset, split, protocol.split, load_card(card))
+            self._prepared[key] = Prepared(lambda: dataset, split, ties, auditor, fingerprints, fingerprints)
         return self._prepared[key]
 
     def _points(self, dataset: Dataset[Any], recipe: ImpressionRecipe) -> Dataset[Points]:

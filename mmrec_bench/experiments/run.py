@@ -11,10 +11,12 @@ from typing import Any
 import torch
 from torch import nn
 
+from mmrec_bench.audit import CHEAP
 from mmrec_bench.data.split import VaultLedger
 from mmrec_bench.experiments import artefact as files
 from mmrec_bench.experiments import building as write
 from mmrec_bench.experiments.artefact import RunArtefact, RunKey
+from mmrec_bench.experiments.audit import made_tables
 from mmrec_bench.experiments.candidates import RetrievedCandidates
 from mmrec_bench.experiments.ctr import CtrStation
 from mmrec_bench.experiments.environment import (
@@ -117,6 +119,7 @@ def _build(
         ledger = VaultLedger()
         judgement = station.judge(model, ledger)
         test_seconds = time.perf_counter() - started
+    audit = prepared.auditor(made_tables(dataset, inputs), CHEAP).facts()  # last: it looks at the test part, too
     write.write_config(
         folder / CONFIG,
         config.model_dump(mode="json") | {"seeds": [key.seed]},
@@ -131,7 +134,18 @@ def _build(
     write.write_manifest(
         folder,
         manifest(
-            experiment, prepared, key, settings, model, result, seconds, judgement, memory.peak_mib, ledger, inputs
+            experiment,
+            prepared,
+            key,
+            settings,
+            model,
+            result,
+            seconds,
+            judgement,
+            memory.peak_mib,
+            ledger,
+            inputs,
+            audit,
         ),
         files.FILES,
     )
@@ -211,6 +225,7 @@ def manifest(
     peak_memory_mib: float,
     ledger: VaultLedger,
     inputs: Sequence[Mapping[str, Any]],
+    audit: Mapping[str, Any],
 ) -> dict[str, Any]:
     """Return the facts of ``manifest.json``."""
     config, device = experiment.config, settings.device
@@ -259,6 +274,7 @@ def manifest(
         "peak_memory_mib": peak_memory_mib,
         "vault_openings": [asdict(opening) for opening in ledger.openings],
         "leak": None,
+        "audit": dict(audit),
         "altered": _altered(experiment, prepared),
         "inputs": [dict(item) for item in inputs],
         **judgement.facts,

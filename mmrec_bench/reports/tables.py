@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from mmrec_bench.metrics.catalogue import CATALOGUE_METRICS
+from mmrec_bench.reports.audit import audit_facts
 from mmrec_bench.reports.collect import Estimate, Row, TableKey
 from mmrec_bench.reports.ranking_facts import of_candidates, ranking_facts
 
@@ -91,6 +92,7 @@ def facts_of(key: TableKey, rows: Sequence[Row]) -> list[str]:
     missing = [f"{name} {count:,}" for name, count in (data.get("missing") or {}).items() if count]
     if missing:
         facts.append(f"Items without features: {', '.join(missing)}.")
+    facts += audit_facts(rows)
     facts += [
         f"{note[:1].upper()}{note[1:].rstrip('.')}." for note in (*data.get("notes", ()), *split.get("notes", ()))
     ]

@@ -144,7 +144,7 @@ def test_shuffled_test_labels_change_nothing_before_the_vault_opens(
         settings = RunSettings(folder / "runs", torch.device("cpu"), threads=torch.get_num_threads())
         artefact = run(experiment, prepared, run_key(experiment, prepared, 0), settings, lines)
         monkeypatch.setattr(SealedTest, "open", original)
-        assert opened == [4], "the vault is opened once, after the last epoch"
+        assert opened == [4, 4], "the vault is opened to judge and to audit, after the last epoch"
         weights = load_file(artefact.folder / "model.safetensors")
         seen.append(
             (lines.lines, artefact.metrics["valid"], {k: v.tolist() for k, v in weights.items()}, artefact.metrics)

@@ -13,6 +13,7 @@ from pydantic import AfterValidator, PositiveInt, PrivateAttr, StringConstraints
 from mmrec_bench.data.dataset import Dataset
 from mmrec_bench.data.interactions import Interactions
 from mmrec_bench.data.lists import Lists
+from mmrec_bench.data.provenance import Provenance
 from mmrec_bench.errors import DataError
 from mmrec_bench.registry import Registry, unknown_message
 from mmrec_bench.settings import BaseConfig, explained_error
@@ -109,6 +110,8 @@ class DatasetCard(BaseConfig):
     """Known delivered splits; files whose labels match none are refused."""
     sha256: Mapping[str, Digest] = {}
     """Digests of files by name; a file that differs is refused."""
+    provenance: Provenance = Provenance()
+    """How the data came to be, as far as it bears on leaks; `mmrec-bench audit` reads it."""
 
     _folder: Path | None = PrivateAttr(default=None)
 
@@ -121,6 +124,13 @@ class DatasetCard(BaseConfig):
             raise explained_error(f"counts.{unchecked[0]}: format '{self.format}' holds {' and '.join(self.payloads)}")
         if self.editions and "interactions" not in self.payloads:
             raise explained_error(f"editions are of interactions; format '{self.format}' holds lists. Write sha256")
+        return self
+
+    @model_validator(mode="after")
+    def _declared_fields_are_there(self) -> Self:
+        for name in self.provenance.fields:
+            if name not in self.fields:
+                raise explained_error(f"provenance.fields.{unknown_message('field', name, self.fields)}")
         return self
 
     @property
@@ -138,6 +148,11 @@ class DatasetCard(BaseConfig):
     @abstractmethod
     def modalities(self) -> tuple[str, ...]:
         """Names of the feature tables."""
+
+    @property
+    def fields(self) -> Mapping[str, str]:
+        """What describes items or rows, by name, with the file or column it comes from."""
+        return dict.fromkeys(self.modalities, "")
 
     @property
     def embedded(self) -> bool:

@@ -70,6 +70,11 @@ class ClickLogCard(DatasetCard):
         return tuple(self.features)
 
     @property
+    def fields(self) -> Mapping[str, str]:
+        """Feature tables and columns of rows; see `DatasetCard.fields`."""
+        return {**self.features, **{column: column for column in self.feature_columns}}
+
+    @property
     def payloads(self) -> tuple[PayloadKind, ...]:
         """Lists alone."""
         return ("lists",)

@@ -57,6 +57,11 @@ class MMRecCard(DatasetCard):
         return tuple(self.features)
 
     @property
+    def fields(self) -> Mapping[str, str]:
+        """The feature tables; see `DatasetCard.fields`."""
+        return self.features
+
+    @property
     def main_file(self) -> str:
         """The interactions."""
         return self.interactions

@@ -78,6 +78,12 @@ class RecBoleCard(DatasetCard):
         return tuple(self.features)
 
     @property
+    def fields(self) -> Mapping[str, str]:
+        """Feature tables, titles and words; see `DatasetCard.fields`."""
+        texts = (*self.word_columns, *(() if self.title_column is None else (self.title_column,)))
+        return {**self.features, **{column: column for column in texts}}
+
+    @property
     def main_file(self) -> str:
         """The interactions."""
         return self.interactions

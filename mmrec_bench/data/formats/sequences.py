@@ -55,6 +55,12 @@ class SequencesCard(DatasetCard):
         return ()
 
     @property
+    def fields(self) -> Mapping[str, str]:
+        """Titles and words; see `DatasetCard.fields`."""
+        texts = (*self.word_fields, *(() if self.title_field is None else (self.title_field,)))
+        return {field: field for field in texts}
+
+    @property
     def main_file(self) -> str:
         """The sequences."""
         return self.sequences
