@@ -12,6 +12,19 @@ import mmrec_bench.audit.queries
 import mmrec_bench.audit.times
 import mmrec_bench.audit.twins  # noqa: F401
 from mmrec_bench.audit.base import CHECKS, VERDICTS, Audit, Check, Finding, Verdict, audit
-from mmrec_bench.audit.subject import CHEAP, Made, Subject
+from mmrec_bench.audit.subject import CHEAP, Kind, Made, Subject, kind_of
 
-__all__ = ["CHEAP", "CHECKS", "VERDICTS", "Audit", "Check", "Finding", "Made", "Subject", "Verdict", "audit"]
+__all__ = [
+    "CHEAP",
+    "CHECKS",
+    "VERDICTS",
+    "Audit",
+    "Check",
+    "Finding",
+    "Kind",
+    "Made",
+    "Subject",
+    "Verdict",
+    "audit",
+    "kind_of",
+]

@@ -27,10 +27,8 @@ def repeated_pairs(subject: Subject) -> Finding:
     examples = tuple(
         f"user {subject.user(key // n_items)}, {subject.item(key % n_items)}" for key in held_out[shared][:N_EXAMPLES]
     )
-    if shared.any() and subject.kind == "lists":
-        message = (
-            f"{shared.mean():.1%} of the held-out rows repeat an item of a training list of the same user or query"
-        )
+    if shared.any() and subject.kind != "interactions":
+        message = f"{shared.mean():.1%} of the held-out rows show an item that train shows to the same user (or query)"
         return Finding("fail" if subject.rule.parts_users else "warn", message, counts, examples)
     if shared.any() or (within and subject.kind == "interactions"):
         message = f"{int(shared.sum()):,} held-out pairs stand in train, and {within:,} in validation and test"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 
-from mmrec_bench.audit import Made
+from mmrec_bench.audit import Kind, Made, kind_of
 from mmrec_bench.data.cards import load_card
 from mmrec_bench.data.features import FeatureTable
 from mmrec_bench.data.formats.base import PayloadKind
@@ -35,7 +35,7 @@ class SplitAudit:
 
     dataset: str
     protocol: str
-    kind: PayloadKind
+    kind: Kind
     fingerprints: dict[str, str]
     audited: Audited
 
@@ -65,7 +65,9 @@ def audit_rule(card: str, rule: SplitConfig, preparer: Preparer) -> Iterator[Spl
     found = load_card(card)
     refusals = {kind: rule.refusal(kind) for kind in get_args(PayloadKind) if kind in found.payloads}
     if all(refusals.values()):
-        raise ProtocolError(f"data set '{found.name}': {next(iter(refusals.values()))}")
+        raise ProtocolError(
+            f"data set '{found.name}': {next(iter(refusals.values()))}; or name the YAML of an experiment as PROTOCOL"
+        )
     for kind in (kind for kind, refusal in refusals.items() if refusal is None):
         dataset: Any = preparer.lists(card) if kind == "lists" else preparer.dataset(card)
         split: Any = (make_list_split if kind == "lists" else make_split)(dataset.payload, rule)
@@ -100,7 +102,7 @@ def audit_experiments(card: str, experiments: Sequence[Experiment], preparer: Pr
         done.add(key)
         prints = {part: prepared.fingerprints[part] for part in ("data", "split")}
         where = f"{experiment.config.protocol.split.name} of {experiment.source}"
-        yield SplitAudit(name, where, experiment.config.kind, prints, prepared.auditor(made))
+        yield SplitAudit(name, where, kind_of(prepared.split.train), prints, prepared.auditor(made))
 
 
 def _made(experiment: Experiment) -> Iterator[tuple[Made, FeatureTable | None]]:
