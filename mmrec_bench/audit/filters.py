@@ -56,7 +56,8 @@ def filter_on_all(subject: Subject) -> Finding:
     how = "the degrees show" if declared is None else "the card declares"
     if declared is not None and (short := [side for side in sides if side.least and side.total.min() < side.least]):
         told = ", ".join(f"{side.least} rows a {side.name}, and some have {side.total.min()}" for side in short)
-        return Finding("fail", f"the card declares a filter that the data does not keep: {told}", counts)
+        message = f"the card declares a filter that the data does not keep: {told}. Rows were left out after it"
+        return Finding("warn", message, counts)
     found = [side for side in sides if side.below]
     if declared is not None and declared.counted_on == "train" and subject.rule.name == "x-label":
         if not found:

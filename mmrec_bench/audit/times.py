@@ -53,7 +53,7 @@ def future_of_others(subject: Subject) -> Finding:
     (users, times), (_, held_times) = events
     cut = int(held_times.min())
     late = times > cut
-    counts = {**_shares(late, users), "first_held_out": cut}
+    counts = _shares(late, users)
     if not late.any():
         return Finding("pass", "no training row is later than the first held-out row", counts)
     return Finding(

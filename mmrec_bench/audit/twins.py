@@ -16,7 +16,7 @@ from mmrec_bench.types import BoolArray, IntArray
 
 COSINE = 0.999
 """Items with a cosine above it count as near-duplicates."""
-UNLIKE = 0.5
+UNLIKE = 0.8
 """Items of one title are different items where no feature table gives them a cosine above it."""
 BLOCK_VALUES = 1 << 26
 """Values of vectors held at once in a copy, 256 MiB."""

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from mmrec_bench.cli.console import DataDir, Overrides, out, print_rows
+from mmrec_bench.cli.console import DataDir, Overrides, out
 from mmrec_bench.errors import ResourceError
 from mmrec_bench.experiments.auditing import SplitAudit, audit_experiments, audit_rule, rule_of
 from mmrec_bench.experiments.prepare import Preparer
@@ -54,9 +54,10 @@ def _print(found: SplitAudit) -> None:
     out.print(
         f"{found.dataset}: leak audit of {found.kind}, {found.protocol}", style="bold", highlight=False, markup=False
     )
-    print_rows(("verdict", "check", "finding"), audit_rows(found.audited.audit), n_texts=3)
+    for verdict, check, finding in audit_rows(found.audited.audit):  # no table: findings are sentences
+        out.print(f"{verdict:<5} {check:<23} {finding}", highlight=False, markup=False)
     prints = found.fingerprints
-    note = f"{found.audited.audit.verdict.upper()}. Data `{prints['data']}`, split `{prints['split']}`."
+    note = f"{found.audited.audit.verdict.upper()}. Data `{prints['data']}`, split `{prints['split']}`; {found.audited.seconds:.1f} s."
     out.print(note, style="dim", highlight=False, markup=False)
 
 

@@ -19,10 +19,10 @@ def pair_hash(users: IntArray, items: IntArray, seed: int, stream: str) -> NDArr
         stream: What the chance is for.
     """
     key = np.uint64(derive_seed(seed, stream))
-    return _mixed(_mixed(users.astype(np.uint64) ^ key) ^ items.astype(np.uint64))
+    return mixed(mixed(users.astype(np.uint64) ^ key) ^ items.astype(np.uint64))
 
 
-def _mixed(x: NDArray[np.uint64]) -> NDArray[np.uint64]:
+def mixed(x: NDArray[np.uint64]) -> NDArray[np.uint64]:
     """Return the splitmix64 step of each number (Steele, Lea and Flood, OOPSLA 2014); arithmetic wraps."""
     x = x + np.uint64(0x9E3779B97F4A7C15)
     x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -24,10 +25,12 @@ class Audited:
     Attributes:
         audit: The findings.
         ledger: The openings.
+        seconds: How long it took.
     """
 
     audit: Audit
     ledger: VaultLedger
+    seconds: float
 
     def as_json(self) -> dict[str, Any]:
         """Return all findings and the openings of the vault as plain data."""
@@ -41,6 +44,7 @@ class Audited:
             "checks": {name: finding.verdict for name, finding in found.items()},
             "messages": {name: f.message for name, f in found.items() if f.verdict in ("fail", "warn")},
             "vault_openings": [asdict(opening) for opening in self.ledger.openings],
+            "seconds": self.seconds,
         }
 
 
@@ -73,7 +77,7 @@ class Auditor:
         return self._done[key]
 
     def _audited(self, dataset: Dataset[Any], made: tuple[Made, ...], budget: int | None) -> Audited:
-        ledger, card = VaultLedger(), self._card
+        ledger, card, started = VaultLedger(), self._card, time.perf_counter()
         test = self._split.test.open(PURPOSE, ledger)
         fields = {
             name: text for name, text in card.fields.items() if name in dataset.features or name not in card.modalities
@@ -89,7 +93,7 @@ class Auditor:
             made,
             budget,
         )
-        return Audited(audit(subject), ledger)
+        return Audited(audit(subject), ledger, time.perf_counter() - started)
 
 
 def made_tables(dataset: Dataset[Any], inputs: Sequence[Mapping[str, Any]]) -> dict[Made, FeatureTable | None]:

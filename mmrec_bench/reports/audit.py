@@ -14,9 +14,9 @@ def audit_rows(audit: Audit) -> list[tuple[str, str, str]]:
     for name, found in sorted(audit.findings.items(), key=lambda pair: VERDICTS.index(pair[1].verdict)):
         rows.append((found.verdict.upper() if found.verdict != "not applicable" else "n/a", name, found.message))
         if found.verdict in ("fail", "warn"):
-            rows.append(("", "", f"  asks: {CHECKS[name].question}"))
-            rows += [("", "", f"  {numbers}") for numbers in _numbers(found.counts)]
-            rows += [("", "", f"  such as: {example}") for example in found.examples]
+            rows.append(("", "", f"asks: {CHECKS[name].question}"))
+            rows += [("", "", numbers) for numbers in _numbers(found.counts)]
+            rows += [("", "", f"such as: {example}") for example in found.examples]
     return rows
 
 

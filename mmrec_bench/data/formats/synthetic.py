@@ -14,7 +14,7 @@ from mmrec_bench.data.histories import histories_before
 from mmrec_bench.data.impressions import impressions
 from mmrec_bench.data.interactions import Interactions
 from mmrec_bench.data.lists import Lists
-from mmrec_bench.data.provenance import Provenance
+from mmrec_bench.data.provenance import Field, Provenance
 from mmrec_bench.data.synthetic import generate
 from mmrec_bench.data.world import WorldConfig
 
@@ -25,8 +25,8 @@ class SyntheticCard(DatasetCard):
     format: Literal["synthetic"] = "synthetic"
     world: WorldConfig = WorldConfig()
     """What to make."""
-    provenance: Provenance = Provenance(filter="none")
-    """A world draws how active users are, and leaves nobody out."""
+    provenance: Provenance = Provenance(filter="none", fields={"image": Field(), "text": Field()})
+    """A world draws how active users are and leaves nobody out; features are of what items are."""
 
     @property
     def modalities(self) -> tuple[str, ...]:
