@@ -54,10 +54,11 @@ def _print(found: SplitAudit) -> None:
     out.print(
         f"{found.dataset}: leak audit of {found.kind}, {found.protocol}", style="bold", highlight=False, markup=False
     )
-    for verdict, check, finding in audit_rows(found.audited.audit):  # no table: findings are sentences
+    audited, prints = found.audited, found.fingerprints
+    for verdict, check, finding in audit_rows(audited.audit):  # no table: findings are sentences
         out.print(f"{verdict:<5} {check:<23} {finding}", highlight=False, markup=False)
-    prints = found.fingerprints
-    note = f"{found.audited.audit.verdict.upper()}. Data `{prints['data']}`, split `{prints['split']}`; {found.audited.seconds:.1f} s."
+    made = f"data `{prints['data']}`, split `{prints['split']}`, {audited.seconds:.1f} s"
+    note = f"{audited.audit.verdict.upper()}: {made}"
     out.print(note, style="dim", highlight=False, markup=False)
 
 
