@@ -1,0 +1,267 @@
+"""The evaluator of the interactive task: holds sessions with simulated users, and measures them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mmrec_bench.data.interactions import Interactions
+from mmrec_bench.errors import ProtocolError
+from mmrec_bench.evaluation.interactive_protocol import InteractiveProtocol
+from mmrec_bench.evaluation.session_candidates import Sessions, sessions
+from mmrec_bench.metrics.identity import MetricId
+from mmrec_bench.metrics.sessions import SESSION_METRICS, Courses
+from mmrec_bench.models.interactive.base import Feedback, InteractiveSystem, State
+from mmrec_bench.types import BoolArray, DoubleArray, IntArray
+
+ITEM, TERM, FIELD = 0, 1, 2
+"""Kinds of what is shown."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Transcript:
+    """What was shown and answered: one row a session, round and slot, in this order.
+
+    Attributes:
+        session: int64 ``[N]``.
+        round: From 1, int64 ``[N]``.
+        slot: From 1, int64 ``[N]``.
+        kind: `ITEM`, `TERM` or `FIELD`, int64 ``[N]``.
+        node: Item row, term of the lexicon, or closed field, int64 ``[N]``.
+        clicked: Whether the user clicked, or named a word of the field, bool ``[N]``.
+        rank: Place of the first wanted item when the round began, int64 ``[N]``; 0 where none was left.
+    """
+
+    session: IntArray
+    round: IntArray
+    slot: IntArray
+    kind: IntArray
+    node: IntArray
+    clicked: BoolArray
+    rank: IntArray
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class InteractiveEvaluation:
+    """Everything measured of one system on one held-out part.
+
+    Attributes:
+        users: User of each session, int64 ``[S]``.
+        n_wanted: Wanted items among the candidates of each session, int64 ``[S]``.
+        courses: How sessions went.
+        transcript: What was shown and answered.
+        per_session: By metric such as ``success@5``, float64 ``[S]``, unrounded.
+        means: By metric, the mean over sessions, unrounded.
+        curve: Mean over sessions after 0, 1, ..., R rounds, by name: ``found``, the share that has found an item, and
+            ``first_rank``.
+        n_clicked_queries: Queries that were clicked.
+        n_violations: Those after which some item with all words of the query stands below one that contradicts it and
+            that it stood above, or level with, before.
+    """
+
+    users: IntArray
+    n_wanted: IntArray
+    courses: Courses
+    transcript: Transcript
+    per_session: Mapping[str, DoubleArray]
+    means: Mapping[str, float]
+    curve: Mapping[str, list[float]]
+    n_clicked_queries: int
+    n_violations: int
+
+
+class InteractiveEvaluator:
+    """Holds the sessions of one held-out part with any system.
+
+    Args:
+        protocol: What is on the table, who answers, what counts.
+        known: Rows that the base has learned from.
+        truth: Held-out rows: what users want.
+        device: Where systems live.
+
+    Raises:
+        ProtocolError: No user wants any of the candidates.
+    """
+
+    def __init__(
+        self, protocol: InteractiveProtocol, known: Interactions, truth: Interactions, device: torch.device
+    ) -> None:
+        self._protocol, self._device = protocol, device
+        held = list(sessions(protocol.candidates, protocol.sessions_per_user, known, truth))
+        self._blocks = [_with_wanted(block) for block in held]
+        self.n_without_wanted = sum(len(block.users) for block in held) - sum(len(b.users) for b in self._blocks)
+        """Sessions that were not held, for nothing on the table was wanted."""
+        if not any(len(block.users) for block in self._blocks):
+            raise ProtocolError("no user wants any of the candidates, so no session can be held. Change protocol.split")
+
+    @torch.no_grad()
+    def evaluate(self, system: InteractiveSystem) -> InteractiveEvaluation:
+        """Hold all sessions."""
+        rounds = self._protocol.cutoffs[-1]
+        held = [_Block(block, system, self._protocol, self._device) for block in self._blocks if len(block.users)]
+        for block in held:
+            block.play(rounds)
+        courses = Courses(
+            np.concatenate([block.found for block in held]),
+            np.concatenate([block.ranks for block in held]),
+            np.concatenate([block.left for block in held]),
+            np.concatenate([block.sessions.open.sum(axis=1) for block in held]),
+        )
+        shown = [np.concatenate(columns) for columns in zip(*(block.transcript() for block in held), strict=True)]
+        options = self._protocol.options
+        per_session = {
+            str(MetricId(name, k)): SESSION_METRICS[name].compute(courses, k, options)
+            for name in self._protocol.metrics
+            for k in self._protocol.cutoffs
+        }
+        found, after = courses.found[:, None], np.arange(rounds + 1)
+        first = np.where(courses.ranks > 0, courses.ranks, courses.n_candidates[:, None])
+        return InteractiveEvaluation(
+            users=np.concatenate([block.sessions.users for block in held]),
+            n_wanted=np.concatenate([block.sessions.wanted.sum(axis=1) for block in held]),
+            courses=courses,
+            transcript=Transcript(*shown),
+            per_session=per_session,
+            means={name: float(values.mean()) for name, values in per_session.items()},
+            curve={
+                "found": [float(share) for share in ((found >= 0) & (found < after)).mean(axis=0)],
+                "first_rank": [float(mean) for mean in first.mean(axis=0)],
+            },
+            n_clicked_queries=sum(block.n_clicked_queries for block in held),
+            n_violations=sum(block.n_violations for block in held),
+        )
+
+
+class _Block:
+    """Sessions that are held at once."""
+
+    def __init__(
+        self, held: Sessions, system: InteractiveSystem, protocol: InteractiveProtocol, device: torch.device
+    ) -> None:
+        self.sessions = held
+        self._system, self._user, self._slots = system, protocol.user, protocol.slots
+        self._wanted = torch.from_numpy(held.wanted).to(device)
+        self._device = device
+        n = len(held.users)
+        self.found, self.left = np.full(n, -1, np.int64), np.full(n, -1, np.int64)
+        self.ranks = np.zeros((n, protocol.cutoffs[-1] + 1), np.int64)
+        self.n_clicked_queries = self.n_violations = 0
+        self._rows: list[tuple[IntArray, ...]] = []
+
+    def play(self, rounds: int) -> None:
+        """Play all rounds with every session that is not over."""
+        numbers = self.sessions.numbers
+        state = self._system.start(self.sessions.candidates(self._device))
+        board = state.board
+        truth = board.matching(self._wanted.float()) > 0  # terms whose words some wanted item has
+        fruitless = np.zeros(len(numbers), np.int64)
+        for number in range(rounds):
+            self.ranks[:, number] = self._first_ranks(state)
+            playing = (self.found < 0) & (self.left < 0)
+            if not playing.any():
+                self.ranks[:, number + 1 :] = self.ranks[:, number : number + 1]
+                break
+            shown = self._system.propose(state, self._slots)
+            shown = shown.masked_fill(~torch.from_numpy(playing).to(self._device).unsqueeze(1), -1)
+            clicked, found = self._answers(state, shown, truth, number)
+            self._record(state, shown, clicked, number)
+            self.found[playing & found] = number
+            fruitless = np.where(clicked.any(dim=1).cpu().numpy(), 0, fruitless + 1)
+            leaves = playing & (self.found < 0) & self._user.leaves(numbers, number, fruitless)
+            self.left[leaves] = number + 1
+            before = state
+            state = self._system.observe(state, Feedback(shown, clicked, truth))
+            self._count_violations(before, state, shown, clicked)
+        else:
+            self.ranks[:, rounds] = self._first_ranks(state)
+        for number in range(self.ranks.shape[1]):
+            self.ranks[(self.found >= 0) & (self.found < number), number] = 1
+
+    def transcript(self) -> tuple[IntArray, ...]:
+        """Return the columns of `Transcript`, sorted."""
+        columns = [np.concatenate(column) for column in zip(*self._rows, strict=True)]
+        order = np.lexsort((columns[2], columns[1], columns[0]))
+        return tuple(column[order] for column in columns)
+
+    def _answers(self, state: State, shown: Tensor, truth: Tensor, number: int) -> tuple[Tensor, BoolArray]:
+        """Return what is clicked, bool ``[S, N]``, and who found a wanted item."""
+        board, user, numbers = state.board, self._user, self.sessions.numbers
+        n_items, n_terms = board.n_items, board.n_terms
+        named = torch.zeros(len(truth), board.n_fields + 1, dtype=torch.bool, device=truth.device)
+        named.scatter_(1, board.fields.masked_fill(~truth, -1) + 1, True)
+        right = torch.cat((self._wanted, truth, named[:, 1:]), dim=1).gather(1, shown.clamp(min=0)) & (shown >= 0)
+        is_item = (shown >= 0) & (shown < n_items)
+        is_term = (shown >= n_items) & (shown < n_items + n_terms)
+        clicked = right.clone()
+        for slot in range(shown.shape[1]):
+            moment = number * shown.shape[1] + slot
+            misses = torch.from_numpy(user.misses(numbers, moment)).to(self._device)
+            slips = torch.from_numpy(user.slips(numbers, moment)).to(self._device)
+            clicked[:, slot] &= ~misses
+            clicked[:, slot] |= slips & is_term[:, slot] & ~right[:, slot]
+        if not user.clicks_queries:
+            clicked &= is_item
+        return clicked, (clicked & is_item).any(dim=1).cpu().numpy()
+
+    def _record(self, state: State, shown: Tensor, clicked: Tensor, number: int) -> None:
+        board = state.board
+        n_items, n_terms = board.n_items, board.n_terms
+        slots = shown.cpu().numpy()
+        session, slot = (slots >= 0).nonzero()
+        picked = slots[session, slot]
+        kind = np.where(picked < n_items, ITEM, np.where(picked < n_items + n_terms, TERM, FIELD))
+        fields = torch.arange(board.n_fields, device=shown.device).expand(len(slots), -1)
+        nodes = torch.cat((board.item_rows(), board.terms, fields), dim=1)
+        node = nodes.gather(1, shown.clamp(min=0)).cpu().numpy()[session, slot]
+        answers = clicked.cpu().numpy()[session, slot]
+        ranks = self.ranks[session, number]
+        numbers = self.sessions.numbers[session]
+        self._rows.append((numbers, np.full_like(numbers, number + 1), slot + 1, kind, node, answers, ranks))
+
+    def _first_ranks(self, state: State) -> IntArray:
+        """Return the place of the first wanted item among those not shown, 0 where none is left, int64 ``[S]``."""
+        values, is_open = state.item_values, state.open[:, : state.board.n_items]
+        ties = state.board.ties[:, : state.board.n_items]
+        wanted = self._wanted & is_open
+        best = values.masked_fill(~wanted, -torch.inf).max(dim=1, keepdim=True).values
+        first = ties.masked_fill(~(wanted & (values == best)), torch.iinfo(torch.int64).max).min(dim=1, keepdim=True)
+        ahead = is_open & ((values > best) | ((values == best) & (ties < first.values)))
+        ranks = (ahead.sum(dim=1) + 1).masked_fill(~wanted.any(dim=1), 0)
+        return ranks.cpu().numpy()
+
+    def _count_violations(self, before: State, after: State, shown: Tensor, clicked: Tensor) -> None:
+        board = before.board
+        first, last = board.n_items, board.n_items + board.n_terms
+        for slot in range(shown.shape[1]):
+            picked = (shown[:, slot] >= first) & (shown[:, slot] < last) & clicked[:, slot]
+            if not picked.any():
+                continue
+            terms = (shown[:, slot] - first).masked_fill(~picked, -1)
+            having, against = board.items_of(terms), board.contradicting(terms)
+            is_open = after.open[:, :first]
+            self.n_clicked_queries += int(picked.sum())
+            self.n_violations += int(
+                _overtaken(before.item_values, after.item_values, having & is_open, against & is_open).sum()
+            )
+
+
+def _overtaken(before: Tensor, after: Tensor, having: Tensor, against: Tensor) -> Tensor:
+    """Return where an item of `against` that was not above one of `having` before is above it after, bool ``[S]``."""
+    # By falling value before, level ones of `having` first: whatever of `against` follows was not above.
+    order = torch.argsort(having.int(), dim=1, descending=True, stable=True)
+    order = order.gather(1, torch.argsort(before.gather(1, order), dim=1, descending=True, stable=True))
+    now = after.gather(1, order)
+    lowest = now.masked_fill(~having.gather(1, order), torch.inf).cummin(dim=1).values
+    return (against.gather(1, order) & (now > lowest)).any(dim=1)
+
+
+def _with_wanted(held: Sessions) -> Sessions:
+    rows = held.wanted.any(axis=1)
+    items = None if held.items is None else held.items[rows]
+    return Sessions(held.numbers[rows], held.users[rows], items, held.open[rows], held.wanted[rows])
+
+

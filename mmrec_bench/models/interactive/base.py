@@ -1,0 +1,267 @@
+"""What an interactive system is: it starts sessions, proposes what to show next, and observes what users answer."""
+
+from __future__ import annotations
+
+import dataclasses
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from mmrec_bench.data.interactions import Interactions
+from mmrec_bench.data.lexicon import Lexicon, matrix_of
+from mmrec_bench.graph.relations import Relations, relate
+from mmrec_bench.models.base import ClosedForm, ModelConfig
+from mmrec_bench.models.interactive.board import Board, Candidates, CatalogueBoard, SampledBoard, SharedTensors
+from mmrec_bench.retrieval.base import Representations, Scoring
+from mmrec_bench.seeding import Seeds
+from mmrec_bench.types import IntArray
+
+Initialiser: TypeAlias = Literal["sigmoid", "min-max", "softmax", "uniform"]
+"""How scores of the base become relevance in [0, 1] among the candidates of a session: ``sigmoid`` of standardised
+scores, stretched to [0, 1]; ``min-max``: stretched alone; ``softmax`` of standardised scores, over its maximum;
+``uniform``: 1 for all, as if the user were unknown."""
+
+
+class InteractiveConfig(ModelConfig):
+    """Base of the configs of all interactive systems."""
+
+    initialiser: Initialiser = "sigmoid"
+    """How scores of the base become relevance in [0, 1] among the candidates of a session."""
+
+
+@dataclass(frozen=True, slots=True)
+class InteractiveContext:
+    """Everything an interactive system may be built from.
+
+    Attributes:
+        train: Interactions of offline users; those who come online are not among them.
+        lexicon: Words and queries.
+        base: What the trained base model exports.
+        ties: Canonical order of equal items, int64 ``[n_items]``.
+        seeds: Random streams of the run.
+        batch_size: Configured batch size.
+    """
+
+    train: Interactions
+    lexicon: Lexicon
+    base: Scoring
+    ties: IntArray
+    seeds: Seeds = field(default_factory=lambda: Seeds(0))
+    batch_size: int = 2048
+
+
+@dataclass(frozen=True, slots=True)
+class Feedback:
+    """What users answered in a round.
+
+    Attributes:
+        shown: Slots that were shown, int64 ``[S, N]``; -1 where nothing was.
+        clicked: Which of them were clicked, bool ``[S, N]``; a clicked item that the user wants ends the session.
+        named: Words that were named when a field was asked for, bool ``[S, Q]``.
+    """
+
+    shown: Tensor
+    clicked: Tensor
+    named: Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """Where the sessions of a block stand.
+
+    Attributes:
+        board: Their slots: C items, Q terms, F closed fields.
+        initial: Relevance of each candidate when the session began, float32 ``[S, C]``.
+        scores: Relevance of items and terms, float32 ``[S, C + Q]``.
+        alive: Candidates that no answer has ruled out, bool ``[S, C]``.
+        open: What may still be shown, bool ``[S, C + Q + F]``.
+    """
+
+    board: Board
+    initial: Tensor
+    scores: Tensor
+    alive: Tensor
+    open: Tensor
+
+    @property
+    def relevance(self) -> Tensor:
+        """Relevance of the candidates that may still be shown and are not ruled out, 0 for others, ``[S, C]``."""
+        n_items = self.board.n_items
+        return self.scores[:, :n_items] * (self.open[:, :n_items] & self.alive)
+
+    @property
+    def item_values(self) -> Tensor:
+        """What candidates are ranked by, ``[S, C]``: those ruled out come last, those not open are -inf."""
+        n_items = self.board.n_items
+        values = torch.where(self.alive, self.scores[:, :n_items], self.scores[:, :n_items] - 2)
+        return values.masked_fill(~self.open[:, :n_items], -torch.inf)
+
+
+class InteractiveSystem(nn.Module, ABC):
+    """An interactive system around a base model; subclasses say what is worth showing and what answers mean."""
+
+    config: InteractiveConfig
+
+    def __init__(self, config: InteractiveConfig, context: InteractiveContext) -> None:
+        super().__init__()
+        self.config = config
+        self._context = context
+
+    @cached_property
+    def relations(self) -> Relations:
+        """How items and terms are related."""
+        return relations_of(self._context.lexicon)
+
+    @property
+    def item_representation(self) -> nn.Module | None:
+        """The part that stands for the identities of items, whose parameters are counted apart."""
+        return None
+
+    def facts(self) -> Mapping[str, float]:
+        """Return finite numbers worth knowing of the trained system; they are written into the run's manifest."""
+        return {}
+
+    def start(self, candidates: Candidates) -> State:
+        """Begin sessions: score the candidates by the base, and terms by the mean of what they match."""
+        shared = self._shared(candidates.open.device)
+        kind = CatalogueBoard if candidates.items is None else SampledBoard
+        board = kind(candidates, self.relations, shared)
+        raw = base_scores(self._context.base, candidates.users, board.item_rows())
+        initial = relevance_of(raw, candidates.open, self.config.initialiser)
+        sizes = board.matching(candidates.open.float())
+        terms = board.matching(initial) / sizes.clamp(min=1)
+        closed = torch.zeros(len(raw), board.n_fields, dtype=torch.bool, device=raw.device)
+        is_open = torch.cat((candidates.open, (sizes > 0) & (board.terms >= 0), closed), dim=1)
+        return State(board, initial, torch.cat((initial, terms), dim=1), candidates.open, is_open)
+
+    @abstractmethod
+    def values(self, state: State) -> Tensor:
+        """Return what each slot is worth showing, float32 ``[S, C + Q + F]``; what is not open is not looked at."""
+
+    def propose(self, state: State, n_slots: int) -> Tensor:
+        """Return the slots to show, best first, int64 ``[S, n_slots]``, -1 where nothing is left.
+
+        Slots are filled greedily. Of equal values, items come before terms, items in canonical order. No two say the
+        same: where one is shown, terms inside it and around it, and items that have all its words, wait.
+        """
+        values = self.values(state).masked_fill(~state.open, -torch.inf)
+        chosen = []
+        for slot in range(n_slots):
+            best = values.max(dim=1, keepdim=True).values
+            order = state.board.ties.masked_fill(values < best, torch.iinfo(torch.int64).max)
+            picked = order.argmin(dim=1).masked_fill(best.squeeze(1) == -torch.inf, -1)
+            chosen.append(picked)
+            if slot + 1 < n_slots:
+                values = values.masked_fill(_told_by(picked, state.board), -torch.inf)
+        return torch.stack(chosen, dim=1)
+
+    def observe(self, state: State, feedback: Feedback) -> State:
+        """Return the state after a round; what was shown, and what its answer implies, is not shown again."""
+        return self.update(dataclasses.replace(state, open=state.open & ~_answered(state, feedback)), feedback)
+
+    @abstractmethod
+    def update(self, state: State, feedback: Feedback) -> State:
+        """Return the state with what the answers mean for the relevance of items and terms."""
+
+    def _shared(self, device: torch.device) -> SharedTensors:
+        if (known := self.__dict__.get("_tensors")) is None or known.terms.device != device:
+            lexicon, relations = self._context.lexicon, self.relations
+            of_words = fields_of(lexicon)
+            field_of = np.concatenate([of_words, np.full(lexicon.queries.n_items, -1, np.int64)])
+            known = SharedTensors(relations, field_of, len(of_words), self._context.ties, device)
+            self.__dict__["_tensors"] = known
+        return known
+
+
+class ClosedFormSystem(ClosedForm, InteractiveSystem):
+    """An interactive system that learns nothing but from its base."""
+
+    def fit(self, context: Any) -> None:
+        """Do nothing: the base is trained already."""
+
+
+def fields_of(lexicon: Lexicon) -> IntArray:
+    """Return the closed field of each word, int64 ``[n_words]``; -1 for words of open fields."""
+    return np.array(
+        [lexicon.fields.index(name) if name in lexicon.fields else -1 for name, _ in lexicon.vocabulary], np.int64
+    )
+
+
+def relations_of(lexicon: Lexicon) -> Relations:
+    """Return how the items and terms of a lexicon are related."""
+    return relate(
+        matrix_of(lexicon.items), matrix_of(lexicon.queries), lexicon.specified.astype(np.float32), fields_of(lexicon)
+    )
+
+
+def base_scores(base: Scoring, users: Tensor, items: Tensor) -> Tensor:
+    """Return the base's scores of items, float32 ``[S, C]``; of padding (-1) those of item 0.
+
+    Args:
+        base: What the base exports.
+        users: int64 ``[S]``.
+        items: int64 ``[S, C]``.
+    """
+    rows, slots = users, items.clamp(min=0)
+    if not isinstance(base, Representations):
+        return base.scores(rows).to(items.device).gather(1, slots)
+    left, right = base.users.to(items.device), base.items.to(items.device)
+    if base.similarity == "cosine":
+        left, right = nn.functional.normalize(left), nn.functional.normalize(right)
+    return (left.index_select(0, rows) @ right.T).gather(1, slots)
+
+
+def relevance_of(scores: Tensor, is_open: Tensor, initialiser: Initialiser) -> Tensor:
+    """Return relevance in [0, 1] of the open candidates of each session, 0 for others, float32 ``[S, C]``."""
+    if initialiser == "uniform":
+        return is_open.float()
+    counts = is_open.sum(dim=1, keepdim=True).clamp(min=1)
+    kept = scores.double().masked_fill(~is_open, 0.0)  # counts of a popularity model are large
+    centred = (scores - kept.sum(dim=1, keepdim=True) / counts).masked_fill(~is_open, 0.0)
+    standard = centred / (centred.square().sum(dim=1, keepdim=True) / counts).sqrt().clamp(min=1e-12)
+    if initialiser == "softmax":
+        top = standard.masked_fill(~is_open, -torch.inf).max(dim=1, keepdim=True).values
+        return (standard - top).exp().masked_fill(~is_open, 0.0).float()
+    values = standard.sigmoid() if initialiser == "sigmoid" else standard
+    low = values.masked_fill(~is_open, torch.inf).min(dim=1, keepdim=True).values
+    high = values.masked_fill(~is_open, -torch.inf).max(dim=1, keepdim=True).values
+    spread = high - low
+    stretched = torch.where(spread > 0, (values - low) / spread.clamp(min=1e-300), torch.ones_like(values))
+    return stretched.masked_fill(~is_open, 0.0).float()
+
+
+def _told_by(picked: Tensor, board: Board) -> Tensor:
+    """Return the slots that say the same as the picked ones, bool ``[S, C + Q + F]``, itself among them."""
+    n_items, n_terms = board.n_items, board.n_terms
+    as_term = (picked - n_items).masked_fill((picked < n_items) | (picked >= n_items + n_terms), -1)
+    as_item = picked.masked_fill(picked >= n_items, -1)
+    as_field = (picked - n_items - n_terms).clamp(min=-1)
+    inside, around = board.nested(as_term)
+    terms = inside | around | board.terms_of(as_item)
+    terms |= (as_field >= 0).unsqueeze(1) & (board.fields == as_field.unsqueeze(1))
+    fields = torch.zeros(len(picked), board.n_fields, dtype=torch.bool, device=picked.device)
+    told = torch.cat((board.items_of(as_term), terms, fields), dim=1)
+    return told.scatter(1, picked.clamp(min=0).unsqueeze(1), True)  # where nothing is left, nothing is lost
+
+
+def _answered(state: State, feedback: Feedback) -> Tensor:
+    """Return the slots that need not be shown any more, bool ``[S, C + Q + F]``."""
+    board = state.board
+    n_items, n_terms = board.n_items, board.n_terms
+    told = torch.zeros_like(state.open)
+    for slot in range(feedback.shown.shape[1]):
+        shown, clicked = feedback.shown[:, slot], feedback.clicked[:, slot].unsqueeze(1)
+        given = torch.zeros_like(told).scatter(1, shown.clamp(min=0).unsqueeze(1), True)
+        told |= given & (shown >= 0).unsqueeze(1)
+        as_term = (shown - n_items).masked_fill((shown < n_items) | (shown >= n_items + n_terms), -1)
+        inside, around = board.nested(as_term)
+        of_field = (shown - n_items - n_terms).clamp(min=-1).unsqueeze(1)
+        terms = torch.where(clicked, inside, around) | ((of_field >= 0) & (board.fields == of_field))
+        told[:, n_items : n_items + n_terms] |= terms
+    return told
