@@ -191,8 +191,7 @@ def _words(table: ItemTable, supports: Supports, asked: Iterable[Word] = ()) -> 
 
 
 def _all_words(table: ItemTable, supports: Supports) -> tuple[list[Word], sp.csr_matrix, int]:
-    """Return all words, those of closed fields first, the items that have them ``[n_items, n_words]``, and how many
-    words are of closed fields."""
+    """Return all words (of closed fields first), who has them ``[n_items, n_words]``, how many are of closed fields."""
     vocabulary: list[Word] = []
     matrices: list[sp.csr_matrix] = []
     if table.words is not None:
@@ -212,7 +211,7 @@ def _all_words(table: ItemTable, supports: Supports) -> tuple[list[Word], sp.csr
         matrices.append(found)
     if not vocabulary:
         raise DataError(
-            "items have no words: the card names no fields of words (word_fields, word_columns), and no words are taken "
+            "items have no words: the card names no fields of words (word_fields, word_columns), and none are taken "
             "from titles (protocol.queries.title_min_items)"
         )
     return vocabulary, sp.hstack(matrices, format="csr"), n_closed
@@ -226,9 +225,7 @@ def _title_tokens(table: ItemTable, min_items: int) -> tuple[list[Word], sp.csr_
     try:
         found = counter.fit_transform(table.titles.tolist()).tocsr()
     except ValueError:  # no title holds a word
-        return [], sp.csr_matrix((len(table.titles), 0), dtype=np.float32)
+        return [], sp.csr_matrix(np.zeros((len(table.titles), 0), np.float32))
     often = np.flatnonzero(np.asarray(found.sum(axis=0)).reshape(-1) >= min_items)
     tokens = counter.get_feature_names_out()
     return [(TITLE, str(tokens[row])) for row in often], found[:, often].tocsr()
-
-

@@ -180,9 +180,7 @@ CandidateRule = Annotated[
 """A field that takes ``sampled``, ``full``, or a mapping with settings."""
 
 
-def sessions(
-    rule: CandidateConfig, per_user: int, known: Interactions, truth: Interactions
-) -> Iterator[Sessions]:
+def sessions(rule: CandidateConfig, per_user: int, known: Interactions, truth: Interactions) -> Iterator[Sessions]:
     """Yield all sessions, a block at a time: `per_user` of every user who wants something."""
     users = np.repeat(np.unique(truth.users), per_user)
     for start in range(0, len(users), rule.block):

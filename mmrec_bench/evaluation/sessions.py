@@ -50,6 +50,7 @@ class InteractiveEvaluation:
     """Everything measured of one system on one held-out part.
 
     Attributes:
+        numbers: Number of each session, int64 ``[S]``.
         users: User of each session, int64 ``[S]``.
         n_wanted: Wanted items among the candidates of each session, int64 ``[S]``.
         courses: How sessions went.
@@ -63,6 +64,7 @@ class InteractiveEvaluation:
             that it stood above, or level with, before.
     """
 
+    numbers: IntArray
     users: IntArray
     n_wanted: IntArray
     courses: Courses
@@ -121,6 +123,7 @@ class InteractiveEvaluator:
         found, after = courses.found[:, None], np.arange(rounds + 1)
         first = np.where(courses.ranks > 0, courses.ranks, courses.n_candidates[:, None])
         return InteractiveEvaluation(
+            numbers=np.concatenate([block.sessions.numbers for block in held]),
             users=np.concatenate([block.sessions.users for block in held]),
             n_wanted=np.concatenate([block.sessions.wanted.sum(axis=1) for block in held]),
             courses=courses,
@@ -263,5 +266,3 @@ def _with_wanted(held: Sessions) -> Sessions:
     rows = held.wanted.any(axis=1)
     items = None if held.items is None else held.items[rows]
     return Sessions(held.numbers[rows], held.users[rows], items, held.open[rows], held.wanted[rows])
-
-

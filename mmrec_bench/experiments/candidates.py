@@ -31,15 +31,17 @@ class RetrievedCandidates:
     known, else by item.
 
     Args:
-        stage: The first stage.
-        artefact: Its finished run.
-        prepared: Data and split of the second stage.
+        n: Candidates of each user.
+        prepared: Data and split of the second stage, and the finished run of the first.
         device: Where to retrieve.
     """
 
-    def __init__(self, stage: FirstStage, artefact: RunArtefact, prepared: Prepared, device: torch.device) -> None:
+    def __init__(self, n: int, prepared: Prepared, device: torch.device) -> None:
+        stage, artefact = prepared.first_stage, prepared.first_run
+        assert stage is not None
+        assert artefact is not None  # it is run before
         model = restored(stage, artefact, device)
-        self._n = stage.config.n
+        self._n = n
         self._scoring: Scoring = model.export()
         self._retriever = build_retriever(stage.experiment.config.retriever or RetrieverConfig(), device)
         self._ties = prepared.ties

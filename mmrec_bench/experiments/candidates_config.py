@@ -62,22 +62,36 @@ def stage_beside(data: dict[str, Any], folder: Path) -> dict[str, Any]:
     name = candidates.get("first_stage") if isinstance(candidates, dict) else None
     if not isinstance(inputs, dict) or not isinstance(candidates, dict) or not isinstance(name, str):
         return data
+    stage = stage_sections(name, folder, inputs, "inputs.candidates.first_stage")
+    return {**data, "inputs": {**inputs, "candidates": {**candidates, "first_stage": stage}}}
+
+
+def stage_sections(name: str, folder: Path, inputs: dict[str, Any], where: str) -> dict[str, Any]:
+    """Return model, trainer and retriever of a retrieval experiment's YAML.
+
+    Args:
+        name: Its path, beside the YAML that names it or as `find_yaml` has it.
+        folder: Of the YAML that names it.
+        inputs: Section ``inputs`` of that YAML; made features that the experiment reads must be named there, too.
+        where: Place of the name in that YAML.
+
+    Raises:
+        ConfigError: There is no such file, or it reads made features that the YAML does not name.
+    """
     beside = folder / name
     try:
         path = beside if is_file(beside) else find_yaml("configs", name)
     except ConfigError as error:
-        issues = [ConfigIssue("inputs.candidates.first_stage", issue.message) for issue in error.issues]
+        issues = [ConfigIssue(where, issue.message) for issue in error.issues]
         raise ConfigError(error.source, issues) from None
     found = load_yaml(path).data
     if "model" not in found:
         raise ConfigError(str(path), [ConfigIssue("", "has no model; a first stage is the YAML of an experiment")])
-    reads = found.get("inputs")
-    made = set(_features(reads)) - set(_features(inputs))
+    made = set(_features(found.get("inputs"))) - set(_features(inputs))
     if made:
-        message = f"{', '.join(sorted(made))}: name these under inputs.features of the experiment that ranks, too"
+        message = f"{', '.join(sorted(made))}: name these under inputs.features of this experiment, too"
         raise ConfigError(str(path), [ConfigIssue("inputs.features", message)])
-    stage = {name: found[name] for name in ("model", "trainer", "retriever") if name in found}
-    return {**data, "inputs": {**inputs, "candidates": {**candidates, "first_stage": stage}}}
+    return {name: found[name] for name in ("model", "trainer", "retriever") if name in found}
 
 
 def _features(inputs: object) -> dict[str, Any]:

@@ -4,44 +4,35 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal
 
 from mmrec_bench.data.alterations import Alteration, alter_dataset, modalities_left
 from mmrec_bench.data.arrays import digest
 from mmrec_bench.data.cards import load_card, load_dataset, load_lists
 from mmrec_bench.data.dataset import Dataset
 from mmrec_bench.data.interactions import Interactions
+from mmrec_bench.data.lexicon import Lexicon
 from mmrec_bench.data.lists import Lists
 from mmrec_bench.data.points import Points
 from mmrec_bench.data.recipes import ImpressionRecipe
 from mmrec_bench.data.split import Split
 from mmrec_bench.data.splitting import make_list_split, make_point_split, make_split
 from mmrec_bench.errors import ArtefactError, ModelError, ProtocolError
+from mmrec_bench.evaluation.interactive_protocol import InteractiveProtocol
 from mmrec_bench.evaluation.protocol import ProtocolConfig, RetrievalProtocol
 from mmrec_bench.experiments.artefact import WEIGHTS, RunArtefact, RunKey
 from mmrec_bench.experiments.audit import Auditor
-from mmrec_bench.experiments.candidates_config import CandidatesConfig
 from mmrec_bench.experiments.inputs import FeatureInput, plan_features
+from mmrec_bench.experiments.lexicons import lexicon_of
 from mmrec_bench.experiments.list_checks import check_lists
 from mmrec_bench.experiments.schema import Experiment, ExperimentConfig
 from mmrec_bench.models.needs import models_for
 from mmrec_bench.retrieval.base import tie_ranks
 from mmrec_bench.types import IntArray
-
-
-class Candidates(Protocol):
-    """Lists that a first stage has found."""
-
-    @property
-    def train(self) -> Lists:
-        """Lists to learn from."""
-
-    def held_out(self, truth: Interactions) -> Lists:
-        """Return the lists of the users of a held-out part."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +49,9 @@ class Prepared:
             what they are made from and how.
         unaltered: The same before `DatasetRef.alter`.
         inputs: Features that are made for it; the data set does not hold them yet.
-        first_stage: The retrieval run whose candidates are ranked, whether it is there or not.
-        candidates: What it found, once it is there.
+        first_stage: The retrieval run that has to be made before, whether it is there or not.
+        first_run: Its artefact, once it is there.
+        lexicon: Words and queries, of the interactive task.
         start: The weights that the model starts from.
     """
 
@@ -71,7 +63,8 @@ class Prepared:
     unaltered: dict[str, str]
     inputs: tuple[FeatureInput, ...] = ()
     first_stage: FirstStage | None = None
-    candidates: Candidates | None = None
+    first_run: RunArtefact | None = None
+    lexicon: Lexicon | None = None
     start: Start | None = None
 
     @property
@@ -99,19 +92,23 @@ class Start:
 
 @dataclass(frozen=True, slots=True)
 class FirstStage:
-    """The retrieval run that candidates come from.
+    """The retrieval run that another run needs.
 
     Attributes:
-        config: How many candidates, and of which fold.
-        experiment: The run's experiment, on the training part without the fold.
+        kind: What it is for: ``candidates`` to be ranked, or the ``base`` of sessions.
+        settings: What the other run makes of it, for the manifest.
+        experiment: The run's experiment.
         prepared: Its data.
         key: Its identity.
+        folder: Where it lies, if it was named by its folder.
     """
 
-    config: CandidatesConfig
+    kind: Literal["candidates", "base"]
+    settings: Mapping[str, Any]
     experiment: Experiment
     prepared: Prepared
     key: RunKey
+    folder: Path | None = None
 
 
 class Preparer:
@@ -126,6 +123,7 @@ class Preparer:
         self._datasets: dict[str, Dataset[Interactions]] = {}
         self._lists: dict[str, Dataset[Lists]] = {}
         self._of_points: dict[str, Dataset[Points]] = {}
+        self._lexicons: dict[str, Lexicon] = {}
         self._prepared: dict[str, Prepared] = {}
         self._alter = lru_cache(maxsize=1)(alter_dataset)
 
@@ -156,7 +154,8 @@ class Preparer:
         prepared = self._with_inputs(prepared, dataset, config)
         if config.entry.task == "ranking" and config.kind == "lists":
             check_lists(config, prepared.split, prepared.ties)
-        return self._with_start(self._with_candidates(_with_clicks(prepared, config), experiment), experiment)
+        prepared = self._with_lexicon(_with_clicks(prepared, config), config)
+        return self._with_start(self._with_first_stage(prepared, experiment), experiment)
 
     def _parted(self, dataset: Dataset[Any], protocol: ProtocolConfig, card: str) -> Prepared:
         """Return the data set with its split, made once."""
@@ -235,23 +234,46 @@ class Preparer:
             inputs=inputs,
         )
 
-    def _with_candidates(self, prepared: Prepared, experiment: Experiment) -> Prepared:
+    def _with_first_stage(self, prepared: Prepared, experiment: Experiment) -> Prepared:
         config = experiment.config
-        if (candidates := config.inputs.candidates) is None or (found := config.first_stage) is None:
+        candidates, base = config.inputs.candidates, config.inputs.base
+        if (found := config.first_stage) is None:
             return prepared
-        if candidates.n > (n_items := prepared.dataset.payload.n_items):
+        n_items = prepared.dataset.payload.n_items
+        if candidates is not None and candidates.n > n_items:
             raise ProtocolError(
                 f"inputs.candidates.n is {candidates.n}, and there are {n_items} items. Lower it in {experiment.source}"
             )
         stage = Experiment(found, experiment.source, f"{experiment.label}, first stage {found.label}")
-        ready = self(stage)
-        key = run_key(stage, ready, candidates.seed)
-        settings = candidates.model_dump_json(exclude={"first_stage"})
+        ready, seed = self(stage), found.seeds[0]
+        key = run_key(stage, ready, seed)
+        if base is not None:
+            told = {"seed": seed}
+            folder = None if base.run is None else _checked(Path(base.run), key)
+            text = str(seed)
+        else:
+            assert candidates is not None
+            told, folder = candidates.model_dump(mode="json", exclude={"first_stage"}), None
+            text = candidates.model_dump_json(exclude={"first_stage"})
+        kind: Literal["candidates", "base"] = "candidates" if base is None else "base"
         return replace(
             prepared,
-            fingerprints=prepared.fingerprints | {"candidates": digest(key.fingerprint, settings)},
-            unaltered=prepared.unaltered | {"candidates": digest(unaltered_fingerprint(stage, ready), settings)},
-            first_stage=FirstStage(candidates, stage, ready, key),
+            fingerprints=prepared.fingerprints | {kind: digest(key.fingerprint, text)},
+            unaltered=prepared.unaltered | {kind: digest(unaltered_fingerprint(stage, ready), text)},
+            first_stage=FirstStage(kind, told, stage, ready, key, folder),
+        )
+
+    def _with_lexicon(self, prepared: Prepared, config: ExperimentConfig) -> Prepared:
+        if not isinstance(config.protocol, InteractiveProtocol):
+            return prepared
+        key = f"{id(prepared.split)}/{config.protocol.queries.model_dump_json()}"
+        if key not in self._lexicons:
+            card = load_card(config.dataset.card)
+            self._lexicons[key] = lexicon_of(config.protocol.queries, prepared.dataset.items, card, self._data_dir)
+        lexicon = self._lexicons[key]
+        told = {"lexicon": lexicon.fingerprint()}
+        return replace(
+            prepared, lexicon=lexicon, fingerprints=prepared.fingerprints | told, unaltered=prepared.unaltered | told
         )
 
     def _with_start(self, prepared: Prepared, experiment: Experiment) -> Prepared:
@@ -291,6 +313,21 @@ def _from_folder(folder: Path, prepared: Prepared) -> Start:
                 "and protocol.split"
             )
     return Start(digest(prints["config"], str(artefact.manifest["seed"]), artefact.manifest["files"][WEIGHTS]), folder)
+
+
+def _checked(folder: Path, key: RunKey) -> Path:
+    """Return the folder of a run, which must be the run of this key.
+
+    Raises:
+        ArtefactError: It is another one, such as a run on other data.
+    """
+    facts = RunArtefact.load(folder).manifest
+    if (found := facts["fingerprints"]["config"]) != key.fingerprint or facts["seed"] != key.seed:
+        raise ArtefactError(
+            f"{folder}: its fingerprint is {found}, and with today's data and code's rules it would be "
+            f"{key.fingerprint}. Run it again, or name its YAML under inputs.base"
+        )
+    return folder
 
 
 def _with_clicks(prepared: Prepared, config: ExperimentConfig) -> Prepared:

@@ -15,6 +15,7 @@ from mmrec_bench.errors import ModelError
 from mmrec_bench.evaluation.ranking import RankingEvaluation, RankingEvaluator
 from mmrec_bench.evaluation.ranking_protocol import RankingProtocol
 from mmrec_bench.experiments import building as write
+from mmrec_bench.experiments.candidates import RetrievedCandidates
 from mmrec_bench.experiments.click_log import log_clicks
 from mmrec_bench.experiments.prepare import Prepared
 from mmrec_bench.experiments.schema import Experiment
@@ -41,14 +42,15 @@ class RankingStation:
         protocol = experiment.config.protocol
         assert isinstance(protocol, RankingProtocol)
         self._protocol: RankingProtocol = protocol
+        candidates = experiment.config.inputs.candidates
+        self._candidates = None if candidates is None else RetrievedCandidates(candidates.n, prepared, device)
         self._valid_lists = self._lists(prepared.split.valid)
         self._valid = self._evaluator(self._valid_lists)
 
     def build(self, seed: int) -> tuple[Ranker, RankingContext]:
         """Return the untrained ranker on its device, and the context it was built from."""
         config, dataset, seeds = self._experiment.config, self._prepared.dataset, Seeds(seed)
-        candidates = self._prepared.candidates
-        train: Lists = self._prepared.split.train if candidates is None else candidates.train
+        train: Lists = self._prepared.split.train if self._candidates is None else self._candidates.train
         if (clicks := config.dataset.clicks) is not None:
             train = log_clicks(train, clicks)
         batch_size = (config.trainer or TrainerConfig()).batch_size
@@ -88,8 +90,8 @@ class RankingStation:
         """Return the lists of a held-out part: those of the data, or what the first stage finds for its users."""
         if isinstance(truth, Lists):
             return truth
-        assert self._prepared.candidates is not None
-        return self._prepared.candidates.held_out(truth)
+        assert self._candidates is not None
+        return self._candidates.held_out(truth)
 
     def _evaluator(self, lists: Lists) -> RankingEvaluator:
         return RankingEvaluator.of(self._protocol, lists, self._prepared.ties, self._device)

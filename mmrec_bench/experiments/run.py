@@ -17,7 +17,6 @@ from mmrec_bench.experiments import artefact as files
 from mmrec_bench.experiments import building as write
 from mmrec_bench.experiments.artefact import RunArtefact, RunKey
 from mmrec_bench.experiments.audit import made_tables
-from mmrec_bench.experiments.candidates import RetrievedCandidates
 from mmrec_bench.experiments.ctr import CtrStation
 from mmrec_bench.experiments.environment import (
     PeakMemory,
@@ -29,6 +28,7 @@ from mmrec_bench.experiments.environment import (
 )
 from mmrec_bench.experiments.folders import CONFIG, HISTORY, SCHEMA_VERSION
 from mmrec_bench.experiments.inputs import resolve
+from mmrec_bench.experiments.interactive import InteractiveStation
 from mmrec_bench.experiments.prepare import FirstStage, Prepared, Start, run_key, unaltered_fingerprint
 from mmrec_bench.experiments.ranking import RankingStation
 from mmrec_bench.experiments.retrieval import RetrievalStation
@@ -86,17 +86,13 @@ def _build(
     config, device = experiment.config, settings.device
     dataset, inputs = resolve(prepared.inputs, prepared.dataset, settings, observer)
     prepared = replace(prepared, load=lambda: dataset)
-    first = (
-        None
-        if (stage := prepared.first_stage) is None
-        else _made(stage.experiment, stage.prepared, stage.key, settings, observer)
-    )
+    first = None if (stage := prepared.first_stage) is None else _first_run(stage, settings, observer)
     started = time.perf_counter()
     with PeakMemory() as memory:
         if device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(device)
         if stage is not None and first is not None:
-            prepared = replace(prepared, candidates=RetrievedCandidates(stage, first, prepared, device))
+            prepared = replace(prepared, first_run=first)
             inputs = [*inputs, _first_stage_facts(stage, first)]
         station = STATIONS[config.entry.task](experiment, prepared, device)
         model, context = station.build(key.seed)
@@ -152,10 +148,14 @@ def _build(
     checkpoints.clear()  # last: until every file is written, an interrupted run can still go on
 
 
+MADE = ("clicks", "candidates", "base", "lexicon", "start")
+"""Fingerprints of what is made for an experiment, beside its data."""
+
 STATIONS: Mapping[Task, Callable[[Experiment, Prepared, torch.device], Station]] = {
     "retrieval": RetrievalStation,
     "ranking": RankingStation,
     "ctr": CtrStation,
+    "interactive": InteractiveStation,
 }
 """How runs of each task are built, validated and judged."""
 
@@ -167,6 +167,13 @@ def _made(
     if settings.reuse_stale and key.state(settings.out) == "stale":
         return RunArtefact.load(key.folder(settings.out))
     return run(experiment, prepared, key, settings, observer, wait=True)
+
+
+def _first_run(stage: FirstStage, settings: RunSettings, observer: Observer | None) -> RunArtefact:
+    """Return the run of a first stage, and make it first where it is not there."""
+    if stage.folder is not None:
+        return RunArtefact.load(stage.folder)
+    return _made(stage.experiment, stage.prepared, stage.key, settings, observer)
 
 
 def _started(
@@ -195,8 +202,8 @@ def _started(
 def _first_stage_facts(stage: FirstStage, run: RunArtefact) -> dict[str, Any]:
     facts = run.manifest
     return {
-        "kind": "candidates",
-        **stage.config.model_dump(mode="json", exclude={"first_stage"}),
+        "kind": stage.kind,
+        **stage.settings,
         "model": facts["model"],
         "fingerprint": facts["fingerprints"]["config"],
         "code": facts["fingerprints"]["code"],
@@ -245,11 +252,7 @@ def manifest(
             "data": prepared.fingerprints["data"],
             "split": prepared.fingerprints["split"],
             "features": features,
-            **{
-                name: value
-                for name, value in prepared.fingerprints.items()
-                if name in ("clicks", "candidates", "start")
-            },
+            **{name: value for name, value in prepared.fingerprints.items() if name in MADE},
             "code": code_digest(),
         },
         "git": git_state(),

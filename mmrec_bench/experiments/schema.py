@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import PlainValidator, SerializeAsAny, ValidationError, ValidationInfo, model_validator
 
@@ -18,16 +18,18 @@ from mmrec_bench.data.formats.base import PayloadKind
 from mmrec_bench.data.recipes import RecipeField
 from mmrec_bench.errors import ConfigError, ConfigIssue, MMRecBenchError
 from mmrec_bench.evaluation.ctr_protocol import CtrProtocol
+from mmrec_bench.evaluation.interactive_protocol import InteractiveProtocol
 from mmrec_bench.evaluation.protocol import ProtocolConfig, RetrievalProtocol
 from mmrec_bench.evaluation.ranking_protocol import RankingProtocol
-from mmrec_bench.experiments.candidates_config import CandidatesConfig, stage_beside
+from mmrec_bench.experiments.base_config import BaseRef, base_beside
+from mmrec_bench.experiments.candidates_config import CandidatesConfig, FirstStageConfig, stage_beside
 from mmrec_bench.experiments.click_log import ClickLogConfig
 from mmrec_bench.experiments.features_config import FeaturesConfig, Inputs, card_beside, inputs_beside
+from mmrec_bench.experiments.sections import refused_sections
 from mmrec_bench.experiments.seeds import Seedlist
 from mmrec_bench.experiments.start_config import StartConfig, start_beside
 from mmrec_bench.models.base import MODELS, ModelConfig, ModelEntry, ModelField
 from mmrec_bench.models.needs import Needs, models_for
-from mmrec_bench.models.ranking.base import RankerConfig
 from mmrec_bench.resources import find_yaml
 from mmrec_bench.retrieval.config import RetrieverConfig
 from mmrec_bench.settings import BaseConfig, Document, dotted, explained_error, load_yaml, named
@@ -44,6 +46,7 @@ PROTOCOLS: Mapping[Task, type[ProtocolConfig]] = {
     "retrieval": RetrievalProtocol,
     "ranking": RankingProtocol,
     "ctr": CtrProtocol,
+    "interactive": InteractiveProtocol,
 }
 """Class of the section ``protocol`` by the task of the model."""
 
@@ -110,6 +113,9 @@ class ExperimentInputs(Inputs):
     start: StartConfig | None = None
     """Weights that a CTR model is trained on from: the folder of a run, or the YAML of an experiment (or its model and
     trainer), which is run first on the same data and split."""
+    base: BaseRef | None = None
+    """The retrieval model around which an interactive system works: the path of an experiment or of a run folder, or
+    the sections of an experiment."""
 
 
 class ExperimentConfig(BaseConfig):
@@ -143,43 +149,8 @@ class ExperimentConfig(BaseConfig):
 
     @model_validator(mode="after")
     def _sections_are_read(self) -> Self:
-        entry, candidates = self.entry, self.inputs.candidates
-        if entry.closed_form and self.trainer is not None:
-            raise explained_error(
-                f"model '{entry.name}' is fitted in closed form, so the section 'trainer' would do nothing; remove it"
-            )
-        if entry.task != "retrieval" and self.retriever is not None:
-            raise explained_error(
-                f"model '{entry.name}' retrieves nothing, so the section 'retriever' would do nothing; remove it"
-            )
-        if (entry.task == "ctr") != (self.dataset.impressions is not None):
-            raise explained_error(
-                f"model '{entry.name}' needs dataset.impressions, which says how impressions are made, such as "
-                "{name: rated, threshold: 4}, {name: sampled, n: 4} or shown"
-                if entry.task == "ctr"
-                else f"model '{entry.name}' predicts no clicks, so dataset.impressions would do nothing; remove it"
-            )
-        if entry.task != "ctr" and self.trainer is not None and self.trainer.order != "random":
-            raise explained_error(
-                f"trainer.order: {self.trainer.order} is for models of the task ctr; remove it for '{entry.name}'"
-            )
-        if self.inputs.start is not None and (entry.task != "ctr" or entry.closed_form):
-            raise explained_error(f"model '{entry.name}' goes on from no weights; remove inputs.start")
-        if entry.task != "ranking" and candidates is not None:
-            raise explained_error(f"model '{entry.name}' ranks no given lists; remove inputs.candidates")
-        if candidates is not None and self.dataset.clicks is not None:
-            raise explained_error(
-                "dataset.clicks simulates clicks on lists of the data set; candidates of a first stage are learned "
-                "from their labels. Remove one of dataset.clicks and inputs.candidates"
-            )
-        if entry.task != "ranking" and self.dataset.clicks is not None:
-            raise explained_error(
-                f"model '{entry.name}' learns from interactions, so dataset.clicks would do nothing; remove it"
-            )
-        if self.dataset.clicks is not None and not isinstance(self.model, RankerConfig):
-            raise explained_error(
-                f"model '{entry.name}' learns nothing from lists, so dataset.clicks would do nothing; remove it"
-            )
+        for refusal in refused_sections(self):
+            raise explained_error(refusal)
         return self
 
     @model_validator(mode="after")
@@ -213,7 +184,8 @@ class ExperimentConfig(BaseConfig):
 
     @model_validator(mode="after")
     def _inner_experiments_fit(self) -> Self:
-        for place, made in ((("candidates", "first_stage"), "first_stage"), (("start",), "start")):
+        where = ("candidates", "first_stage") if self.inputs.base is None else ("base",)
+        for place, made in ((where, "first_stage"), (("start",), "start")):
             try:
                 getattr(self, made)
             except ValidationError as error:
@@ -222,6 +194,9 @@ class ExperimentConfig(BaseConfig):
                     for line in error.errors(include_url=False)
                 )
                 raise explained_error("; ".join(issues)) from None
+        stage = self.first_stage
+        if self.inputs.base is not None and stage is not None and (differs := _differs(self, stage)):
+            raise explained_error(f"inputs.base: was run on another {differs}; the base and this experiment share it")
         return self
 
     @model_validator(mode="after")
@@ -258,23 +233,37 @@ class ExperimentConfig(BaseConfig):
 
     @property
     def first_stage(self) -> ExperimentConfig | None:
-        """The retrieval experiment whose candidates are ranked: on the same data, without the fold."""
-        if (candidates := self.inputs.candidates) is None:
+        """The retrieval experiment that has to run before: whose candidates are ranked, or the base of sessions."""
+        candidates, base, split = self.inputs.candidates, self.inputs.base, self.protocol.split.model_dump(mode="json")
+        if base is not None and base.run is not None:
+            return ExperimentConfig.model_validate(base.run_config())
+        if base is not None:
+            cutoff = int(base.select_by.partition("@")[2])
+            return self._retrieval(base, split, base.select_by, [cutoff], base.seed)
+        if candidates is None:
             return None
-        fold = {"name": "without-fold", "of": self.protocol.split.model_dump(mode="json")}
+        fold = {"name": "without-fold", "of": split, **candidates.model_dump(include={"share", "choose", "seed"})}
+        cutoffs = sorted({min(20, candidates.n), candidates.n})
+        return self._retrieval(candidates.first_stage, fold, f"recall@{candidates.n}", cutoffs, candidates.seed)
+
+    def _retrieval(
+        self, stage: FirstStageConfig, split: dict[str, Any], select_by: str, cutoffs: list[int], seed: int
+    ) -> ExperimentConfig:
+        """Return a retrieval experiment on the data of this one."""
+        sections = stage.model_dump(mode="json", include={"model", "trainer", "retriever"})
         return ExperimentConfig.model_validate(
             {
                 "schema_version": self.schema_version,
                 "dataset": self.dataset.model_dump(mode="json"),
                 "inputs": {"features": self.inputs.model_dump(mode="json")["features"]},
                 "protocol": {
-                    "split": fold | candidates.model_dump(include={"share", "choose", "seed"}),
-                    "cutoffs": sorted({min(20, candidates.n), candidates.n}),
-                    "select_by": f"recall@{candidates.n}",
+                    "split": split,
+                    "cutoffs": cutoffs,
+                    "select_by": select_by,
                     "tie_seed": self.protocol.tie_seed,
                 },
-                **candidates.first_stage.model_dump(mode="json"),
-                "seeds": [candidates.seed],
+                **sections,
+                "seeds": [seed],
             }
         )
 
@@ -289,22 +278,36 @@ class ExperimentConfig(BaseConfig):
         return ExperimentConfig.model_validate({**facts, "inputs": {"features": features}, **told})
 
     @property
+    def stage(self) -> FirstStageConfig | None:
+        """The model that has to be trained before this one."""
+        candidates, base = self.inputs.candidates, self.inputs.base
+        return base if candidates is None else candidates.first_stage
+
+    @property
     def parts(self) -> tuple[ModelConfig, ...]:
         """The model and the models nested in it, then those of the first stage."""
-        stage = () if self.inputs.candidates is None else self.inputs.candidates.first_stage.model.parts()
-        return (*self.model.parts(), *stage)
+        return (*self.model.parts(), *(() if self.stage is None else self.stage.model.parts()))
 
     @property
     def label(self) -> str:
-        """The model's label, and whose candidates it ranks: ``starank on lightgcn``."""
-        candidates = self.inputs.candidates
-        return self.model.label + ("" if candidates is None else f" on {candidates.first_stage.model.label}")
+        """The model's label, and on whose candidates or scores it builds: ``starank on lightgcn``."""
+        return self.model.label + ("" if self.stage is None else f" on {self.stage.model.label}")
 
     @property
     def needs(self) -> Needs:
         """What its models ask of the data."""
         tables = (table for part in self.parts for table in part.tables)
         return Needs.of((MODELS[part.name] for part in self.parts), tables)
+
+
+def _differs(config: ExperimentConfig, stage: ExperimentConfig) -> str | None:
+    """Return in what the data of a base that has been run differs from this experiment's."""
+    pairs = {
+        "card": (config.dataset.card, stage.dataset.card),
+        "alteration of features": (config.dataset.alter, stage.dataset.alter),
+        "split": (config.protocol.split, stage.protocol.split),
+    }
+    return next((name for name, (own, other) in pairs.items() if own != other), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -344,10 +347,10 @@ def load_experiment(name_or_path: str | Path, overrides: tuple[str, ...] = (), l
 
 def _beside(document: Document, folder: Path) -> Document:
     """Return the document with paths beside the file made absolute, or replaced by what stands there."""
-    return dataclasses.replace(
-        document,
-        data=start_beside(stage_beside(inputs_beside(card_beside(document.data, folder), folder), folder), folder),
-    )
+    data = document.data
+    for beside in (card_beside, inputs_beside, stage_beside, start_beside, base_beside):
+        data = beside(data, folder)
+    return dataclasses.replace(document, data=data)
 
 
 def is_suite(document: Document) -> bool:

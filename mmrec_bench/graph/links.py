@@ -181,7 +181,8 @@ def _scales(raising: Tensor, lowering: Tensor, normalisation: Normalisation) -> 
 
 def _scaled(matrix: sp.csr_matrix, scale: DoubleArray) -> sp.csr_matrix:
     diagonal = sp.diags_array(scale)
-    return (diagonal @ matrix @ diagonal).tocsr()
+    scaled: sp.csr_matrix = (diagonal @ matrix @ diagonal).tocsr()
+    return scaled
 
 
 def _row_sums(matrix: sp.csr_matrix) -> DoubleArray:

@@ -83,8 +83,9 @@ def relate(
         overlap = (nodes @ chosen @ terms.T).tocsr()
         overlap.data[:] = 1
         agreeing = agreeing + overlap
+    entries = agreeing.tocoo()
     sizes = np.diff(nodes.indptr)
-    rows, others = shared.row, shared.col + n_items
+    rows, others = shared.row.astype(np.int64), shared.col.astype(np.int64) + n_items
     common = np.asarray(agreeing[shared.row, shared.col]).reshape(-1)
     clashes = (specified[rows] * specified[others]).sum(axis=1) - common
     nested = (shared.data == sizes[rows]) | (shared.data == sizes[others])
@@ -92,18 +93,19 @@ def relate(
     within = (shared.row >= n_items) & (shared.data == sizes[rows])
     matched = (shared.row < n_items) & (shared.data == sizes[others])
     n_terms, shape = terms.shape[0], (len(sizes), len(sizes))
-    agreeing = agreeing.tocoo()
     return Relations(
         n_items,
         specified.astype(np.float32),
-        _mirrored(agreeing.row, agreeing.col + n_items, agreeing.data, n_items, shape),
+        _mirrored(entries.row.astype(np.int64), entries.col.astype(np.int64) + n_items, entries.data, n_items, shape),
         _mirrored(rows[improves], others[improves], np.ones(improves.sum()), n_items, shape),
         _ones(shared.col[matched], shared.row[matched], (n_terms, n_items)),
         _ones(shared.row[within] - n_items, shared.col[within], (n_terms, n_terms)),
     )
 
 
-def _mirrored(rows: IntArray, cols: IntArray, values: FloatArray, n_items: int, shape: tuple[int, int]) -> sp.csr_matrix:
+def _mirrored(
+    rows: IntArray, cols: IntArray, values: FloatArray, n_items: int, shape: tuple[int, int]
+) -> sp.csr_matrix:
     """Return a symmetric matrix of entries that know items as rows only, and terms as rows and columns."""
     of_items = rows < n_items
     matrix = sp.coo_matrix(

@@ -114,9 +114,15 @@ SESSION_METRICS: Mapping[str, SessionMetric] = {
             _rank,
         ),
         SessionMetric(
-            "mrr", "reciprocal place of the first wanted item after K rounds, 0 where none is left", True, 1,
+            "mrr",
+            "reciprocal place of the first wanted item after K rounds, 0 where none is left",
+            True,
+            1,
             _reciprocal_rank,
         ),
     )
 }
-"""Metrics of sessions by name. Source of success and turns: the released protocol of CORE (Jin et al., NeurIPS 2023)."""
+"""Metrics of sessions by name.
+
+Source of success and turns: the released protocol of CORE (Jin et al., NeurIPS 2023).
+"""

@@ -5,6 +5,12 @@ from mmrec_bench.models.ctr.deepfm import DeepFM as DeepFM
 from mmrec_bench.models.ctr.din import DINCtr as DINCtr
 from mmrec_bench.models.ctr.fm import FM as FM
 from mmrec_bench.models.ctr.item_rate import ItemRate as ItemRate
+from mmrec_bench.models.interactive.filtering import CORE as CORE
+from mmrec_bench.models.interactive.filtering import ItemOnly as ItemOnly
+from mmrec_bench.models.interactive.filtering import QueryOnly as QueryOnly
+from mmrec_bench.models.interactive.filtering import RandomChoice as RandomChoice
+from mmrec_bench.models.interactive.magus import MAGUS as MAGUS
+from mmrec_bench.models.interactive.magus import MagusFixed as MagusFixed
 from mmrec_bench.models.ranking.din import DIN as DIN
 from mmrec_bench.models.ranking.dla import DLA as DLA
 from mmrec_bench.models.ranking.dlcm import DLCM as DLCM

@@ -22,6 +22,7 @@ TASK_TITLES = {
     "retrieval": "Retrieval: which k of all items?",
     "ranking": "Ranking: in which order are given items?",
     "ctr": "CTR: will this user click this item now?",
+    "interactive": "Interactive: which query or item to show next, round after round?",
 }
 
 

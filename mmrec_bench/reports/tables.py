@@ -28,6 +28,15 @@ HEADLINE = {
         "nsim-ubm@10",
     ),
     "ctr": ("auc", "gauc", "log-loss", "calibration"),
+    "interactive": (
+        "success@3",
+        "success@5",
+        "success@10",
+        "turns@3",
+        "turns@5",
+        "turns@10",
+        "mrr@5",
+    ),
 }
 """What the field prints, by task; shown where the protocol has it."""
 

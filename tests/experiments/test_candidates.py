@@ -54,7 +54,8 @@ class Found:
         self.split: Split[Interactions] = self.prepared.split
         self.test = self.split.test.open("a test", VaultLedger())
         artefact = run(stage.experiment, stage.prepared, stage.key, settings)
-        self.candidates = RetrievedCandidates(stage, artefact, self.prepared, settings.device)
+        ready = replace(self.prepared, first_run=artefact)
+        self.candidates = RetrievedCandidates(stage.settings["n"], ready, settings.device)
         self.model: Recommender = restored(stage, artefact, settings.device)
 
     @property
@@ -303,4 +304,4 @@ def test_what_cannot_be_learned_or_found_is_refused(small: Path, settings: RunSe
     nothing = replace(found, split=replace(found.split, train=stage.prepared.split.train))
     assert fold.any()
     with pytest.raises(ModelError, match=r"finds no item of the fold among 1 candidates.*Raise inputs.candidates.n"):
-        RetrievedCandidates(stage, artefact, nothing, settings.device)
+        RetrievedCandidates(stage.settings["n"], replace(nothing, first_run=artefact), settings.device)

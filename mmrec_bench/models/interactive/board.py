@@ -190,7 +190,7 @@ class SampledBoard(Board):
         self.candidates, self._relations, self._shared = candidates, relations, shared
         self.n_fields = relations.specified.shape[1]
         items = candidates.items.cpu().numpy()
-        n_sessions, n_items = items.shape
+        n_sessions = len(items)
         session, place = (items >= 0).nonzero()
         lists = shared.matched_by[items[session, place]]
         of, terms = np.repeat(session, np.diff(lists.indptr)), lists.indices.astype(np.int64)

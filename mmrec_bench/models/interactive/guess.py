@@ -61,7 +61,9 @@ def entropies(state: State) -> Tensor:
     board = state.board
     left = (state.open[:, : board.n_items] & state.alive).float()
     share = (board.matching(left) / left.sum(dim=1, keepdim=True).clamp(min=1)).clamp(0, 1)
-    return _before_items(state, -(torch.xlogy(share, share) + torch.xlogy(1 - share, 1 - share)) / torch.log(share.new_tensor(2.0)))
+    return _before_items(
+        state, -(torch.xlogy(share, share) + torch.xlogy(1 - share, 1 - share)) / torch.log(share.new_tensor(2.0))
+    )
 
 
 GUESSES: Mapping[Guess, Callable[[State], Tensor]] = {

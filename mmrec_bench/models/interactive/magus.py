@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from mmrec_bench.graph.sparse import SparseOperator
 from mmrec_bench.graph.weighted import WeightedEdges
+from mmrec_bench.losses import dot
 from mmrec_bench.models.base import MODELS, Batch, Citation, GradientModel, LossTerms, Triplets
 from mmrec_bench.models.blocks import IdEmbedding, gather
 from mmrec_bench.models.interactive.base import ClosedFormSystem, InteractiveContext
@@ -84,16 +85,21 @@ class MAGUS(GradientModel, PropagatingSystem):
     relations. An improvement of a and b weighs ``softplus(c + u . (h_a + h_b))``, the symmetric part of a linear form
     of both vectors; an inhibition weighs ``g_a g_b`` with ``g = softplus(c' + v . h)``, so that the many inhibitions
     need not be written out. Both read ``h^0``. Loss: binary cross-entropy of ``h_user . h_node`` for a clicked item and
-    one of its queries, and for a sampled item and one of its queries that the clicked item does not match; the vector of
-    a user is the mean over its other items.
+    one of its queries, and for a sampled item and one of its queries that the clicked item does not match; the vector
+    of a user is the mean over its other items.
 
     Source: a reconstruction of Jin et al., KDD 2025, https://arxiv.org/abs/2412.10787.
 
-    Shapes: node vectors ``[n_items + n_terms, d]``, normal with deviation 0.1.
+    Shapes: node vectors ``[n_items + n_terms, d]``, Xavier-uniform.
     """
 
     config: MagusConfig
     batch_kind: type[Batch] = Triplets
+    _specified: Tensor
+    _counts: Tensor
+    _offsets: Tensor
+    _terms: Tensor
+    _matches: Tensor
 
     def __init__(self, config: MagusConfig, context: InteractiveContext) -> None:
         super().__init__(config, context)
@@ -111,7 +117,10 @@ class MAGUS(GradientModel, PropagatingSystem):
         terms = relations.matches.T.tocsr()
         self.register_buffer("_offsets", torch.from_numpy(terms.indptr.astype(np.int64)), persistent=False)
         self.register_buffer("_terms", torch.from_numpy(terms.indices.astype(np.int64)), persistent=False)
-        keys = np.sort(terms.indices.astype(np.int64) + np.repeat(np.arange(terms.shape[0]), np.diff(terms.indptr)) * relations.n_terms)
+        keys = np.sort(
+            terms.indices.astype(np.int64)
+            + np.repeat(np.arange(terms.shape[0]), np.diff(terms.indptr)) * relations.n_terms
+        )
         self.register_buffer("_matches", torch.from_numpy(keys), persistent=False)
 
     @property
@@ -120,7 +129,7 @@ class MAGUS(GradientModel, PropagatingSystem):
         return self.nodes
 
     def loss(self, batch: Triplets) -> LossTerms:
-        """Return ``items`` and ``queries``, means over the pairs of each kind."""
+        """Return ``items`` and ``queries``: cross-entropy of clicked nodes plus that of sampled ones, each a mean."""
         vectors = self._propagated()
         n_items = self.relations.n_items
         wanted, other = gather(vectors, batch.positives), gather(vectors, batch.negatives)
@@ -129,12 +138,10 @@ class MAGUS(GradientModel, PropagatingSystem):
         asked, has_asked = self._query_of(batch.positives)
         missed, has_missed = self._query_of(batch.negatives)
         has_missed &= ~self._matching(batch.positives, missed)
-        queries = torch.cat((gather(vectors, n_items + asked), gather(vectors, n_items + missed)))
-        real = torch.cat((has_asked, has_missed)).float()
-        twice, truth = torch.cat((users, users)), torch.cat((torch.ones_like(real[: len(users)]), torch.zeros_like(real[: len(users)])))
-        of_items = F.binary_cross_entropy_with_logits((twice * torch.cat((wanted, other))).sum(dim=1), truth)
-        of_queries = F.binary_cross_entropy_with_logits((twice * queries).sum(dim=1), truth, real, reduction="sum")
-        return {"items": of_items, "queries": of_queries / real.sum().clamp(min=1)}
+        for_query, for_missed = (dot(users, gather(vectors, n_items + terms)) for terms in (asked, missed))
+        of_items = F.softplus(-dot(users, wanted)).mean() + F.softplus(dot(users, other)).mean()
+        of_queries = _mean(F.softplus(-for_query), has_asked) + _mean(F.softplus(for_missed), has_missed)
+        return {"items": of_items, "queries": of_queries}
 
     @torch.no_grad()
     def weights(self) -> tuple[FloatArray, FloatArray]:
@@ -167,7 +174,8 @@ class MAGUS(GradientModel, PropagatingSystem):
         items, terms = self._specified[:n_items], self._specified[n_items:]
         from_items, from_terms = items.T @ scaled[:n_items], terms.T @ scaled[n_items:]
         meeting = torch.cat((items @ from_terms, terms @ (from_items + from_terms)))
-        return strengths.unsqueeze(1) * (meeting - self._sharing(scaled))
+        shared: Tensor = self._sharing(scaled)
+        return strengths.unsqueeze(1) * (meeting - shared)
 
     def _query_of(self, items: Tensor) -> tuple[Tensor, Tensor]:
         """Draw a term that each item matches, and say whether there is one."""
@@ -180,7 +188,11 @@ class MAGUS(GradientModel, PropagatingSystem):
     def _matching(self, items: Tensor, terms: Tensor) -> Tensor:
         keys = items * self.relations.n_terms + terms
         found = torch.searchsorted(self._matches, keys).clamp(max=len(self._matches) - 1)
-        return self._matches[found] == keys
+        return self._matches.index_select(0, found) == keys
+
+
+def _mean(values: Tensor, counted: Tensor) -> Tensor:
+    return (values * counted).sum() / counted.sum().clamp(min=1)
 
 
 def _weight_of(dim: int) -> nn.Linear:
@@ -189,5 +201,3 @@ def _weight_of(dim: int) -> nn.Linear:
     nn.init.zeros_(form.weight)
     nn.init.constant_(form.bias, math.log(math.e - 1))
     return form
-
-

@@ -85,7 +85,7 @@ class PropagatingSystem(InteractiveSystem):
         """Begin sessions, with no answer known."""
         state = super().start(candidates)
         empty = torch.zeros_like(state.scores)
-        spread = state.board.spread(self._links(candidates.open.device)) if self.config.alpha else torch.zeros_like
+        spread = state.board.spread(self._links(candidates.open.device))
         facts = {field.name: getattr(state, field.name) for field in dataclasses.fields(state)}
         return PropagationState(**facts, spread=spread, anchor=state.scores, known=empty.bool(), labels=empty)
 
