@@ -33,7 +33,7 @@ def repeated_pairs(subject: Subject) -> Finding:
     if shared.any() or (within and subject.kind == "interactions"):
         message = f"{int(shared.sum()):,} held-out pairs stand in train, and {within:,} in validation and test"
         return Finding("fail", message, counts, examples)
-    if report.n_duplicates_across_parts and subject.rule.name == "x-label":
+    if report.n_duplicates_across_parts and subject.rule.delivered:
         message = (
             f"{report.n_duplicates_across_parts:,} delivered rows repeated a pair of an earlier part and were merged "
             "into it; none is left, but numbers published on these files may count them"

@@ -6,12 +6,12 @@ import dataclasses
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 
 from mmrec_bench.audit.base import N_EXAMPLES, Finding, check
 from mmrec_bench.audit.subject import Subject, among, keys_of
 from mmrec_bench.data.chance import pair_hash
 from mmrec_bench.data.features import FeatureTable, unit_rows
-from mmrec_bench.extras import import_faiss
 from mmrec_bench.types import BoolArray, IntArray
 
 COSINE = 0.999
@@ -20,6 +20,8 @@ UNLIKE = 0.8
 """Items of one title are different items where no feature table gives them a cosine above it."""
 BLOCK_VALUES = 1 << 26
 """Values of vectors held at once in a copy, 256 MiB."""
+BLOCK_QUERIES = 256
+"""Held-out items that are compared at once."""
 CROWD = 10
 """An item with so many near-duplicates in train is none of them: its vector is a stand-in, or tells little."""
 FAILS = 0.01
@@ -109,19 +111,18 @@ def _by_features(subject: Subject, table: FeatureTable) -> Twins:
 
 def _near(table: FeatureTable, queries: IntArray, pool: IntArray) -> tuple[IntArray, IntArray]:
     """Return pairs (query, another item of the pool) of near-duplicates, of a crowd some; blocks bound the memory."""
-    index = import_faiss("the search for near-duplicates").IndexFlatIP(table.dim)
     block = max(1, BLOCK_VALUES // table.dim)
     found = [(queries[:0], pool[:0])]
     for first in range(0, len(pool), block):
         known = pool[first : first + block]
-        index.reset()
-        index.add(unit_rows(table.values[known]))
-        for start in range(0, len(queries), block):
-            asked = queries[start : start + block]
-            # The item itself may be among the found, hence one more than makes a crowd.
-            cosines, places = index.search(unit_rows(table.values[asked]), min(CROWD + 1, len(known)))
-            row, place = (cosines > COSINE).nonzero()
-            found.append((asked[row], known[places[row, place]]))
+        vectors = torch.from_numpy(unit_rows(table.values[known]))
+        for start in range(0, len(queries), BLOCK_QUERIES):
+            asked = queries[start : start + BLOCK_QUERIES]
+            near = (torch.mm(torch.from_numpy(unit_rows(table.values[asked])), vectors.T) > COSINE).numpy()
+            crowded = np.count_nonzero(near, axis=1) > CROWD + 1  # the item itself, and as many as make a crowd
+            near[crowded] &= near[crowded].cumsum(axis=1) <= CROWD + 1
+            row, place = np.divmod(np.flatnonzero(near), len(known))
+            found.append((asked[row], known[place]))
     left, right = (np.concatenate(column) for column in zip(*found, strict=True))
     return left[left != right], right[left != right]
 

@@ -31,7 +31,7 @@ def audit(
 ) -> None:
     """Ask whether a split leaks: PASS, WARN or FAIL for each check. Exit code 1 where one fails."""
     preparer = Preparer(data_dir)
-    if protocol.endswith((".yaml", ".yml")):
+    if "/" in protocol or protocol.endswith((".yaml", ".yml")):
         audits = list(audit_experiments(dataset, _experiments(protocol, tuple(overrides)), preparer))
     else:
         audits = list(audit_rule(dataset, rule_of(protocol, overrides), preparer))

@@ -39,6 +39,11 @@ class WithoutFold(SplitConfig):
         """Return why this rule, or the split that loses the fold, does not part such a payload."""
         return super().refusal(kind) or self.of.refusal(kind)
 
+    @property
+    def delivered(self) -> bool:
+        """Whether those of the other split are."""
+        return self.of.delivered
+
     def promise(self, delivered: TimePromise) -> TimePromise:
         """Return what the other split promises: fewer training rows break no promise."""
         return self.of.promise(delivered)

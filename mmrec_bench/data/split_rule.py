@@ -54,6 +54,11 @@ class SplitConfig(BaseConfig):
         return "none"
 
     @property
+    def delivered(self) -> bool:
+        """Whether the parts are those the data came with."""
+        return False
+
+    @property
     def parts_users(self) -> bool:
         """Whether the rule promises that all lists of a user (or query) fall into one part."""
         return False

@@ -15,7 +15,7 @@ from mmrec_bench.data.features import FeatureTable
 from mmrec_bench.data.interactions import Interactions
 from mmrec_bench.data.lists import Histories, Lists
 from mmrec_bench.data.provenance import Field, Filter, Provenance
-from mmrec_bench.data.rules import GlobalTime
+from mmrec_bench.data.rules import GlobalTime, XLabel
 
 
 def verdict(name: str, subject: Any) -> str:
@@ -204,6 +204,30 @@ def test_vectors_that_stand_in_for_missing_ones_are_no_duplicates(plant: Any) ->
     assert found.counts["image/crowded"] > 10
 
 
+def test_near_duplicates_are_all_pairs_above_the_cosine(plant: Any) -> None:
+    """Against a table of all cosines, on vectors of two numbers, where many are close."""
+    values = np.random.default_rng(2).standard_normal((200, 2)).astype(np.float32)
+    present = np.arange(200) % 10 > 0
+    subject = plant.subject(plant.dataset(None, FeatureTable("image", values, present, "plane")))
+    unit = values / np.linalg.norm(values, axis=1, keepdims=True)
+    alike = (unit @ unit.T > 0.999) & ~np.eye(200, dtype=bool) & present & present[:, None]
+    alike &= np.isin(np.arange(200), subject.train.items)
+    held_out = np.isin(np.arange(200), np.concatenate([part.items for part in subject.held_out]))
+    n_alike = alike.sum(axis=1)
+    found = CHECKS["near-duplicates"](subject).counts
+    assert found["image/items"] == (held_out & (n_alike > 0) & (n_alike < 10)).sum() > 20
+    assert found["image/crowded"] == (held_out & (n_alike >= 10)).sum()
+    owned = {
+        (user, item) for user, item in zip(subject.train.users.tolist(), subject.train.items.tolist(), strict=True)
+    }
+    given = [
+        any((user, other) in owned for other in np.flatnonzero(alike[item])) and n_alike[item] < 10
+        for part in subject.held_out
+        for user, item in zip(part.users.tolist(), part.items.tolist(), strict=True)
+    ]
+    assert found["image/rows"] == sum(given) > 0
+
+
 def test_a_budget_bounds_the_search_and_says_so(plant: Any) -> None:
     found = CHECKS["near-duplicates"](plant.subject(budget=200 * 16 * 5))
     assert 1 <= found.counts["image/searched"] <= 8
@@ -221,7 +245,7 @@ def test_identical_titles_unless_features_tell_them_apart(plant: Any) -> None:
     found = CHECKS["identical-titles"](subject)
     assert found.verdict in ("warn", "fail")
     assert found.counts["rows"] >= 1
-    assert "The  Same Thing" in " ".join(found.examples)
+    assert "(The Same Thing)" in " ".join(found.examples)
     crowd = dataclasses.replace(plant.dataset(titles=["Book"] * 40 + titles[40:]), features={})
     assert CHECKS["identical-titles"](plant.subject(crowd)).counts["crowded"] > 10
 
@@ -260,6 +284,12 @@ def test_features_made_of_held_out_rows_bring_them_together(plant: Any) -> None:
         asked = dataclasses.replace(subject, dataset=dataclasses.replace(world, features={"text": table}))
         found = CHECKS["features-know-held-out"](asked)
         assert found.verdict == expected[name], (name, found)
+    delivered = dataclasses.replace(
+        subject,
+        rule=XLabel(),
+        dataset=dataclasses.replace(world, features={"text": tables["held out and some of train"]}),
+    )
+    assert verdict("features-know-held-out", delivered) == "warn"  # whose held-out rows may follow one another
     few = dataclasses.replace(plant.interactions(), timestamps=None).select(np.arange(200))
     assert verdict("features-know-held-out", plant.subject(plant.dataset(few), "random-811")) == "not applicable"
 

@@ -131,6 +131,10 @@ class DatasetCard(BaseConfig):
         for name in self.provenance.fields:
             if name not in self.fields:
                 raise explained_error(f"provenance.fields.{unknown_message('field', name, self.fields)}")
+        if self.provenance.filter is not None and "interactions" not in self.payloads:
+            raise explained_error(
+                f"provenance.filter is of interactions; format '{self.format}' holds lists. Remove it"
+            )
         return self
 
     @property
