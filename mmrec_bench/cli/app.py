@@ -13,7 +13,7 @@ from rich.markup import escape
 
 import mmrec_bench
 from mmrec_bench.cli import doctor as doctor_facts
-from mmrec_bench.cli import features
+from mmrec_bench.cli import features, lis
 from mmrec_bench.cli.audit import audit
 from mmrec_bench.cli.console import (
     DataDir,
@@ -58,6 +58,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.add_typer(features.app, name="features")
+app.add_typer(lis.app, name="lis")
 app.command()(audit)
 
 
@@ -187,7 +188,8 @@ def validate(
     overrides: Overrides = [],  # noqa: B006
 ) -> None:
     """Check a YAML without running it; all errors are reported at once."""
-    if (told := features.validated(config, tuple(overrides))) is not None:
+    told = features.validated(config, tuple(overrides)) or lis.validated(config, tuple(overrides))
+    if told is not None:
         out.print(f"ok: {told}", highlight=False, markup=False)
         return
     experiments, _ = _experiments(config, tuple(overrides))

@@ -335,6 +335,8 @@ def load_experiment(name_or_path: str | Path, overrides: tuple[str, ...] = (), l
     document = load_yaml(path)
     if is_suite(document):
         raise ConfigError(str(path), [ConfigIssue("", "is a suite; run it with `mmrec-bench bench`")])
+    if document.data.get("kind") == "lis":
+        raise ConfigError(str(path), [ConfigIssue("", "is a probe; run it with `mmrec-bench lis`")])
     if is_features(document):
         raise ConfigError(str(path), [ConfigIssue("", "makes features; run it with `mmrec-bench features align`")])
     if is_evaluation(document):

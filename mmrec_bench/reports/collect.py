@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from statistics import fmean, stdev
 from typing import Any
 
+from mmrec_bench.errors import ArtefactError
 from mmrec_bench.experiments.artefact import RunArtefact
 
 
@@ -120,6 +121,11 @@ def collect(runs: Sequence[tuple[str | None, RunArtefact]]) -> dict[TableKey, li
     labels: dict[tuple[TableKey, str], str] = {}
     for label, run in runs:
         facts, prints = run.manifest, run.manifest["fingerprints"]
+        if facts.get("leak"):
+            raise ArtefactError(
+                f"{run.folder}: was made with data from behind the cut, and stands in no table of experiments. "
+                "Leave it out; `mmrec-bench lis` reports probes"
+            )
         if facts.get("altered"):
             continue
         key = table_key(run)

@@ -1,0 +1,140 @@
+"""Commands of the LIS probe: what a ranker would gain from the future, and how near honest features come to it."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import pandas as pd
+import typer
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from mmrec_bench.cli.console import (
+    DataDir,
+    Device,
+    Out,
+    Overrides,
+    ReuseStale,
+    Seeds,
+    Threads,
+    out,
+    print_table,
+    run_settings,
+)
+from mmrec_bench.errors import ConfigError, ConfigIssue
+from mmrec_bench.experiments.lis import probe_all
+from mmrec_bench.experiments.lis_config import is_lis, load_lis
+from mmrec_bench.experiments.lis_features import feature_sets, measure_features
+from mmrec_bench.experiments.prepare import Preparer
+from mmrec_bench.experiments.run_settings import RunSettings
+from mmrec_bench.reports.charts import bars
+from mmrec_bench.reports.files import write_all
+from mmrec_bench.reports.lis import LisReport
+from mmrec_bench.resources import find_yaml
+from mmrec_bench.settings import load_yaml
+
+Reports = Annotated[Path, typer.Option("--report-dir", help="Where reports are written.")]
+Config = Annotated[str, typer.Argument(help="A probe's YAML, such as configs/lis/synthetic.yaml.")]
+
+
+class _ProbeByDefault(typer.core.TyperGroup):
+    """Reads ``lis CONFIG`` as ``lis probe CONFIG``."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        if args and args[0] not in self.commands and not args[0].startswith("-"):
+            args = ["probe", *args]
+        return super().parse_args(ctx, args)
+
+
+app = typer.Typer(
+    cls=_ProbeByDefault,
+    help="Measure what leaked behaviour would bring a CTR model, by `lis CONFIG`; rank features by it: `lis compare`.",
+    no_args_is_help=True,
+)
+
+
+@app.command()
+def probe(
+    config: Config,
+    overrides: Overrides = [],  # noqa: B006 - typer reads the default, nothing writes to it
+    seed: Seeds = [],  # noqa: B006
+    out_dir: Out = Path("runs"),
+    report_dir: Reports = Path("reports/lis"),
+    data_dir: DataDir = None,
+    device: Device = "auto",
+    threads: Threads = None,
+    reuse_stale: ReuseStale = False,
+) -> None:
+    """Measure every leak and control of a probe; what is there is not made again."""
+    settings = run_settings(out_dir, device, threads, resume=True, reuse_stale=reuse_stale)
+    report, name = _measured(config, tuple(overrides), tuple(seed), data_dir, settings)
+    print_table(report.lis_table())
+    if (table := report.ais_table()) is not None:
+        print_table(table)
+    for fact in report.facts():
+        out.print(f"- {fact}", style="dim", highlight=False, markup=False)
+    for written in report.write(report_dir / name):
+        out.print(f"report: {written}", highlight=False, markup=False)
+
+
+@app.command()
+def compare(
+    config: Config,
+    overrides: Overrides = [],  # noqa: B006
+    seed: Seeds = [],  # noqa: B006
+    out_dir: Out = Path("runs"),
+    report_dir: Reports = Path("reports/lis"),
+    data_dir: DataDir = None,
+    device: Device = "auto",
+    threads: Threads = None,
+    reuse_stale: ReuseStale = False,
+) -> None:
+    """Rank sets of features by how near they come to the bound, from one trained M_T and a short update each."""
+    settings = run_settings(out_dir, device, threads, resume=True, reuse_stale=reuse_stale)
+    report, name = _measured(config, tuple(overrides), tuple(seed), data_dir, settings)
+    if (table := report.ais_table()) is None:
+        raise ConfigError(config, [ConfigIssue("features", "names no set, so there is nothing to compare")])
+    print_table(table)
+    chart = [(row.variant.control or "", row.impact.mean, *row.impact.interval) for row in report.ranked]
+    if report.bound is not None:
+        chart.insert(0, (f"LIS, {report.bound.variant.name}", report.bound.impact.mean, *report.bound.impact.interval))
+    texts = {"compare.md": table.markdown(), "compare.svg": bars(f"{name}: AIS beside LIS", chart)}
+    for written in write_all(report_dir / name, texts):
+        out.print(f"report: {written}", highlight=False, markup=False)
+
+
+def validated(config: str, overrides: tuple[str, ...]) -> str | None:
+    """Return what a valid YAML of a probe is, in words; None if it is of another kind.
+
+    Raises:
+        ConfigError: With all issues of the file at once.
+    """
+    if not is_lis(load_yaml(find_yaml("configs", config))):
+        return None
+    told = load_lis(config, overrides).config
+    leaks = ", ".join(leak.name for leak in told.leaks)
+    return f"probe of {told.model.label} on {told.dataset.card}: {leaks}; {len(told.seeds)} seed(s)"
+
+
+def _measured(
+    config: str, overrides: tuple[str, ...], seeds: tuple[int, ...], data_dir: Path | None, settings: RunSettings
+) -> tuple[LisReport, str]:
+    chosen = (f"seeds={list(seeds)}",) if seeds else ()
+    loaded, preparer = load_lis(config, (*overrides, *chosen)), Preparer(data_dir)
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    with Progress(*columns, console=out, transient=True) as bar:
+        task = bar.add_task("base", total=None)
+
+        def told(seed: int, name: str) -> None:
+            bar.update(task, description=f"seed {seed}: {name}")
+
+        probe, artefacts = probe_all(loaded, preparer, settings, told)
+        measured: dict[str, list[pd.DataFrame]] = {}
+        for found in feature_sets(probe, preparer, settings):
+            for artefact in artefacts:
+                told(int(artefact.manifest["seed"]), found.name)
+                measured.setdefault(found.name, []).append(measure_features(probe, found, artefact, settings))
+    command = shlex.join(["mmrec-bench", *sys.argv[1:]])
+    return LisReport(f"LIS, {loaded.path.stem}", command, loaded.config, artefacts, measured), loaded.path.stem

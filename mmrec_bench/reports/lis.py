@@ -1,0 +1,251 @@
+"""The report of a LIS probe: a pure function of its folders."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from mmrec_bench.errors import ArtefactError
+from mmrec_bench.evaluation.leakage import LEVEL, POWER, Comparison, Impact
+from mmrec_bench.experiments.lis import BASELINE, ProbeArtefact
+from mmrec_bench.experiments.lis_config import LisConfig
+from mmrec_bench.experiments.lis_leaks import Variant
+from mmrec_bench.metrics.bootstrap import user_draws
+from mmrec_bench.reports.charts import bars
+from mmrec_bench.reports.files import write_all
+from mmrec_bench.reports.tables import ABSENT, Table
+from mmrec_bench.types import BoolArray, FloatArray
+
+SLICES = {"all": None, "known users": True, "new users": False}
+
+
+@dataclass(frozen=True, slots=True)
+class LisRow:
+    """What one variant gains.
+
+    Attributes:
+        variant: What was put into the model.
+        impacts: Its gain over M_T by slice; slices with one class alone are left out.
+    """
+
+    variant: Variant
+    impacts: Mapping[str, Impact]
+
+    @property
+    def impact(self) -> Impact:
+        """Its gain on all impressions."""
+        return self.impacts["all"]
+
+
+@dataclass(frozen=True)
+class LisReport:
+    """A probe before its report is written.
+
+    Attributes:
+        title: Heading.
+        command: The command that makes it again.
+        config: What was asked; its margin and its draws are read.
+        seeds: The folder of each seed.
+        measured: By set of features, the table of scores of each seed.
+    """
+
+    title: str
+    command: str
+    config: LisConfig
+    seeds: Sequence[ProbeArtefact]
+    measured: Mapping[str, Sequence[pd.DataFrame]]
+
+    @cached_property
+    def tables(self) -> list[pd.DataFrame]:
+        """The scores of each seed, whose impressions are the same."""
+        found = [artefact.scores() for artefact in self.seeds]
+        facts = ["user_id", "item_id", "timestamp", "label"]
+        for artefact, table in zip(self.seeds, found, strict=True):
+            if not table[facts].equals(found[0][facts]):
+                raise ArtefactError(f"{artefact.folder}: was judged on other impressions than the other seeds")
+        return found
+
+    @cached_property
+    def rows(self) -> list[LisRow]:
+        """A row a variant, then a row a set of features."""
+        columns = {variant: self._scores(variant.name) for variant in self.seeds[0].variants}
+        for name, tables in self.measured.items():
+            variant = Variant("features", "add", control=name)
+            columns[variant] = np.stack([table[variant.name].to_numpy() for table in tables])
+        found: dict[Variant, dict[str, Impact]] = {variant: {} for variant in columns}
+        for slice_name, known in SLICES.items():
+            if (comparison := self._comparisons.get(slice_name)) is None:
+                continue
+            kept = self._rows_of(known)
+            for variant, scores in columns.items():
+                found[variant][slice_name] = comparison.of(scores[:, kept])
+        return [LisRow(variant, impacts) for variant, impacts in found.items()]
+
+    @property
+    def bound(self) -> LisRow | None:
+        """The leak that features are set against: the item table of the longest horizon in the slot."""
+        leaked = [row for row in self.rows if row.variant.source == "id-embedding" and row.variant.control is None]
+        added = [row for row in leaked if row.variant.mode == "add"]
+        return added[-1] if added else None
+
+    @cached_property
+    def _comparisons(self) -> dict[str, Comparison]:
+        table, found = self.tables[0], {}
+        for name, known in SLICES.items():
+            kept = self._rows_of(known)
+            labels = table["label"].to_numpy(np.int8)[kept]
+            if len(np.unique(labels)) < 2:
+                continue
+            users = np.unique(table["user_id"].to_numpy()[kept], return_inverse=True)[1].astype(np.int64)
+            draws = user_draws(int(users.max()) + 1, self.config.n_draws, self.config.bootstrap_seed)
+            found[name] = Comparison(users, labels, self._scores(BASELINE)[:, kept], draws)
+        return found
+
+    def _rows_of(self, known: bool | None) -> BoolArray:
+        table = self.tables[0]
+        if known is None:
+            return np.ones(len(table), np.bool_)
+        mask: BoolArray = table["known_user"].to_numpy() == known
+        return mask
+
+    def _scores(self, name: str) -> FloatArray:
+        return np.stack([table[name].to_numpy() for table in self.tables])
+
+    def lis_table(self) -> Table:
+        """Return what every leak and control gains."""
+        margin = self.config.margin
+        header = (
+            "what is given", "mode", "days", "control", "LIS", f"{_percent(LEVEL)} interval", "per seed", "GAUC", "MDE",
+            f"> {margin:g}", "verdict",
+        )  # fmt: skip
+        body = [
+            (
+                row.variant.source,
+                row.variant.mode,
+                ABSENT if row.variant.days is None else f"{row.variant.days:g}",
+                row.variant.control or ABSENT,
+                *_cells(row.impact),
+                "yes" if row.impact.mean > margin else "no",
+                row.impact.verdict(margin),
+            )
+            for row in self.rows
+            if row.variant.source != "features"
+        ]
+        facts = self.seeds[0].manifest
+        judged, aucs = facts["judged"], self._comparisons["all"].aucs
+        note = (
+            f"Gain of test AUC over M_T ({', '.join(f'{value:.4f}' for value in aucs)} by seed), mean over n = "
+            f"{len(self.seeds)} seeds. Protocol `{facts['protocol_id']}`; {judged['impressions']:,} impressions of "
+            f"{judged['users']:,} users ({judged['share']:.1%} of all, {judged['days']:.1f} days behind T). Intervals: "
+            f"bootstrap over users, {self.config.n_draws:,} draws, seeds averaged. MDE: the smallest gain that would "
+            f"be found at this level with power {POWER:g}."
+        )
+        return Table(f"{facts['dataset']}: LIS of {facts['model']}", note, header, tuple(body))
+
+    def slice_table(self) -> Table:
+        """Return the same for known and new users."""
+        names = [name for name in SLICES if name != "all" and name in self._comparisons]
+        header = ("variant", *(f"{name}: {what}" for name in names for what in ("gain", "interval")))
+        body = tuple(
+            (row.variant.name, *(cell for name in names for cell in _cells(row.impacts[name])[:2])) for row in self.rows
+        )
+        counts = {name: int(self._rows_of(SLICES[name]).sum()) for name in names}
+        note = f"Impressions: {', '.join(f'{count:,} of {name}' for name, count in counts.items())}. Known users have "
+        note += f"an impression before T. n = {len(self.seeds)} seeds."
+        return Table(f"{self.seeds[0].manifest['dataset']}: known and new users", note, header, body)
+
+    def ais_table(self) -> Table | None:
+        """Return how near honest features come to the bound, best first; None without sets of features."""
+        rows = self.ranked
+        if not rows:
+            return None
+        bound, margin = self.bound, self.config.margin
+        header = ("features", "AIS", f"{_percent(LEVEL)} interval", "per seed", "GAUC", "MDE", "verdict", "AIS / LIS")
+        body = tuple(
+            (
+                row.variant.control or ABSENT, *_cells(row.impact), row.impact.verdict(margin), self._ratio(row.impact),
+            )
+            for row in rows
+        )  # fmt: skip
+        if bound is None:
+            note = "No id-embedding leak in mode add was measured, so there is no LIS to compare with."
+        else:
+            low, high = bound.impact.interval
+            note = (
+                f"Gain of test AUC over M_T of features in the slot that the leak stands in; LIS is that of "
+                f"`{bound.variant.name}`, {bound.impact.mean:+.4f} [{low:+.4f}, {high:+.4f}]. "
+            )
+            if low <= 0:
+                note += "Its interval holds 0, so that a ratio to it would mean nothing: refused."
+        note += f" n = {len(self.seeds)} seeds."
+        return Table(f"{self.seeds[0].manifest['dataset']}: AIS", note, header, body)
+
+    @property
+    def ranked(self) -> list[LisRow]:
+        """Sets of features, that of the largest gain first."""
+        rows = [row for row in self.rows if row.variant.source == "features"]
+        return sorted(rows, key=lambda row: -row.impact.mean)
+
+    def _ratio(self, impact: Impact) -> str:
+        found = None if self.bound is None else impact.ratio(self.bound.impact)
+        return "refused" if found is None else f"{found[0]:.2f} [{found[1]:.2f}, {found[2]:.2f}]"
+
+    def facts(self) -> list[str]:
+        """Return what a reader must know, one sentence each."""
+        manifest = self.seeds[0].manifest
+        leaks = ", ".join(f"{leak['kind']} {leak['days']:g} days" for leak in manifest["leak"])
+        notes = (f"{note[:1].upper()}{note[1:]}." for note in manifest["split_report"]["notes"])
+        return [
+            f"Leaked: {leaks}. These folders are marked, and stand in no table of experiments.",
+            f"Impressions: `{manifest['recipe']}`.",
+            *notes,
+            f"Code {manifest['fingerprints']['code']}, {manifest['device']['name']}, {manifest['threads']} threads.",
+        ]
+
+    def frame(self) -> pd.DataFrame:
+        """Return all numbers, unrounded: a line a variant and slice."""
+        lines = []
+        for row in self.rows:
+            for name, impact in row.impacts.items():
+                low, high = impact.interval
+                lines.append(
+                    (
+                        row.variant.name, name, impact.mean, low, high, impact.detectable, impact.gauc,
+                        impact.verdict(self.config.margin), *impact.per_seed,
+                    )
+                )  # fmt: skip
+        seeds = [f"seed_{artefact.manifest['seed']}" for artefact in self.seeds]
+        header = ["variant", "slice", "gain", "low", "high", "detectable", "gauc", "verdict", *seeds]
+        return pd.DataFrame(lines, columns=header)
+
+    def write(self, folder: Path) -> tuple[Path, ...]:
+        """Write ``lis.md``, ``lis.csv`` and ``lis.svg`` and return their paths."""
+        shown = [self.lis_table(), self.slice_table(), self.ais_table()]
+        parts = [f"# {self.title}\n", f"Made by `{self.command}`. Unrounded: `lis.csv`.\n"]
+        parts += [table.markdown() for table in shown if table is not None]
+        parts.append("\n".join(f"- {fact}" for fact in self.facts()) + "\n")
+        plotted = [(row.variant.name, row.impact.mean, *row.impact.interval) for row in self.rows]
+        chart = bars(f"{self.title}: gain of AUC over M_T, 95 % intervals over users", plotted)
+        return write_all(
+            folder, {"lis.md": "\n".join(parts), "lis.csv": self.frame().to_csv(index=False), "lis.svg": chart}
+        )
+
+
+def _percent(share: float) -> str:
+    return f"{share:.0%}".replace("%", " %")
+
+
+def _cells(impact: Impact) -> tuple[str, str, str, str, str]:
+    low, high = impact.interval
+    return (
+        f"{impact.mean:+.4f}",
+        f"[{low:+.4f}, {high:+.4f}]",
+        " ".join(f"{value:+.4f}" for value in impact.per_seed),
+        ABSENT if impact.gauc is None else f"{impact.gauc:+.4f}",
+        f"{impact.detectable:.4f}",
+    )

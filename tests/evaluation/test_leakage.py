@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from mmrec_bench.evaluation.leakage import Comparison, Impact
+from mmrec_bench.metrics.bootstrap import user_draws
+
+
+def _world(n: int = 600, n_users: int = 40) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(0)
+    users, labels = rng.integers(n_users, size=n), rng.integers(2, size=n).astype(np.int8)
+    users[:n_users] = np.arange(n_users)
+    scores = np.stack([labels * 0.3 + rng.random(n) * 0.7 for _ in range(2)]).astype(np.float32)
+    return users, labels, scores
+
+
+def test_differences_are_those_of_auc_seed_by_seed() -> None:
+    users, labels, base = _world()
+    better = base + 0.2 * labels.astype(np.float32)
+    impact = Comparison(users, labels, base, user_draws(40, 300, 0)).of(better)
+    for found, one, other in zip(impact.per_seed, better, base, strict=True):
+        assert found == pytest.approx(roc_auc_score(labels, one) - roc_auc_score(labels, other), abs=1e-9)
+    assert impact.gauc is not None
+    low, high = impact.interval
+    assert 0 < low < impact.mean < high
+    assert impact.verdict(0.001) == "gain"
+    assert impact.verdict(0.9) == "small gain"
+
+
+def test_the_same_probabilities_differ_by_nothing() -> None:
+    users, labels, base = _world()
+    impact = Comparison(users, labels, base, user_draws(40, 50, 0)).of(base.copy())
+    assert impact.per_seed == (0.0, 0.0)
+    assert impact.interval == (0.0, 0.0)
+    assert impact.verdict(0.001) == "none"
+
+
+def _impact(center: float, spread: float) -> Impact:
+    return Impact((center,), None, center + spread * np.random.default_rng(0).standard_normal(2000))
+
+
+@pytest.mark.parametrize(
+    ("center", "spread", "verdict"),
+    [
+        (0.0, 0.0001, "none"),
+        (0.0, 0.01, "underpowered"),
+        (-0.02, 0.001, "loss"),
+        (-0.0005, 0.0001, "small loss"),
+        (0.0005, 0.0001, "small gain"),
+        (0.02, 0.001, "gain"),
+    ],
+)
+def test_verdicts(center: float, spread: float, verdict: str) -> None:
+    assert _impact(center, spread).verdict(0.001) == verdict
+
+
+def test_the_detectable_effect_is_found_with_its_power() -> None:
+    spread = 0.004
+    effect = _impact(0.0, spread).detectable
+    found = effect + spread * np.random.default_rng(1).standard_normal(20_000) > 1.96 * spread
+    assert found.mean() == pytest.approx(0.8, abs=0.02)
+
+
+def test_ratios_to_a_bound_that_may_be_nothing_are_refused() -> None:
+    half = _impact(0.01, 0.0001).ratio(_impact(0.02, 0.0001))
+    assert half is not None
+    assert half[0] == pytest.approx(0.5)
+    assert half[1] < 0.5 < half[2]
+    assert _impact(0.01, 0.0001).ratio(_impact(0.002, 0.01)) is None
