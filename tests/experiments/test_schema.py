@@ -11,6 +11,7 @@ from mmrec_bench.errors import ConfigError
 from mmrec_bench.experiments.building import write_config as write_resolved
 from mmrec_bench.experiments.evaluate_config import load_evaluation
 from mmrec_bench.experiments.features_config import load_features
+from mmrec_bench.experiments.lis_config import load_lis
 from mmrec_bench.experiments.schema import ExperimentConfig, load_experiment
 from mmrec_bench.experiments.suite_config import load_suite
 from mmrec_bench.models.base import MODELS
@@ -18,9 +19,10 @@ from mmrec_bench.resources import bundled, names
 from mmrec_bench.settings import load_yaml, parse_yaml
 
 ALL = names("configs")
-EXPERIMENTS = [name for name in ALL if not name.startswith(("suites/", "tuning/", "features/"))]
+EXPERIMENTS = [name for name in ALL if not name.startswith(("suites/", "tuning/", "features/", "lis/"))]
 FEATURES = [name for name in ALL if name.startswith("features/") and not name.endswith("-evaluate")]
 EVALUATIONS = [name for name in ALL if name.startswith("features/") and name.endswith("-evaluate")]
+PROBES = [name for name in ALL if name.startswith("lis/")]
 SUITES = [name for name in ALL if name.startswith("suites/")]
 BASE = "schema_version: 1\ndataset: {card: synthetic}\nprotocol: {split: random-811}\n"
 
@@ -44,6 +46,16 @@ def test_every_suite_loads(name: str) -> None:
     text = (bundled("configs") / f"{name}.yaml").read_text(encoding="utf-8")
     assert text.startswith(f"# make bench SUITE=configs/{name}.yaml")
     assert suite.experiments
+
+
+@pytest.mark.parametrize("name", PROBES)
+def test_every_probe_is_complete_and_round_trips(name: str, tmp_path: Path) -> None:
+    loaded = load_lis(name)
+    text = loaded.path.read_text(encoding="utf-8")
+    assert text.startswith(f"# mmrec-bench lis configs/{name}.yaml")
+    assert name.startswith(f"lis/{load_card(loaded.config.dataset.card).name}")
+    write_resolved(tmp_path / "again.yaml", loaded.config.model_dump(mode="json"), "resolved")
+    assert load_lis(tmp_path / "again.yaml").config == loaded.config
 
 
 @pytest.mark.parametrize("name", FEATURES)
