@@ -60,9 +60,6 @@ class Links:
         pattern = relations.improving
         self._positive = sp.csr_matrix((improving, pattern.indices, pattern.indptr), pattern.shape)
         self._strengths = strengths
-        scale = sp.diags_array(strengths)
-        self._sharing = (scale @ relations.sharing @ scale).tocsr().astype(np.float32)
-        self._specified = relations.specified * strengths[:, None]
         self._catalogue: _WholeSpread | None = None
 
     def whole(self, open_items: Tensor) -> Spread:
@@ -77,32 +74,36 @@ class Links:
         """Return the propagation among the nodes of each session, int64 ``[S, n]``, items first, -1 where padded."""
         shape = (*nodes.shape, nodes.shape[1])
         positive, sharing = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
-        for dense, matrix in ((positive, self._positive), (sharing, self._sharing)):
+        for dense, matrix in ((positive, self._positive), (sharing, self._relations.sharing)):
             session, i, j, values = entries_among(matrix, nodes, nodes)
             dense[session, i, j] = values
-        rows = np.where((nodes >= 0)[..., None], self._specified[np.maximum(nodes, 0)], 0)
+        known, rows = nodes >= 0, np.maximum(nodes, 0)
         raising = torch.from_numpy(positive).to(self._device)
-        specified = torch.from_numpy(rows.astype(np.float32)).to(self._device)
+        specified = torch.from_numpy(self._relations.specified[rows] * known[..., None]).to(self._device)
+        strengths = torch.from_numpy(self._strengths[rows] * known).to(self._device)
+        # Contradictions are counted before they are weighted: what rounding leaves of none would inhibit, once scaled.
         lowering = torch.bmm(specified, specified.transpose(1, 2)).sub_(torch.from_numpy(sharing).to(self._device))
-        items = torch.from_numpy((nodes >= 0) & (nodes < self._relations.n_items)).to(self._device)
-        lowering.masked_fill_(items.unsqueeze(2) & items.unsqueeze(1), 0.0).clamp_(min=0.0).mul_(self._inhibition)
+        items = torch.from_numpy(known & (nodes < self._relations.n_items)).to(self._device)
+        lowering.masked_fill_(items.unsqueeze(2) & items.unsqueeze(1), 0.0).mul_(self._inhibition)
+        lowering.mul_(strengths.unsqueeze(2)).mul_(strengths.unsqueeze(1))
         return _DenseSpread(raising, lowering, self._normalisation)
 
     def _make_whole(self) -> _WholeSpread:
-        n_items, device = self._relations.n_items, self._device
-        of_items, of_terms = self._specified[:n_items], self._specified[n_items:]
-        # Row sums of |A-| without writing it out: items meet terms, terms meet both.
-        meeting = np.concatenate([of_items @ of_terms.sum(axis=0), of_terms @ self._specified.sum(axis=0)])
+        relations, n_items, device = self._relations, self._relations.n_items, self._device
+        scale = sp.diags_array(self._strengths)
+        sharing = (scale @ relations.sharing @ scale).tocsr()
+        specified = relations.specified * self._strengths[:, None]
         raising = _row_sums(self._positive)
-        lowering = self._inhibition * np.maximum(meeting - _row_sums(self._sharing), 0)
+        lowering = self._inhibition * _contradictions(specified, sharing, n_items)
+        lowering[_contradictions(relations.specified, relations.sharing, n_items) == 0] = 0  # not what rounding leaves
         up, down = (
             scale.numpy()
             for scale in _scales(torch.from_numpy(raising), torch.from_numpy(lowering), self._normalisation)
         )
         alone = sp.diags_array(((raising == 0) & (lowering == 0)).astype(np.float32))
-        sparse = _scaled(self._positive, up) + self._inhibition * _scaled(self._sharing, down) + alone
-        specified = torch.from_numpy((self._specified * down[:, None]).astype(np.float32)).to(device)
-        return _WholeSpread(CsrBuffers(sparse.tocsr()).to(device), specified, n_items, self._inhibition)
+        sparse = _scaled(self._positive, up) + self._inhibition * _scaled(sharing, down) + alone
+        scaled = torch.from_numpy((specified * down[:, None]).astype(np.float32)).to(device)
+        return _WholeSpread(CsrBuffers(sparse.tocsr()).to(device), scaled, n_items, self._inhibition)
 
 
 class _WholeSpread:
@@ -177,6 +178,14 @@ def _scales(raising: Tensor, lowering: Tensor, normalisation: Normalisation) -> 
     degrees = (joint, joint) if normalisation == "joint" else (raising, lowering)
     up, down = (torch.where(degree > 0, degree.clamp(min=1e-12).rsqrt(), 0.0) for degree in degrees)
     return up, down
+
+
+def _contradictions(specified: FloatArray, sharing: sp.csr_matrix, n_items: int) -> DoubleArray:
+    """Return the row sums of ``H H^T - G`` off the block of items, without writing it out."""
+    of_items, of_terms = specified[:n_items].astype(np.float64), specified[n_items:].astype(np.float64)
+    terms = of_terms.sum(axis=0)  # items meet terms, terms meet both
+    meeting = np.concatenate([of_items @ terms, of_terms @ (of_items.sum(axis=0) + terms)])
+    return np.maximum(meeting - _row_sums(sharing), 0)
 
 
 def _scaled(matrix: sp.csr_matrix, scale: DoubleArray) -> sp.csr_matrix:
