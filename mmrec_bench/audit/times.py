@@ -58,8 +58,8 @@ def future_of_others(subject: Subject) -> Finding:
         return Finding("pass", "no training row is later than the first held-out row", counts)
     return Finding(
         _broken(subject.rule.promise(subject.provenance.split) == "global"),
-        f"{late.mean():.1%} of the training rows are later than the first held-out row, of {to_text(cut)}, so that "
-        f"popularity, co-occurrence and trends of the future are learned{_promise_in_words(subject)}",
+        f"{late.mean():.1%} of the training rows are later than the first held-out row, of {to_text(cut)}"
+        f"{_promise_in_words(subject)}",
         counts,
     )
 
