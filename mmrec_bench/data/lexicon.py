@@ -160,10 +160,11 @@ def _words(table: ItemTable, supports: Supports, asked: Iterable[Word] = ()) -> 
     vocabulary, matrix, n_closed = _all_words(table, supports)
     n_items = matrix.shape[0]
     support = np.asarray(matrix.sum(axis=0)).reshape(-1)
-    of_title = np.array([field == TITLE for field, _ in vocabulary], np.bool_)
+    of_title = np.arange(len(vocabulary)) >= n_closed
     least = np.where(of_title, supports.title_min_items or 0, supports.min_items)
     kept = (support >= least) & (support <= supports.max_share * n_items)
-    kept |= np.isin(np.arange(len(vocabulary)), [vocabulary.index(word) for word in asked])
+    wanted = frozenset(asked)
+    kept |= np.array([word in wanted for word in vocabulary], np.bool_)
     if kept.sum() < 2:
         raise DataError(
             f"{kept.sum()} of {len(vocabulary)} words are of use (at least {supports.min_items} items have it, and at "
@@ -206,6 +207,11 @@ def _all_words(table: ItemTable, supports: Supports) -> tuple[list[Word], sp.csr
         raise DataError(f"items have no words, so there are no fields {', '.join(supports.fields)}")
     n_closed = len(vocabulary)
     if supports.title_min_items is not None and table.titles is not None:
+        if any(field == TITLE for field, _ in vocabulary):
+            raise DataError(
+                f"items have words of a field '{TITLE}' already, so none are taken from titles; remove "
+                "protocol.queries.title_min_items, or leave this field out of protocol.queries.fields"
+            )
         tokens, found = _title_tokens(table, supports.title_min_items)
         vocabulary += tokens
         matrices.append(found)
