@@ -141,7 +141,7 @@ def test_a_field_called_title_is_a_field_like_others() -> None:
     lexicon = mined_lexicon(table_of(items), Supports(2, 1.0))
     assert lexicon.vocabulary == (("title", "x"), ("title", "y"))
     assert lexicon.fields == ("title",)
-    with pytest.raises(DataError, match="field 'title'.*title_min_items"):
+    with pytest.raises(DataError, match=r"field 'title'.*title_min_items"):
         mined_lexicon(table_of(items, ["x"] * 7), Supports(2, 1.0, title_min_items=1))
 
 

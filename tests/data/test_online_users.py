@@ -123,5 +123,5 @@ def test_data_of_short_users_alone_are_refused() -> None:
 
 
 def test_somebody_must_stay_offline() -> None:
-    with pytest.raises(ValueError, match="must leave users offline; got 0.5"):
+    with pytest.raises(ValueError, match=r"must leave users offline; got 0\.5"):
         OnlineUsers(valid_users=0.5, test_users=0.5)

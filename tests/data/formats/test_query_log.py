@@ -21,7 +21,8 @@ def write(folder: Path, text: str | bytes) -> Path:
 def test_queries_are_read_in_order(tmp_path: Path) -> None:
     path = write(
         tmp_path,
-        '{"words": [["brand", "3M"], ["kind", "tape"]], "user": "u1", "time": 5}\n\n  \n{"words": [["kind", "glue"]]}\r\n',
+        '{"words": [["brand", "3M"], ["kind", "tape"]], "user": "u1", "time": 5}\n\n  \n'
+        '{"words": [["kind", "glue"]]}\r\n',
     )
     assert read_queries(path, KNOWN) == [(("brand", "3M"), ("kind", "tape")), (("kind", "glue"),)]
 
@@ -62,5 +63,5 @@ def test_a_log_without_queries_is_refused(tmp_path: Path, text: str) -> None:
 def test_a_missing_file_and_strange_bytes_are_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"nothing\.jsonl"):
         read_queries(tmp_path / "nothing.jsonl", KNOWN)
-    with pytest.raises(DataError, match="no UTF-8 text: .* at byte 0"):
+    with pytest.raises(DataError, match=r"no UTF-8 text: .* at byte 0"):
         read_queries(write(tmp_path, b"\xff\xfe"), KNOWN)
