@@ -27,14 +27,16 @@ def late_fields(subject: Subject) -> Finding:
     if not subject.fields:
         return Finding("not applicable", "nothing but ids describes items")
     cut, declared = first_held_out(subject), subject.provenance.fields
-    judged = {name: _judged(subject, name, field, cut) for name, field in declared.items()}
+    # An encoder may have read tables that the model does not see itself.
+    seen = [name for name in declared if name in subject.fields or subject.made]
+    judged = {name: _judged(subject, name, declared[name], cut) for name in seen}
     for name, source in subject.fields.items():
         if name not in declared and (_suspect(name) or _suspect(source)):
             shown = name if source in ("", name) else f"{name} ({source})"
             judged[name] = "warn", f"{shown} sounds like what users did; declare it under provenance.fields"
     bad = {name: told for name, told in judged.items() if told[0] != "pass"}
     silent = len(subject.fields) - len(set(judged))
-    counts = {"fields": len(subject.fields), "declared": len(declared), "suspect": len(bad)}
+    counts = {"fields": len(subject.fields), "declared": len(seen), "suspect": len(bad)}
     if not bad:
         said = "all are declared" if not silent else f"{silent} are not declared, and no name sounds like it"
         return Finding("pass", f"no field is known to be made after the cut or of held-out rows; {said}", counts)

@@ -18,14 +18,13 @@ import numpy as np
 
 from mmrec_bench.audit.base import Finding, check
 from mmrec_bench.audit.subject import Subject
+from mmrec_bench.audit.vectors import cosines
 from mmrec_bench.data.chance import pair_hash
-from mmrec_bench.data.features import FeatureTable, unit_rows
-from mmrec_bench.types import BoolArray, FloatArray, IntArray
+from mmrec_bench.data.features import FeatureTable
+from mmrec_bench.types import BoolArray, IntArray
 
 N_USERS = 4000
 """Users that are asked at most, drawn by a hash."""
-N_VALUES = 1 << 26
-"""Values of the vectors of their items at most."""
 FEWEST = 100
 """Users below which nothing can be said."""
 DEVIATIONS = 5.0
@@ -97,10 +96,9 @@ def _closer(subject: Subject, table: FeatureTable) -> tuple[int, float]:
     held_out = _two(table, *subject.held_out_pairs(), None)
     known = _two(table, train.users, train.items, latest)
     users = np.intersect1d(held_out.users, known.users)
-    n = max(1, min(N_USERS, N_VALUES // (4 * table.dim)))
-    users = np.sort(users[np.argsort(pair_hash(users, np.zeros_like(users), 0, "audit"), kind="stable")[:n]])
+    users = np.sort(users[np.argsort(pair_hash(users, np.zeros_like(users), 0, "audit"), kind="stable")[:N_USERS]])
     held_out, known = (pairs.of(np.isin(pairs.users, users)) for pairs in (held_out, known))
-    gap = _cosines(table, held_out.items) - _cosines(table, known.items)
+    gap = cosines(table, *held_out.items.T) - cosines(table, *known.items.T)
     return len(users), float((gap > 0).sum() + 0.5 * (gap == 0).sum())
 
 
@@ -116,9 +114,3 @@ def _two(table: FeatureTable, users: IntArray, items: IntArray, clock: IntArray 
         owners,
         np.stack((items[order][first], items[order][first + 1]), axis=1) if len(owners) else np.zeros((0, 2), np.int64),
     )
-
-
-def _cosines(table: FeatureTable, pairs: IntArray) -> FloatArray:
-    left, right = (unit_rows(table.values[pairs[:, side]]) for side in (0, 1))
-    cosines: FloatArray = np.einsum("nd,nd->n", left, right)
-    return cosines

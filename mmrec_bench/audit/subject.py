@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
@@ -102,10 +102,6 @@ class Subject:
     def user(self, row: int | np.integer[Any]) -> str:
         """Return the external id of a user, or query."""
         return str(self.dataset.user_ids[row])
-
-    def twins(self, pairs: Iterable[tuple[int, int]]) -> tuple[str, ...]:
-        """Return pairs of held-out and train items in words."""
-        return tuple(f"held-out {self.item(left)} is like train {self.item(right)}" for left, right in pairs)
 
 
 def kind_of(part: Part) -> Kind:

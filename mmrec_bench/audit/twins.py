@@ -6,22 +6,18 @@ import dataclasses
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 
 from mmrec_bench.audit.base import N_EXAMPLES, Finding, check
 from mmrec_bench.audit.subject import Subject, among, keys_of
+from mmrec_bench.audit.vectors import cosines, pairs_above
 from mmrec_bench.data.chance import pair_hash
-from mmrec_bench.data.features import FeatureTable, unit_rows
+from mmrec_bench.data.features import FeatureTable
 from mmrec_bench.types import BoolArray, IntArray
 
 COSINE = 0.999
 """Items with a cosine above it count as near-duplicates."""
 UNLIKE = 0.8
 """Items of one title are different items where no feature table gives them a cosine above it."""
-BLOCK_VALUES = 1 << 26
-"""Values of vectors held at once in a copy, 256 MiB."""
-BLOCK_QUERIES = 256
-"""Held-out items that are compared at once."""
 CROWD = 10
 """An item with so many near-duplicates in train is none of them: its vector is a stand-in, or tells little."""
 FAILS = 0.01
@@ -67,7 +63,10 @@ def near_duplicates(subject: Subject) -> Finding:
         return Finding("pass", f"no held-out item has a train item of cosine above {COSINE}", counts)
     worst = max(alike, key=lambda name: counts[f"{name}/share"])
     share = counts[f"{worst}/share"]
-    told = "; ".join(f"{name} {int(counts[f'{name}/items']):,} of {alike[name].searched:,}" for name in alike)
+    told = "; ".join(
+        f"{name} {int(counts[f'{name}/items']):,} of {alike[name].searched:,}{_cold(counts[f'{name}/cold_items'])}"
+        for name in alike
+    )
     message = (
         f"held-out items with a near-duplicate in train (cosine above {COSINE}): {told}. The same user had it in train "
         f"for {share:.2%} of the held-out rows ({worst})" + (f"; {stand_ins}" if crowded else "")
@@ -91,8 +90,10 @@ def identical_titles(subject: Subject) -> Finding:
     counts = {**_counts(subject, twins), "told_apart": int(apart.sum())}
     if not len(twins.held_out):
         return Finding("pass", "no held-out item has the title of another item in train", counts)
+    items = f"{int(counts['items']):,} held-out items{_cold(counts['cold_items'])}"
     message = (
-        f"{int(counts['items']):,} held-out items have the title of another item in train; the same user had that in "
+        f"{items} have the title of another item in train; "
+        f"the same user had that in "
         f"train for {counts['share']:.2%} of the held-out rows"
     )
     return Finding("fail" if counts["share"] > FAILS else "warn", message, counts, _examples(subject, twins))
@@ -106,25 +107,7 @@ def _by_features(subject: Subject, table: FeatureTable) -> Twins:
         affordable = max(subject.budget // max(1, len(pool) * table.dim), 1)
         order = np.argsort(pair_hash(np.zeros_like(queries), queries, 0, "audit"), kind="stable")
         queries = np.sort(queries[order[:affordable]])
-    return _uncrowded(*_near(table, queries, pool), len(queries))
-
-
-def _near(table: FeatureTable, queries: IntArray, pool: IntArray) -> tuple[IntArray, IntArray]:
-    """Return pairs (query, another item of the pool) of near-duplicates, of a crowd some; blocks bound the memory."""
-    block = max(1, BLOCK_VALUES // table.dim)
-    found = [(queries[:0], pool[:0])]
-    for first in range(0, len(pool), block):
-        known = pool[first : first + block]
-        vectors = torch.from_numpy(unit_rows(table.values[known]))
-        for start in range(0, len(queries), BLOCK_QUERIES):
-            asked = queries[start : start + BLOCK_QUERIES]
-            near = (torch.mm(torch.from_numpy(unit_rows(table.values[asked])), vectors.T) > COSINE).numpy()
-            crowded = np.count_nonzero(near, axis=1) > CROWD + 1  # the item itself, and as many as make a crowd
-            near[crowded] &= near[crowded].cumsum(axis=1) <= CROWD + 1
-            row, place = np.divmod(np.flatnonzero(near), len(known))
-            found.append((asked[row], known[place]))
-    left, right = (np.concatenate(column) for column in zip(*found, strict=True))
-    return left[left != right], right[left != right]
+    return _uncrowded(*pairs_above(COSINE, table, queries, pool, CROWD), len(queries))
 
 
 def _by_title(subject: Subject) -> Twins:
@@ -159,9 +142,8 @@ def _told_apart(subject: Subject, twins: Twins) -> BoolArray:
     known, alike = (np.zeros(len(twins.held_out), np.bool_) for _ in range(2))
     for table in subject.dataset.features.values():
         both = np.flatnonzero(table.present[twins.held_out] & table.present[twins.train])
-        left, right = (unit_rows(table.values[items[both]]) for items in (twins.held_out, twins.train))
         known[both] = True
-        alike[both] |= (left * right).sum(axis=1) > UNLIKE
+        alike[both] |= cosines(table, twins.held_out[both], twins.train[both]) > UNLIKE
     return known & ~alike
 
 
@@ -197,6 +179,11 @@ def _given_away(subject: Subject, twins: Twins) -> int:
     return int(given.sum())
 
 
+def _cold(n: float) -> str:
+    """Return how many are not in train themselves, so that they are not as cold as they seem."""
+    return f" ({int(n):,} of them cold)" if n else ""
+
+
 def _examples(subject: Subject, twins: Twins) -> tuple[str, ...]:
-    pairs = zip(twins.held_out[:N_EXAMPLES].tolist(), twins.train[:N_EXAMPLES].tolist(), strict=True)
-    return subject.twins(pairs)
+    pairs = zip(twins.held_out[:N_EXAMPLES], twins.train[:N_EXAMPLES], strict=True)
+    return tuple(f"held-out {subject.item(left)} is like train {subject.item(right)}" for left, right in pairs)

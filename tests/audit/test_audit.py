@@ -228,6 +228,18 @@ def test_near_duplicates_are_all_pairs_above_the_cosine(plant: Any) -> None:
     assert found["image/rows"] == sum(given) > 0
 
 
+def test_a_cold_item_with_a_warm_twin_is_told(plant: Any) -> None:
+    world = plant.subject(rule="cold-items")
+    cold = np.setdiff1d(world.test.items, np.append(world.train.items, 7))[0]
+    warm = np.setdiff1d(world.train.items, 7)[0]
+    values = plant.table().values.copy()
+    values[cold] = values[warm]
+    table = FeatureTable("image", values, plant.table().present, "copied")
+    found = CHECKS["near-duplicates"](plant.subject(plant.dataset(None, table), "cold-items"))
+    assert found.counts["image/cold_items"] == 1
+    assert "(1 of them cold)" in found.message
+
+
 def test_a_budget_bounds_the_search_and_says_so(plant: Any) -> None:
     found = CHECKS["near-duplicates"](plant.subject(budget=200 * 16 * 5))
     assert 1 <= found.counts["image/searched"] <= 8
@@ -350,6 +362,13 @@ def test_a_declared_filter_is_held_against_the_data(plant: Any, declared: Any, e
 def test_fields_made_after_the_cut(plant: Any, fields: Any, declared: Any, expected: str) -> None:
     subject = plant.subject(fields=fields, provenance=Provenance(fields=declared))
     assert verdict("late-fields", subject) == expected
+
+
+def test_a_table_that_only_an_encoder_reads_is_judged_too(plant: Any) -> None:
+    declared = Provenance(fields={"reviews": Field(made_of="interactions")})
+    assert verdict("late-fields", plant.subject(fields={"image": ""}, provenance=declared)) == "pass"
+    made = (Made("fused", "ica"),)
+    assert verdict("late-fields", plant.subject(fields={"image": ""}, provenance=declared, made=made)) == "fail"
 
 
 # --- lists --------------------------------------------------------------------------------------------------------
