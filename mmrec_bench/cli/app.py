@@ -13,7 +13,7 @@ from rich.markup import escape
 
 import mmrec_bench
 from mmrec_bench.cli import doctor as doctor_facts
-from mmrec_bench.cli import features, lis
+from mmrec_bench.cli import features, lis, sessions
 from mmrec_bench.cli.audit import audit
 from mmrec_bench.cli.console import (
     DataDir,
@@ -59,6 +59,7 @@ app = typer.Typer(
 )
 app.add_typer(features.app, name="features")
 app.add_typer(lis.app, name="lis")
+app.add_typer(sessions.app, name="sessions")
 app.command()(audit)
 
 

@@ -44,6 +44,12 @@ class Sessions:
         numbers, users = (torch.from_numpy(column).to(device) for column in (self.numbers, self.users))
         return Candidates(numbers, users, items, torch.from_numpy(self.open).to(device))
 
+    def listed(self) -> tuple[IntArray, IntArray, BoolArray]:
+        """Return session, item and whether it is wanted, of all sampled candidates; of a catalogue the wanted alone."""
+        rows, slots = (self.wanted if self.items is None else self.open).nonzero()
+        items = slots if self.items is None else self.items[rows, slots]
+        return self.numbers[rows], items.astype(np.int64), self.wanted[rows, slots]
+
 
 class CandidateConfig(BaseConfig, ABC):
     """Base of the rules that choose candidates."""

@@ -33,6 +33,7 @@ class Transcript:
         kind: `ITEM`, `TERM` or `FIELD`, int64 ``[N]``.
         node: Item row, term of the lexicon, or closed field, int64 ``[N]``.
         clicked: Whether the user clicked, or named a word of the field, bool ``[N]``.
+        wanted: Whether a user who answers the truth would, bool ``[N]``.
         rank: Place of the first wanted item when the round began, int64 ``[N]``; 0 where none was left.
     """
 
@@ -42,6 +43,7 @@ class Transcript:
     kind: IntArray
     node: IntArray
     clicked: BoolArray
+    wanted: BoolArray
     rank: IntArray
 
 
@@ -55,6 +57,7 @@ class InteractiveEvaluation:
         n_wanted: Wanted items among the candidates of each session, int64 ``[S]``.
         courses: How sessions went.
         transcript: What was shown and answered.
+        last_guess: Item that was shown once more after the last round, int64 ``[S]``; -1 where none was.
         per_session: By metric such as ``success@5``, float64 ``[S]``, unrounded.
         means: By metric, the mean over sessions, unrounded.
         curve: Mean over sessions after 0, 1, ..., R rounds, by name: ``found``, the share that has found an item, and
@@ -69,6 +72,7 @@ class InteractiveEvaluation:
     n_wanted: IntArray
     courses: Courses
     transcript: Transcript
+    last_guess: IntArray
     per_session: Mapping[str, DoubleArray]
     means: Mapping[str, float]
     curve: Mapping[str, list[float]]
@@ -100,6 +104,11 @@ class InteractiveEvaluator:
         if not any(len(block.users) for block in self._blocks):
             raise ProtocolError("no user wants any of the candidates, so no session can be held. Change protocol.split")
 
+    def listed(self) -> tuple[IntArray, IntArray, BoolArray]:
+        """Return session, item and whether it is wanted, of all candidates that `Sessions.listed` names."""
+        sessions, items, wanted = zip(*(block.listed() for block in self._blocks), strict=True)
+        return np.concatenate(sessions), np.concatenate(items), np.concatenate(wanted)
+
     @torch.no_grad()
     def evaluate(self, system: InteractiveSystem) -> InteractiveEvaluation:
         """Hold all sessions."""
@@ -128,6 +137,7 @@ class InteractiveEvaluator:
             n_wanted=np.concatenate([block.sessions.wanted.sum(axis=1) for block in held]),
             courses=courses,
             transcript=Transcript(*shown),
+            last_guess=np.concatenate([block.last_guess for block in held]),
             per_session=per_session,
             means={name: float(values.mean()) for name, values in per_session.items()},
             curve={
@@ -147,10 +157,11 @@ class _Block:
     ) -> None:
         self.sessions = held
         self._system, self._user, self._slots = system, protocol.user, protocol.slots
+        self._guesses_last = protocol.last_guess
         self._wanted = torch.from_numpy(held.wanted).to(device)
         self._device = device
         n = len(held.users)
-        self.found, self.left = np.full(n, -1, np.int64), np.full(n, -1, np.int64)
+        self.found, self.left, self.last_guess = (np.full(n, -1, np.int64) for _ in range(3))
         self.ranks = np.zeros((n, protocol.cutoffs[-1] + 1), np.int64)
         self.n_clicked_queries = self.n_violations = 0
         self._rows: list[tuple[IntArray, ...]] = []
@@ -170,8 +181,8 @@ class _Block:
                 break
             shown = self._system.propose(state, self._slots)
             shown = shown.masked_fill(~torch.from_numpy(playing).to(self._device).unsqueeze(1), -1)
-            clicked, found = self._answers(state, shown, truth, number)
-            self._record(state, shown, clicked, number)
+            right, clicked, found = self._answers(state, shown, truth, number)
+            self._record(state, shown, clicked, right, number)
             self.found[playing & found] = number
             fruitless = np.where(clicked.any(dim=1).cpu().numpy(), 0, fruitless + 1)
             leaves = playing & (self.found < 0) & self._user.leaves(numbers, number, fruitless)
@@ -181,6 +192,8 @@ class _Block:
             self._count_violations(before, state, shown, clicked)
         else:
             self.ranks[:, rounds] = self._first_ranks(state)
+            if self._guesses_last:
+                self.last_guess = np.where((self.found < 0) & (self.left < 0), _best_items(state), -1)
         for number in range(self.ranks.shape[1]):
             self.ranks[(self.found >= 0) & (self.found < number), number] = 1
 
@@ -190,8 +203,8 @@ class _Block:
         order = np.lexsort((columns[2], columns[1], columns[0]))
         return tuple(column[order] for column in columns)
 
-    def _answers(self, state: State, shown: Tensor, truth: Tensor, number: int) -> tuple[Tensor, BoolArray]:
-        """Return what is clicked, bool ``[S, N]``, and who found a wanted item."""
+    def _answers(self, state: State, shown: Tensor, truth: Tensor, number: int) -> tuple[Tensor, Tensor, BoolArray]:
+        """Return what should be clicked and what is, bool ``[S, N]`` each, and who found a wanted item."""
         board, user, numbers = state.board, self._user, self.sessions.numbers
         n_items, n_terms = board.n_items, board.n_terms
         named = torch.zeros(len(truth), board.n_fields + 1, dtype=torch.bool, device=truth.device)
@@ -208,9 +221,9 @@ class _Block:
             clicked[:, slot] |= slips & is_term[:, slot] & ~right[:, slot]
         if not user.clicks_queries:
             clicked &= is_item
-        return clicked, (clicked & is_item).any(dim=1).cpu().numpy()
+        return right, clicked, (clicked & is_item).any(dim=1).cpu().numpy()
 
-    def _record(self, state: State, shown: Tensor, clicked: Tensor, number: int) -> None:
+    def _record(self, state: State, shown: Tensor, clicked: Tensor, right: Tensor, number: int) -> None:
         board = state.board
         n_items, n_terms = board.n_items, board.n_terms
         slots = shown.cpu().numpy()
@@ -220,10 +233,10 @@ class _Block:
         fields = torch.arange(board.n_fields, device=shown.device).expand(len(slots), -1)
         nodes = torch.cat((board.item_rows(), board.terms, fields), dim=1)
         node = nodes.gather(1, shown.clamp(min=0)).cpu().numpy()[session, slot]
-        answers = clicked.cpu().numpy()[session, slot]
+        answers, wanted = (column.cpu().numpy()[session, slot] for column in (clicked, right))
         ranks = self.ranks[session, number]
         numbers = self.sessions.numbers[session]
-        self._rows.append((numbers, np.full_like(numbers, number + 1), slot + 1, kind, node, answers, ranks))
+        self._rows.append((numbers, np.full_like(numbers, number + 1), slot + 1, kind, node, answers, wanted, ranks))
 
     def _first_ranks(self, state: State) -> IntArray:
         """Return the place of the first wanted item among those not shown, 0 where none is left, int64 ``[S]``."""
@@ -250,6 +263,15 @@ class _Block:
             self.n_violations += int(
                 _overtaken(before.item_values, after.item_values, having & is_open, against & is_open).sum()
             )
+
+
+def _best_items(state: State) -> IntArray:
+    """Return the best item that has not been shown, int64 ``[S]``; -1 where none is left."""
+    values, n_items = state.item_values, state.board.n_items
+    best = values.max(dim=1, keepdim=True).values
+    first = state.board.ties[:, :n_items].masked_fill(values < best, torch.iinfo(torch.int64).max).argmin(dim=1)
+    rows = state.board.item_rows().gather(1, first.unsqueeze(1)).masked_fill(best == -torch.inf, -1)
+    return rows.squeeze(1).cpu().numpy()
 
 
 def _overtaken(before: Tensor, after: Tensor, having: Tensor, against: Tensor) -> Tensor:

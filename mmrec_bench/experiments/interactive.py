@@ -16,21 +16,19 @@ from mmrec_bench.data.rules import TRAIN
 from mmrec_bench.data.split import VaultLedger
 from mmrec_bench.errors import ModelError
 from mmrec_bench.evaluation.interactive_protocol import InteractiveProtocol
-from mmrec_bench.evaluation.sessions import FIELD, ITEM, InteractiveEvaluation, InteractiveEvaluator, Transcript
+from mmrec_bench.evaluation.sessions import InteractiveEvaluation, InteractiveEvaluator
 from mmrec_bench.experiments import building as write
 from mmrec_bench.experiments.candidates import restored
 from mmrec_bench.experiments.prepare import Prepared
 from mmrec_bench.experiments.schema import Experiment
 from mmrec_bench.experiments.station import VAULT_PURPOSE, Judgement
+from mmrec_bench.experiments.transcripts import KINDS, Transcripts
 from mmrec_bench.models.interactive.base import InteractiveContext, InteractiveSystem
 from mmrec_bench.seeding import Seeds
 from mmrec_bench.training.config import TrainerConfig
 from mmrec_bench.training.memory import check_training_memory, memory_errors
 from mmrec_bench.training.records import Validation
 from mmrec_bench.types import BoolArray
-
-KINDS = ("item", "query", "field")
-"""Names of what is shown, by `evaluation.sessions.ITEM`, `TERM` and `FIELD`."""
 
 
 class InteractiveStation:
@@ -82,7 +80,7 @@ class InteractiveStation:
         return Judgement(
             metrics={**{part: write.finite(found.means) for part, (_, found) in parts.items()}, "test_slices": {}},
             per_user=self._per_session({part: found for part, (_, found) in parts.items()}),
-            rankings=self._transcripts({part: found for part, (_, found) in parts.items()}),
+            rankings=self._transcripts(parts),
             facts={
                 "sessions": {part: _facts(evaluator, found) for part, (evaluator, found) in parts.items()},
                 "lexicon": {
@@ -118,42 +116,13 @@ class InteractiveStation:
             frames.append(pd.DataFrame(columns))
         return pd.concat(frames, ignore_index=True)
 
-    def _transcripts(self, parts: Mapping[str, InteractiveEvaluation]) -> pd.DataFrame:
-        return pd.concat([self._transcript(part, found, list(parts)) for part, found in parts.items()])
-
-    def _transcript(self, part: str, found: InteractiveEvaluation, parts: list[str]) -> pd.DataFrame:
-        dataset, script = self._prepared.dataset, found.transcript
-        user_of = dict(zip(found.numbers.tolist(), dataset.user_ids[found.users].tolist(), strict=True))
-        columns = {
-            "part": pd.Categorical([part] * len(script.session), categories=parts),
-            "session": script.session,
-            "user_id": pd.Categorical([user_of[number] for number in script.session.tolist()]),
-            "round": script.round.astype(np.int32),
-            "slot": script.slot.astype(np.int32),
-            "kind": pd.Categorical.from_codes(script.kind, pd.Index(KINDS)),
-            "item_id": pd.Categorical(self._item_ids(script)),
-            "text": pd.Categorical(self._texts(script)),
-            "clicked": script.clicked,
-            "rank": script.rank.astype(np.int32),
-        }
-        return pd.DataFrame(columns)
-
-    def _item_ids(self, script: Transcript) -> list[str | None]:
-        ids, pairs = self._prepared.dataset.item_ids, zip(script.kind.tolist(), script.node.tolist(), strict=True)
-        return [str(ids[node]) if kind == ITEM else None for kind, node in pairs]
-
-    def _texts(self, script: Transcript) -> list[str]:
-        """Return what people would read: titles of items, words of queries, names of fields."""
-        titles = self._prepared.dataset.items.titles
-        lexicon, known = self._lexicon, dict[tuple[int, int], str]()
-
-        def text(kind: int, node: int) -> str:
-            if kind == ITEM:
-                return "" if titles is None else str(titles[node])
-            return lexicon.fields[node] if kind == FIELD else lexicon.text(node)
-
-        pairs = zip(script.kind.tolist(), script.node.tolist(), strict=True)
-        return [known[pair] if pair in known else known.setdefault(pair, text(*pair)) for pair in pairs]
+    def _transcripts(self, parts: Mapping[str, tuple[InteractiveEvaluator, InteractiveEvaluation]]) -> pd.DataFrame:
+        writer, tables = Transcripts(self._prepared.dataset, self._lexicon), []
+        for part, (evaluator, found) in parts.items():
+            table = writer.table(found, evaluator)
+            column = pd.Categorical([part] * len(table), categories=list(parts))
+            tables.append(pd.concat([pd.Series(column, name="part"), table], axis=1))
+        return pd.concat(tables, ignore_index=True)
 
 
 def _facts(evaluator: InteractiveEvaluator, found: InteractiveEvaluation) -> dict[str, Any]:

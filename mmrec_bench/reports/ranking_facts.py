@@ -27,18 +27,18 @@ def _of(row: Row) -> Iterator[str]:
     if stage := _stage(manifest):
         yield f"Lists are the {stage['n']} candidates of {stage['model']}, seed {stage['seed']}"
     if clicks := row.runs[0].config()["dataset"].get("clicks"):
-        settings = _short({name: value for name, value in clicks.items() if name != "model"})
-        yield f"Training lists are clicked by {_short(clicks['model'])}: {settings}"
+        settings = in_words({name: value for name, value in clicks.items() if name != "model"})
+        yield f"Training lists are clicked by {in_words(clicks['model'])}: {settings}"
 
 
 def _stage(manifest: Mapping[str, Any]) -> Mapping[str, Any] | None:
     return next((made for made in manifest.get("inputs", ()) if made["kind"] == "candidates"), None)
 
 
-def _short(value: Any) -> str:
+def in_words(value: Any) -> str:
     """Return a setting as in YAML, ``{name: pbm, severity: 1.0}`` as ``pbm (severity 1.0)``."""
     if not isinstance(value, Mapping):
         return str(value)
     told = {name: inner for name, inner in value.items() if name != "name" and inner is not None}
-    others = ", ".join(f"{name} {_short(inner)}" for name, inner in told.items())
+    others = ", ".join(f"{name} {in_words(inner)}" for name, inner in told.items())
     return f"{value['name']} ({others})" if "name" in value else others
