@@ -66,8 +66,8 @@ def test_a_suite_is_audited_by_data_and_split_not_by_model() -> None:
     suite = load_suite("configs/suites/quick.yaml")
     preparer = Preparer(None)
     found = list(audit_experiments("synthetic", suite.experiments, preparer))
-    assert len(found) == 1
-    assert (found[0].kind, found[0].audited.audit.verdict) == ("interactions", "warn")
+    assert sorted(item.protocol.split()[0] for item in found) == ["online-users", "random-811"]
+    assert all((item.kind, item.audited.audit.verdict) == ("interactions", "warn") for item in found)
     assert {item.kind for item in audit_experiments("synthetic-clicks", suite.experiments, preparer)} == {"points"}
     with pytest.raises(ProtocolError, match=r"on data set 'amazon-baby'; they are on synthetic"):
         list(audit_experiments("amazon-baby", suite.experiments, preparer))
