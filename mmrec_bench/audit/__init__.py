@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 # Importing a module registers its checks.
+import mmrec_bench.audit.counting
 import mmrec_bench.audit.fields
 import mmrec_bench.audit.filters
 import mmrec_bench.audit.graphs

@@ -96,7 +96,8 @@ class Subject:
     def item(self, row: int | np.integer[Any]) -> str:
         """Return the external id of an item, with its title where there is one."""
         titles, found = self.dataset.items.titles, str(self.dataset.item_ids[row])
-        title = "" if titles is None else " ".join(str(titles[row]).split())
+        text = "" if titles is None else str(titles[row])
+        title = " ".join("".join(sign if sign.isprintable() else " " for sign in text).split())
         return f"{found} ({title if len(title) <= 60 else title[:59] + '…'})" if title else found
 
     def user(self, row: int | np.integer[Any]) -> str:

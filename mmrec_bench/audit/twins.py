@@ -44,9 +44,9 @@ class Twins:
 @check("near-duplicates", "Do held-out items have near-duplicates in train, by features?")
 def near_duplicates(subject: Subject) -> Finding:
     """Look for train items of cosine above `COSINE` to each held-out item, exactly, in every feature table."""
-    tables = subject.dataset.features
+    tables = {name: table for name, table in subject.dataset.features.items() if table.dim > 1}
     if not tables:
-        return Finding("not applicable", "there are no feature tables")
+        return Finding("not applicable", "there are no feature tables of more than one column, which have a direction")
     found = {name: _by_features(subject, table) for name, table in sorted(tables.items())}
     counts: dict[str, float] = {}
     for name, twins in found.items():

@@ -306,6 +306,27 @@ def test_features_made_of_held_out_rows_bring_them_together(plant: Any) -> None:
     assert verdict("features-know-held-out", plant.subject(plant.dataset(few), "random-811")) == "not applicable"
 
 
+def test_a_column_that_counts_held_out_rows(plant: Any) -> None:
+    world = plant.dataset()
+    total = world.payload.item_counts().astype(np.float32)
+    for rule, column, expected in (
+        ("random-811", total, "fail"),
+        ("random-811", -np.log1p(total), "fail"),  # such as a sales rank
+        ("global-time", total, "fail"),
+        ("random-811", plant.subject(rule="random-811").train.item_counts().astype(np.float32), "pass"),
+        ("random-811", np.random.default_rng(0).random(200).astype(np.float32), "pass"),
+        ("random-811", 1 / (1 + np.arange(200, dtype=np.float32)), "pass"),  # what popularity truly hangs on
+    ):
+        values = np.stack((np.sin(np.arange(200, dtype=np.float32) ** 2), column), axis=1)
+        table = FeatureTable("facts", values, np.ones(200, bool), "counted")
+        found = CHECKS["counts-of-held-out"](plant.subject(plant.dataset(None, table), rule))
+        assert found.verdict == expected, (rule, found)
+        if expected == "fail":
+            assert found.message.startswith("column 1 (from 0) of facts")
+    wide = plant.dataset(None, plant.table(dim=65))
+    assert verdict("counts-of-held-out", plant.subject(wide)) == "not applicable"
+
+
 # --- filters ------------------------------------------------------------------------------------------------------
 
 
