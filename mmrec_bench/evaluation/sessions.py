@@ -32,7 +32,7 @@ class Transcript:
         slot: From 1, int64 ``[N]``.
         kind: `ITEM`, `TERM` or `FIELD`, int64 ``[N]``.
         node: Item row, term of the lexicon, or closed field, int64 ``[N]``.
-        clicked: Whether the user clicked, or named a word of the field, bool ``[N]``.
+        clicked: Whether the user clicked, or named words of the field, bool ``[N]``.
         wanted: Whether a user who answers the truth would, bool ``[N]``.
         rank: Place of the first wanted item when the round began, int64 ``[N]``; 0 where none was left.
     """
@@ -174,24 +174,25 @@ class _Block:
         truth = board.matching(self._wanted.float()) > 0  # terms whose words some wanted item has
         fruitless = np.zeros(len(numbers), np.int64)
         for number in range(rounds):
-            self.ranks[:, number] = self._first_ranks(state)
+            self._note_ranks(state, number)
             playing = (self.found < 0) & (self.left < 0)
             if not playing.any():
                 self.ranks[:, number + 1 :] = self.ranks[:, number : number + 1]
                 break
             shown = self._system.propose(state, self._slots)
             shown = shown.masked_fill(~torch.from_numpy(playing).to(self._device).unsqueeze(1), -1)
-            right, clicked, found = self._answers(state, shown, truth, number)
+            right, clicked, named = self._answers(state, shown, truth, number)
             self._record(state, shown, clicked, right, number)
+            found = (clicked & (shown < board.n_items)).any(dim=1).cpu().numpy()
             self.found[playing & found] = number
             fruitless = np.where(clicked.any(dim=1).cpu().numpy(), 0, fruitless + 1)
             leaves = playing & (self.found < 0) & self._user.leaves(numbers, number, fruitless)
             self.left[leaves] = number + 1
             before = state
-            state = self._system.observe(state, Feedback(shown, clicked, truth))
+            state = self._system.observe(state, Feedback(shown, clicked, named))
             self._count_violations(before, state, shown, clicked)
         else:
-            self.ranks[:, rounds] = self._first_ranks(state)
+            self._note_ranks(state, rounds)
             if self._guesses_last:
                 self.last_guess = np.where((self.found < 0) & (self.left < 0), _best_items(state), -1)
         for number in range(self.ranks.shape[1]):
@@ -203,13 +204,13 @@ class _Block:
         order = np.lexsort((columns[2], columns[1], columns[0]))
         return tuple(column[order] for column in columns)
 
-    def _answers(self, state: State, shown: Tensor, truth: Tensor, number: int) -> tuple[Tensor, Tensor, BoolArray]:
-        """Return what should be clicked and what is, bool ``[S, N]`` each, and who found a wanted item."""
+    def _answers(self, state: State, shown: Tensor, truth: Tensor, number: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Return what should be clicked and what is, bool ``[S, N]``, and which words are named, ``[S, Q]``."""
         board, user, numbers = state.board, self._user, self.sessions.numbers
         n_items, n_terms = board.n_items, board.n_terms
-        named = torch.zeros(len(truth), board.n_fields + 1, dtype=torch.bool, device=truth.device)
-        named.scatter_(1, board.fields.masked_fill(~truth, -1) + 1, True)
-        right = torch.cat((self._wanted, truth, named[:, 1:]), dim=1).gather(1, shown.clamp(min=0)) & (shown >= 0)
+        none = torch.zeros(len(truth), board.n_fields + 1, dtype=torch.bool, device=truth.device)
+        of_fields = none.scatter(1, board.fields.masked_fill(~truth, -1) + 1, True)[:, 1:]
+        right = torch.cat((self._wanted, truth, of_fields), dim=1).gather(1, shown.clamp(min=0)) & (shown >= 0)
         is_item = (shown >= 0) & (shown < n_items)
         is_term = (shown >= n_items) & (shown < n_items + n_terms)
         clicked = right.clone()
@@ -221,7 +222,10 @@ class _Block:
             clicked[:, slot] |= slips & is_term[:, slot] & ~right[:, slot]
         if not user.clicks_queries:
             clicked &= is_item
-        return right, clicked, (clicked & is_item).any(dim=1).cpu().numpy()
+        field = (shown - n_items - n_terms + 1).clamp(min=0).masked_fill(~clicked, 0)
+        asked = none.scatter(1, field, True)
+        asked[:, 0] = False  # terms of no closed field
+        return right, clicked, truth & asked.gather(1, board.fields + 1)
 
     def _record(self, state: State, shown: Tensor, clicked: Tensor, right: Tensor, number: int) -> None:
         board = state.board
@@ -237,6 +241,11 @@ class _Block:
         ranks = self.ranks[session, number]
         numbers = self.sessions.numbers[session]
         self._rows.append((numbers, np.full_like(numbers, number + 1), slot + 1, kind, node, answers, wanted, ranks))
+
+    def _note_ranks(self, state: State, number: int) -> None:
+        """Note the ranks when some rounds are over; for those who have left before, nothing moves any more."""
+        gone = (self.left >= 0) & (self.left < number)
+        self.ranks[:, number] = np.where(gone, self.ranks[:, number - 1], self._first_ranks(state))
 
     def _first_ranks(self, state: State) -> IntArray:
         """Return the place of the first wanted item among those not shown, 0 where none is left, int64 ``[S]``."""

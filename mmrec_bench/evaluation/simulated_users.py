@@ -60,7 +60,7 @@ class NoisyUser(UserConfig):
 
     name: Literal["noisy"] = "noisy"
     miss: Probability = 0.1
-    """Probability that an item or query that should be clicked is overlooked."""
+    """Probability that an item or query that should be clicked is overlooked, and a field stays without answer."""
     slip: Probability = 0.1
     """Probability that a query that should not be clicked is; an item that is clicked by mistake is put back."""
 
@@ -86,7 +86,7 @@ class ImpatientUser(UserConfig):
 
 
 class NoClickUser(UserConfig):
-    """Clicks items alone; a query is never clicked, wanted or not."""
+    """Clicks items alone; a query is never clicked, wanted or not, and no word of a field named."""
 
     name: Literal["no-click"] = "no-click"
 

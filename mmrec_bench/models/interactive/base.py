@@ -63,7 +63,7 @@ class Feedback:
     Attributes:
         shown: Slots that were shown, int64 ``[S, N]``; -1 where nothing was.
         clicked: Which of them were clicked, bool ``[S, N]``; a clicked item that the user wants ends the session.
-        named: Words that were named when a field was asked for, bool ``[S, Q]``.
+        named: Words that were named of the fields that were asked for, bool ``[S, Q]``.
     """
 
     shown: Tensor

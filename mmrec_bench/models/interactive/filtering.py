@@ -86,8 +86,8 @@ class RandomConfig(InteractiveConfig):
 
 
 @MODELS.add("random", task="interactive", config=RandomConfig, paper=None)
-class RandomChoice(FilteringSystem):
-    """Shows any item or query that is left, each with the same chance; ranks by chance, too."""
+class RandomChoice(ClosedFormSystem):
+    """Shows any item or query that was not shown, each with the same chance; ranks by chance, and learns nothing."""
 
     def start(self, candidates: Candidates) -> State:
         """Begin with relevance by chance, a hash of session and node, which no block of sessions changes."""
@@ -103,6 +103,10 @@ class RandomChoice(FilteringSystem):
         """Return chance; items and queries that would tell nothing have the same."""
         fields = state.scores.new_full((len(state.scores), state.board.n_fields), -torch.inf)
         return torch.cat((state.scores, fields), dim=1)
+
+    def update(self, state: State, feedback: Feedback) -> State:
+        """Return the state as it is."""
+        return state
 
 
 class COREConfig(InteractiveConfig):

@@ -11,7 +11,7 @@ from mmrec_bench.data.interactions import Interactions
 from mmrec_bench.data.items import ItemTable, Words
 from mmrec_bench.data.lexicon import Lexicon, Supports, mined_lexicon
 from mmrec_bench.models.base import MODELS
-from mmrec_bench.models.interactive.base import InteractiveContext, InteractiveSystem
+from mmrec_bench.models.interactive.base import Feedback, InteractiveContext, InteractiveSystem, State
 from mmrec_bench.models.interactive.board import Candidates
 from mmrec_bench.seeding import Seeds
 from mmrec_bench.types import BoolArray, DoubleArray
@@ -146,3 +146,40 @@ def sampled(n_sessions: int = 10, n: int = 9, n_items: int = N_ITEMS, seed: int 
         items[0, n - padded :] = -1
     table, users = torch.from_numpy(items), torch.arange(n_sessions)
     return Candidates(users, users, table, table >= 0)
+
+
+def wanted_of(candidates: Candidates, seed: int = 0, n: int = 2) -> torch.Tensor:
+    """Return n wanted candidates of each session, bool ``[S, C]``."""
+    chance = torch.rand(candidates.open.shape, generator=torch.Generator().manual_seed(seed))
+    places = chance.masked_fill(~candidates.open, -1).topk(n, dim=1).indices
+    return torch.zeros_like(candidates.open).scatter(1, places, True)
+
+
+def answers(state: State, shown: torch.Tensor, wanted: torch.Tensor) -> Feedback:
+    """Return what a user answers who never errs, and goes on after an item that is wanted."""
+    board = state.board
+    truth = board.matching(wanted.float()) > 0
+    named = torch.zeros_like(truth)
+    right = torch.cat((wanted, truth, torch.zeros(len(wanted), board.n_fields, dtype=torch.bool)), dim=1)
+    for session, slots in enumerate(shown.tolist()):
+        for slot in slots:
+            if slot >= board.n_items + board.n_terms:
+                of_field = truth[session] & (board.fields[session] == slot - board.n_items - board.n_terms)
+                named[session] |= of_field
+                right[session, slot] = of_field.any()
+    clicked = right.gather(1, shown.clamp(min=0)) & (shown >= 0)
+    return Feedback(shown, clicked, named)
+
+
+def play(
+    system: InteractiveSystem, candidates: Candidates, wanted: torch.Tensor, rounds: int = 6, slots: int = 1
+) -> list[tuple[torch.Tensor, State, Feedback]]:
+    """Return, of each round, what was shown, the state before it, and the answers."""
+    state, course = system.start(candidates), []
+    for _ in range(rounds):
+        shown = system.propose(state, slots)
+        feedback = answers(state, shown, wanted)
+        course.append((shown, state, feedback))
+        state = system.observe(state, feedback)
+    course.append((system.propose(state, slots), state, Feedback(shown, shown < -1, feedback.named)))
+    return course
