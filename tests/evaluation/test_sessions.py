@@ -78,17 +78,19 @@ class SlowSession:
                     clicks.append(False)
                     continue
                 if kind == ITEM:
-                    node, clicked = rows[slot], slot in wanted and not misses
+                    node, right = rows[slot], slot in wanted
+                    clicked = right and not misses
                 elif kind == TERM:
                     node, right = terms[slot - n_items], truth[slot - n_items]
                     clicked = (not misses if right else slips) and user.clicks_queries
                 else:
                     node = slot - n_items - n_terms
                     of_field = [truth[term] and int(board.fields[0, term]) == node for term in range(n_terms)]
-                    clicked = any(of_field) and not misses and user.clicks_queries
+                    right = any(of_field)
+                    clicked = right and not misses and user.clicks_queries
                     named = [one or (clicked and other) for one, other in zip(named, of_field, strict=True)]
                 clicks.append(clicked)
-                self.rows.append((int(number[0]), turn + 1, place + 1, kind, node, clicked, self.ranks[-1]))
+                self.rows.append((int(number[0]), turn + 1, place + 1, kind, node, clicked, right, self.ranks[-1]))
                 if clicked and kind == ITEM:
                     self.found = turn
             fruitless = 0 if any(clicks) else fruitless + 1
@@ -96,6 +98,9 @@ class SlowSession:
                 self.left = turn + 1
             state = system.observe(state, Feedback(shown, torch.tensor([clicks]), torch.tensor([named])))
         self.ranks.append(self._rank(state, wanted))
+        best = min(range(n_items), key=lambda slot: (-float(state.item_values[0, slot]), int(board.ties[0, slot])))
+        stays = self.found < 0 and self.left < 0 and float(state.item_values[0, best]) > -math.inf
+        self.last_guess = rows[best] if stays and told.last_guess else -1
 
     def _rank(self, state: Any, wanted: list[int]) -> int:
         if self.found >= 0:
@@ -138,9 +143,11 @@ def test_sessions_are_those_of_a_slow_reference(
             number = block.numbers[session]
             assert (courses.found[number], courses.left[number]) == (expected.found, expected.left)
             assert courses.ranks[number].tolist() == expected.ranks
+            assert found.last_guess[number] == expected.last_guess
             rows += expected.rows
     script = found.transcript
-    columns = (script.session, script.round, script.slot, script.kind, script.node, script.clicked, script.rank)
+    columns = (script.session, script.round, script.slot, script.kind, script.node)
+    columns += (script.clicked, script.wanted, script.rank)
     assert list(zip(*(column.tolist() for column in columns), strict=True)) == sorted(rows)
     assert (courses.left > 0).any() == (user == "impatient")
 
@@ -157,7 +164,7 @@ def test_blocks_change_nothing(name: str, candidates: Any, user: str, monkeypatc
     assert whole.means == blocks.means
     assert whole.curve == blocks.curve
     assert (whole.n_clicked_queries, whole.n_violations) == (blocks.n_clicked_queries, blocks.n_violations)
-    for name in ("session", "round", "slot", "kind", "node", "clicked", "rank"):
+    for name in ("session", "round", "slot", "kind", "node", "clicked", "wanted", "rank"):
         np.testing.assert_array_equal(getattr(whole.transcript, name), getattr(blocks.transcript, name))
     np.testing.assert_array_equal(whole.courses.ranks, blocks.courses.ranks)
 
