@@ -48,6 +48,7 @@ class TableKey:
         protocol_id: What the numbers mean.
         data: Digest of the content of data and split.
         select_by: Metric that chose the weights, on validation.
+        setting: What has to stand in the heading of every table, such as that candidates are sampled; often nothing.
     """
 
     task: str
@@ -55,6 +56,12 @@ class TableKey:
     protocol_id: str
     data: str
     select_by: str
+    setting: str = ""
+
+    @property
+    def heading(self) -> str:
+        """What all titles begin with."""
+        return f"{self.dataset}, {self.setting}" if self.setting else self.dataset
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +115,20 @@ def table_key(run: RunArtefact) -> TableKey:
     """Return which tables a run may stand in."""
     facts, prints = run.manifest, run.manifest["fingerprints"]
     data = hashlib.blake2b(f"{prints['data']}/{prints['split']}".encode(), digest_size=4).hexdigest()
-    return TableKey(facts["task"], facts["dataset"], facts["protocol_id"], data, facts["select_by"])
+    return TableKey(
+        facts["task"], facts["dataset"], facts["protocol_id"], data, facts["select_by"], _setting(facts["task"], run)
+    )
+
+
+def _setting(task: str, run: RunArtefact) -> str:
+    """Return which items were on the table in sessions: numbers on sampled candidates look better than they are."""
+    if task != "interactive":
+        return ""
+    protocol = run.config()["protocol"]
+    rule = protocol["candidates"]
+    if rule["name"] == "full":
+        return "full catalogue"
+    return f"{rule['n']} sampled candidates ({min(rule['wanted'], protocol['split']['held_out'])} wanted)"
 
 
 def collect(runs: Sequence[tuple[str | None, RunArtefact]]) -> dict[TableKey, list[Row]]:

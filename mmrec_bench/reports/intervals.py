@@ -37,7 +37,7 @@ def intervals_of(key: TableKey, rows: Sequence[Row]) -> Table:
         "too, where both have two or more. Not adjusted for the number of rows."
     )
     header = ("model", "n", key.select_by, f"{level} interval", "difference", f"{level} interval of it")
-    return Table(f"{key.dataset}: intervals", note, header, tuple(body))
+    return Table(f"{key.heading}: intervals", note, header, tuple(body))
 
 
 def _interval(ends: tuple[float, float] | None, sign: str) -> str:

@@ -33,7 +33,7 @@ def knockout_table(knockout: Knockout, margin: float) -> Table:
         f"real score. Margin of a `no`: {margin:.0%} of that score.{null}"
     )
     header = ("features", "n", key.select_by, "real minus variant", f"{LEVEL:.0%} interval", "share")
-    return Table(f"{key.dataset}: does {knockout.label} use its features?", note, header, tuple(rows))
+    return Table(f"{key.heading}: does {knockout.label} use its features?", note, header, tuple(rows))
 
 
 def knockout_facts(knockout: Knockout, margin: float) -> list[str]:

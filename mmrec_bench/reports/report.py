@@ -16,6 +16,7 @@ from mmrec_bench.reports.files import write_all
 from mmrec_bench.reports.intervals import intervals_of
 from mmrec_bench.reports.knockout import knockouts_of
 from mmrec_bench.reports.knockout_tables import knockout_facts, knockout_frame, knockout_table
+from mmrec_bench.reports.sessions import session_tables
 from mmrec_bench.reports.tables import Table, facts_of, frame_of, tables_of
 
 TASK_TITLES = {
@@ -115,7 +116,7 @@ def make_report(
     groups: dict[str, list[Group]] = {}
     for key, rows in grouped.items():
         accuracy, *others = tables_of(key, rows)
-        tables = [accuracy, intervals_of(key, rows), *others]
+        tables = [accuracy, intervals_of(key, rows), *session_tables(key, rows), *others]
         groups.setdefault(key.task, []).append(Group(tables, facts_of(key, rows)))
     for knockout in knockouts:
         shown = Group([knockout_table(knockout, margin)], knockout_facts(knockout, margin))

@@ -12,6 +12,7 @@ from mmrec_bench.metrics.catalogue import CATALOGUE_METRICS
 from mmrec_bench.reports.audit import audit_facts
 from mmrec_bench.reports.collect import Estimate, Row, TableKey
 from mmrec_bench.reports.ranking_facts import of_candidates, ranking_facts
+from mmrec_bench.reports.session_facts import lower_is_better, session_facts, session_headline, session_numbers
 
 ABSENT = "-"
 HEADLINE = {
@@ -28,17 +29,8 @@ HEADLINE = {
         "nsim-ubm@10",
     ),
     "ctr": ("auc", "gauc", "log-loss", "calibration"),
-    "interactive": (
-        "success@3",
-        "success@5",
-        "success@10",
-        "turns@3",
-        "turns@5",
-        "turns@10",
-        "mrr@5",
-    ),
 }
-"""What the field prints, by task; shown where the protocol has it."""
+"""What the field prints, by task; shown where the protocol has it. Of sessions see `session_headline`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +70,7 @@ def facts_of(key: TableKey, rows: Sequence[Row]) -> list[str]:
     first = rows[0].runs[0].manifest
     data, split = first.get("data_report") or {}, first.get("split_report") or {}
     facts = ranking_facts(rows) if key.task == "ranking" else []
+    facts += session_facts(rows) if key.task == "interactive" else []
     if counts := split.get("counts"):
         parts = " / ".join(f"{counts[part]:,}" for part in ("train", "valid", "test"))
         edition = f", edition '{data['edition']}'" if data.get("edition") else ""
@@ -131,7 +124,8 @@ def _cell(estimate: Estimate | None, digits: int = 4) -> str:
 
 
 def _accuracy(key: TableKey, rows: Sequence[Row], names: Sequence[str]) -> Table:
-    shown = [name for name in HEADLINE[key.task] if name in names]
+    sessions = key.task == "interactive"
+    shown = session_headline(names, key.select_by) if sessions else [n for n in HEADLINE[key.task] if n in names]
     if key.select_by not in shown:
         shown = [key.select_by, *shown]
     ceilings = [row.fact("lists", "test", "ceiling") for row in rows]
@@ -150,10 +144,12 @@ def _accuracy(key: TableKey, rows: Sequence[Row], names: Sequence[str]) -> Table
         f"{_which(key)}. Test metrics, mean ± unbiased standard deviation over seeds ({_seeds(rows)}); "
         f"weights chosen by validation {key.select_by}, rows sorted by it."
     )
+    if lower := lower_is_better(shown):
+        note += f" Lower is better: {', '.join(lower)}."
     if retrieved:
         note += " Ceiling: the recall of all candidates, mean over users; no order of them can recall more."
     header = ("model", "n", *shown, f"valid {key.select_by}", *(["ceiling"] if retrieved else ()))
-    return Table(f"{key.dataset}: accuracy", note, header, body)
+    return Table(f"{key.heading}: accuracy", note, header, body)
 
 
 def _slices(key: TableKey, rows: Sequence[Row]) -> list[Table]:
@@ -165,7 +161,7 @@ def _slices(key: TableKey, rows: Sequence[Row]) -> list[Table]:
     header = ("model", *(f"{name} ({'?' if size is None else int(size.mean)})" for name, size in sizes.items()))
     body = tuple((row.label, *(_cell(row.slice(name, key.select_by)) for name in shown)) for row in rows)
     note = f"Test {key.select_by} on slices (users in brackets). {_which(key)}, {_seeds(rows)}."
-    return [Table(f"{key.dataset}: slices", note, header, body)]
+    return [Table(f"{key.heading}: slices", note, header, body)]
 
 
 def _catalogue(key: TableKey, rows: Sequence[Row], names: Sequence[str]) -> list[Table]:
@@ -175,7 +171,7 @@ def _catalogue(key: TableKey, rows: Sequence[Row], names: Sequence[str]) -> list
         return []
     body = tuple((row.label, *(_cell(row.metric("test", name)) for name in shown)) for row in rows)
     note = f"What is recommended, whoever likes it. {_which(key)}, test lists, {_seeds(rows)}."
-    return [Table(f"{key.dataset}: beyond accuracy", note, ("model", *shown), body)]
+    return [Table(f"{key.heading}: beyond accuracy", note, ("model", *shown), body)]
 
 
 def _cost(key: TableKey, rows: Sequence[Row]) -> Table:
@@ -196,7 +192,7 @@ def _cost(key: TableKey, rows: Sequence[Row]) -> Table:
     note += "Item parameters stand for the identities of items; projections of their features are counted in the total."
     seconds = ("prepare s", "train s", "validate s", "test s")
     header = ("model", "parameters", "item parameters", "epochs", *seconds, "peak MiB")
-    return Table(f"{key.dataset}: cost", note, header, tuple(cells(row) for row in rows))
+    return Table(f"{key.heading}: cost", note, header, tuple(cells(row) for row in rows))
 
 
 FRAME_COLUMNS = (
@@ -238,6 +234,7 @@ def frame_of(key: TableKey, rows: Sequence[Row]) -> pd.DataFrame:
             *(("run", name, row.fact("model_facts", name)) for name in first.manifest.get("model_facts", {})),
             ("run", "epochs_run", row.fact("training", "epochs_run")),
         ]
+        facts += session_numbers(row) if key.task == "interactive" else []
         base = (key.task, key.dataset, key.protocol_id, key.data, first.manifest["model"], row.label, row.fingerprint)
         seeds = " ".join(map(str, row.seeds))
         lines += [
