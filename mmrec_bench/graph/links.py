@@ -19,15 +19,25 @@ are normalised each for itself, so that the many inhibitions do not drown the fe
 
 
 class Spread(Protocol):
-    """One step of propagation for a block of sessions."""
+    """Relations of the nodes of a block of sessions: items, then terms."""
 
     def __call__(self, scores: Tensor) -> Tensor:
-        """Return the normalised signed sums over related nodes.
+        """Return the normalised signed sums over related nodes: one step of propagation.
 
         A node that is related to none keeps its score.
 
         Args:
             scores: Of items and terms, float32 ``[S, n]``.
+        """
+
+    def votes(self, yes: Tensor, no: Tensor) -> Tensor:
+        """Return what answers say of related nodes, ``A+ (yes - no) - A- yes``, not normalised, float32 ``[S, n]``.
+
+        What was not chosen lowers what it would have raised, and raises nothing.
+
+        Args:
+            yes: 1 where a node was chosen, float32 ``[S, n]``.
+            no: 1 where a node was shown and not chosen, float32 ``[S, n]``.
         """
 
 
@@ -63,12 +73,11 @@ class Links:
         self._catalogue: _WholeSpread | None = None
 
     def whole(self, open_items: Tensor) -> Spread:
-        """Return the propagation over all nodes; items that are not open take no part."""
+        """Return the relations of all nodes; items that are not open take no part."""
         if self._catalogue is None:
             self._catalogue = self._make_whole()
-        spread = self._catalogue
         closed = torch.cat((~open_items, open_items.new_zeros(len(open_items), self._relations.n_terms)), dim=1)
-        return lambda scores: spread(scores.masked_fill(closed, 0.0)).masked_fill_(closed, 0.0)
+        return _Open(self._catalogue, closed)
 
     def among(self, nodes: IntArray) -> Spread:
         """Return the propagation among the nodes of each session, int64 ``[S, n]``, items first, -1 where padded."""
@@ -96,55 +105,105 @@ class Links:
         raising = _row_sums(self._positive)
         lowering = self._inhibition * _contradictions(specified, sharing, n_items)
         lowering[_contradictions(relations.specified, relations.sharing, n_items) == 0] = 0  # not what rounding leaves
-        up, down = (
-            scale.numpy()
-            for scale in _scales(torch.from_numpy(raising), torch.from_numpy(lowering), self._normalisation)
-        )
+        up, down = _scales(torch.from_numpy(raising), torch.from_numpy(lowering), self._normalisation)
         alone = sp.diags_array(((raising == 0) & (lowering == 0)).astype(np.float32))
-        sparse = _scaled(self._positive, up) + self._inhibition * _scaled(sharing, down) + alone
-        scaled = torch.from_numpy((specified * down[:, None]).astype(np.float32)).to(device)
-        return _WholeSpread(CsrBuffers(sparse.tocsr()).to(device), scaled, n_items, self._inhibition)
+        sparse = _scaled(self._positive, up.numpy()) + self._inhibition * _scaled(sharing, down.numpy()) + alone
+        normalised = _SignedProduct(
+            sparse, (specified * down.numpy()[:, None]).astype(np.float64), n_items, self._inhibition, device
+        )
+        lowered = _SignedProduct(
+            self._inhibition * sharing, specified.astype(np.float64), n_items, self._inhibition, device
+        )
+        return _WholeSpread(normalised, CsrBuffers(self._positive).to(device), lowered)
 
 
-class _WholeSpread:
-    """Propagation over all nodes: one sparse product, and a dense one with a column a closed field.
+class _SignedProduct:
+    """``(P - inhibition * H H^T) x`` off the block of items, by a sparse product and one a closed field.
 
     Args:
-        sparse: ``A+`` and the shared part of ``A-``, normalised, ``[n, n]``.
-        specified: H, weighted and normalised, float32 ``[n, n_fields]``.
+        sparse: P, ``[n, n]``.
+        specified: H, ``[n, n_fields]``.
         n_items: How many nodes are items; these do not inhibit each other.
         inhibition: Weight of all inhibitions.
+        device: Where products are made.
     """
 
-    def __init__(self, sparse: CsrBuffers, specified: Tensor, n_items: int, inhibition: float) -> None:
-        self._sparse, self._specified, self._n_items, self._inhibition = sparse, specified, n_items, inhibition
+    def __init__(
+        self, sparse: sp.csr_matrix, specified: DoubleArray, n_items: int, inhibition: float, device: torch.device
+    ) -> None:
+        self._sparse, self._n_items, self._inhibition = CsrBuffers(sparse.tocsr()).to(device), n_items, inhibition
+        self._specified = torch.from_numpy(specified.astype(np.float32)).to(device)
 
-    def __call__(self, scores: Tensor) -> Tensor:
-        """Return one step; float32 ``[S, n]``."""
-        columns = scores.T.contiguous()
-        spread = self._sparse.tensor() @ columns
+    def __call__(self, columns: Tensor) -> Tensor:
+        """Return the product for x ``[n, S]``."""
+        product = self._sparse.tensor() @ columns
         if self._inhibition:
             of_items, of_terms = self._specified[: self._n_items], self._specified[self._n_items :]
             items, terms = of_items.T @ columns[: self._n_items], of_terms.T @ columns[self._n_items :]
-            spread[: self._n_items].addmm_(of_items, terms, alpha=-self._inhibition)
-            spread[self._n_items :].addmm_(of_terms, items + terms, alpha=-self._inhibition)
-        return spread.T
+            product[: self._n_items].addmm_(of_items, terms, alpha=-self._inhibition)
+            product[self._n_items :].addmm_(of_terms, items + terms, alpha=-self._inhibition)
+        return product
 
 
-class _DenseSpread:
-    """Propagation by one dense matrix a session, ``[S, n, n]``."""
+class _WholeSpread:
+    """Relations of all nodes.
 
-    def __init__(self, raising: Tensor, lowering: Tensor, normalisation: Normalisation) -> None:
-        up, down = _scales(raising.sum(dim=2), lowering.sum(dim=2), normalisation)
-        alone = (raising.sum(dim=2) + lowering.sum(dim=2)) == 0
-        raising.mul_(up.unsqueeze(2)).mul_(up.unsqueeze(1))
-        lowering.mul_(down.unsqueeze(2)).mul_(down.unsqueeze(1))
-        self._matrix = raising.sub_(lowering)
-        self._matrix.diagonal(dim1=1, dim2=2).add_(alone)
+    Args:
+        normalised: ``A+ - A-``, normalised.
+        raising: ``A+``.
+        lowered: ``- A-``.
+    """
+
+    def __init__(self, normalised: _SignedProduct, raising: CsrBuffers, lowered: _SignedProduct) -> None:
+        self._normalised, self._raising, self._lowered = normalised, raising, lowered
 
     def __call__(self, scores: Tensor) -> Tensor:
         """Return one step; float32 ``[S, n]``."""
-        return torch.bmm(self._matrix, scores.unsqueeze(2)).squeeze(2)
+        return self._normalised(scores.T.contiguous()).T
+
+    def votes(self, yes: Tensor, no: Tensor) -> Tensor:
+        """Return what answers say; float32 ``[S, n]``."""
+        return (self._raising.tensor() @ (yes - no).T.contiguous() + self._lowered(yes.T.contiguous())).T
+
+
+class _Open:
+    """Relations in which some nodes take no part, bool ``[S, n]``."""
+
+    def __init__(self, spread: Spread, closed: Tensor) -> None:
+        self._spread, self._closed = spread, closed
+
+    def __call__(self, scores: Tensor) -> Tensor:
+        """Return one step; float32 ``[S, n]``."""
+        return self._spread(scores.masked_fill(self._closed, 0.0)).masked_fill_(self._closed, 0.0)
+
+    def votes(self, yes: Tensor, no: Tensor) -> Tensor:
+        """Return what answers say; float32 ``[S, n]``."""
+        return self._spread.votes(yes, no).masked_fill_(self._closed, 0.0)
+
+
+class _DenseSpread:
+    """Relations by two dense matrices a session, ``A+`` and ``A-``, float32 ``[S, n, n]``."""
+
+    def __init__(self, raising: Tensor, lowering: Tensor, normalisation: Normalisation) -> None:
+        self._raising, self._lowering = raising, lowering
+        degrees = raising.sum(dim=2), lowering.sum(dim=2)
+        self._up, self._down = _scales(*degrees, normalisation)
+        self._alone = (degrees[0] + degrees[1]) == 0
+
+    def __call__(self, scores: Tensor) -> Tensor:
+        """Return one step; float32 ``[S, n]``."""
+        raised = self._up * _product(self._raising, self._up * scores)
+        lowered = self._down * _product(self._lowering, self._down * scores)
+        return raised - lowered + self._alone * scores
+
+    def votes(self, yes: Tensor, no: Tensor) -> Tensor:
+        """Return what answers say; float32 ``[S, n]``."""
+        return _product(self._raising, yes - no) - _product(self._lowering, yes)
+
+
+def _product(matrices: Tensor, vectors: Tensor) -> Tensor:
+    """Return the product of each session, ``[S, n]``."""
+    return torch.bmm(matrices, vectors.unsqueeze(2)).squeeze(2)
 
 
 def entries_among(

@@ -7,10 +7,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, Self, TypeAlias
 
 import numpy as np
 import torch
+from pydantic import PositiveFloat, model_validator
 from torch import Tensor, nn
 
 from mmrec_bench.data.interactions import Interactions
@@ -20,6 +21,7 @@ from mmrec_bench.models.base import ClosedForm, ModelConfig
 from mmrec_bench.models.interactive.board import Board, Candidates, CatalogueBoard, SampledBoard, SharedTensors
 from mmrec_bench.retrieval.base import Representations, Scoring
 from mmrec_bench.seeding import Seeds
+from mmrec_bench.settings import explained_error
 from mmrec_bench.types import IntArray
 
 Initialiser: TypeAlias = Literal["sigmoid", "min-max", "softmax", "uniform"]
@@ -31,8 +33,29 @@ scores, stretched to [0, 1]; ``min-max``: stretched alone; ``softmax`` of standa
 class InteractiveConfig(ModelConfig):
     """Base of the configs of all interactive systems."""
 
-    initialiser: Initialiser = "sigmoid"
+    initialiser: Initialiser = "softmax"
     """How scores of the base become relevance in [0, 1] among the candidates of a session."""
+
+    def relevance(self, scores: Tensor, is_open: Tensor) -> Tensor:
+        """Return the relevance of the candidates; see `relevance_of`."""
+        return relevance_of(scores, is_open, self.initialiser)
+
+
+class GuessingConfig(InteractiveConfig):
+    """Base of the configs of systems that weigh items against queries."""
+
+    sharpness: PositiveFloat = 2.0
+    """Of the softmax: standardised scores are multiplied by it. The surer the base, the sooner items are shown."""
+
+    @model_validator(mode="after")
+    def _sharpness_is_read(self) -> Self:
+        if self.initialiser != "softmax" and "sharpness" in self.model_fields_set:
+            raise explained_error(f"sharpness is read by the initialiser softmax, not {self.initialiser}; remove it")
+        return self
+
+    def relevance(self, scores: Tensor, is_open: Tensor) -> Tensor:
+        """Return the relevance of the candidates; see `relevance_of`."""
+        return relevance_of(scores, is_open, self.initialiser, self.sharpness)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +156,7 @@ class InteractiveSystem(nn.Module, ABC):
         kind = CatalogueBoard if candidates.items is None else SampledBoard
         board = kind(candidates, self.relations, shared)
         raw = base_scores(self._context.base, candidates.users, board.item_rows())
-        initial = relevance_of(raw, candidates.open, self.config.initialiser)
+        initial = self.config.relevance(raw, candidates.open)
         sizes = board.matching(candidates.open.float())
         terms = board.matching(initial) / sizes.clamp(min=1)
         closed = torch.zeros(len(raw), board.n_fields, dtype=torch.bool, device=raw.device)
@@ -217,7 +240,7 @@ def base_scores(base: Scoring, users: Tensor, items: Tensor) -> Tensor:
     return (left.index_select(0, rows) @ right.T).gather(1, slots)
 
 
-def relevance_of(scores: Tensor, is_open: Tensor, initialiser: Initialiser) -> Tensor:
+def relevance_of(scores: Tensor, is_open: Tensor, initialiser: Initialiser, sharpness: float = 1.0) -> Tensor:
     """Return relevance in [0, 1] of the open candidates of each session, 0 for others, float32 ``[S, C]``."""
     if initialiser == "uniform":
         return is_open.float()
@@ -227,7 +250,7 @@ def relevance_of(scores: Tensor, is_open: Tensor, initialiser: Initialiser) -> T
     standard = centred / (centred.square().sum(dim=1, keepdim=True) / counts).sqrt().clamp(min=1e-12)
     if initialiser == "softmax":
         top = standard.masked_fill(~is_open, -torch.inf).max(dim=1, keepdim=True).values
-        return (standard - top).exp().masked_fill(~is_open, 0.0).float()
+        return (sharpness * (standard - top)).exp().masked_fill(~is_open, 0.0).float()
     values = standard.sigmoid() if initialiser == "sigmoid" else standard
     low = values.masked_fill(~is_open, torch.inf).min(dim=1, keepdim=True).values
     high = values.masked_fill(~is_open, -torch.inf).max(dim=1, keepdim=True).values

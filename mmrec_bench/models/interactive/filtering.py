@@ -14,6 +14,7 @@ from mmrec_bench.models.base import MODELS, Citation
 from mmrec_bench.models.interactive.base import (
     ClosedFormSystem,
     Feedback,
+    GuessingConfig,
     InteractiveConfig,
     State,
 )
@@ -109,7 +110,7 @@ class RandomChoice(ClosedFormSystem):
         return state
 
 
-class COREConfig(InteractiveConfig):
+class COREConfig(GuessingConfig):
     """Settings of `CORE`."""
 
     RELEASED: ClassVar[Mapping[str, Any]] = {"on_no": "keep"}
