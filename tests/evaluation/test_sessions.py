@@ -124,7 +124,7 @@ class SlowSession:
         ("core", {"ask": "attributes"}, 1),
         ("core", {"on_no": "keep"}, 3),
         ("magus-fixed", {}, 1),
-        ("magus-fixed", {"guess": "score", "anchor": "first"}, 3),
+        ("magus-fixed", {"guess": "score", "update": "scores", "anchor": "first"}, 3),
     ],
 )
 def test_sessions_are_those_of_a_slow_reference(
@@ -171,7 +171,12 @@ def test_blocks_change_nothing(name: str, candidates: Any, user: str, monkeypatc
 
 @pytest.mark.parametrize("candidates", [SAMPLED, "full"], ids=["sampled", "full"])
 @pytest.mark.parametrize(
-    ("name", "options"), [("magus-fixed", {}), ("magus-fixed", {"guess": "queries", "alpha": 0.9}), ("core", {})]
+    ("name", "options"),
+    [
+        ("magus-fixed", {"update": "scores", "initialiser": "sigmoid"}),
+        ("magus-fixed", {"guess": "queries", "alpha": 0.9}),
+        ("core", {"initialiser": "sigmoid"}),
+    ],
 )
 def test_violations_are_those_of_a_slow_count(name: str, options: dict[str, Any], candidates: Any) -> None:
     """Items of a clicked query below items that contradict it, and that were not above them before."""

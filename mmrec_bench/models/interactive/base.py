@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal, Self, TypeAlias
@@ -40,6 +40,10 @@ class InteractiveConfig(ModelConfig):
         """Return the relevance of the candidates; see `relevance_of`."""
         return relevance_of(scores, is_open, self.initialiser)
 
+    def changed(self, names: Sequence[str]) -> list[str]:
+        """Return which of these settings are not the default."""
+        return [name for name in names if getattr(self, name) != type(self).model_fields[name].default]
+
 
 class GuessingConfig(InteractiveConfig):
     """Base of the configs of systems that weigh items against queries."""
@@ -49,7 +53,7 @@ class GuessingConfig(InteractiveConfig):
 
     @model_validator(mode="after")
     def _sharpness_is_read(self) -> Self:
-        if self.initialiser != "softmax" and "sharpness" in self.model_fields_set:
+        if self.initialiser != "softmax" and self.changed(("sharpness",)):
             raise explained_error(f"sharpness is read by the initialiser softmax, not {self.initialiser}; remove it")
         return self
 

@@ -56,11 +56,10 @@ class PropagationConfig(GuessingConfig):
     @model_validator(mode="after")
     def _reads_all(self) -> Self:
         for update, names in self.READ_BY.items():
-            if update != self.update and (told := [name for name in names if name in self.model_fields_set]):
+            if update != self.update and (told := self.changed(names)):
                 raise explained_error(f"{', '.join(told)}: read with update: {update}, not {self.update}; remove it")
-        steps = [name for name in ("n_steps", "normalisation") if name in self.model_fields_set]
-        if self.alpha == 0 and steps:
-            raise explained_error(f"alpha: 0 takes no step, so {', '.join(steps)} would do nothing; remove it")
+        if self.alpha == 0 and (told := self.changed(("n_steps", "normalisation"))):
+            raise explained_error(f"alpha: 0 takes no step, so {', '.join(told)} would do nothing; remove it")
         return self
 
 

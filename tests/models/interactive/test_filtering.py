@@ -42,7 +42,7 @@ def say(system: InteractiveSystem, state: State, slot: int, clicked: bool) -> St
 def test_core_keeps_what_agrees_with_every_answer(candidates: Candidates, seed: int, on_no: str) -> None:
     lexicon = lexicon_of(seed)
     slow, wanted = Slow(lexicon), wanted_of(candidates, seed, n=1)
-    system = build("core", context_of(lexicon), on_no=on_no)
+    system = build("core", context_of(lexicon), on_no=on_no, initialiser="sigmoid")
     course, ruled_out = play(system, candidates, wanted, 6), 0
     for session in range(12):
         told: list[tuple[frozenset[tuple[str, str]], bool]] = []
