@@ -42,7 +42,10 @@ class MagusFixedConfig(PropagationConfig):
 
 @MODELS.add("magus-fixed", task="interactive", config=MagusFixedConfig, paper=PAPER, deviations=(RECONSTRUCTED,))
 class MagusFixed(ClosedFormSystem, PropagatingSystem):
-    """MAGUS without its weight trainer: relations have weights that are counted, and inhibitions have weight 1."""
+    """MAGUS without its weight trainer: relations have weights that are counted, and inhibitions have weight 1.
+
+    Source: a reconstruction of Jin et al., KDD 2025, https://arxiv.org/abs/2412.10787.
+    """
 
     config: MagusFixedConfig
 
