@@ -98,8 +98,9 @@ def compare(
         raise ConfigError(config, [ConfigIssue("features", "names no set, so there is nothing to compare")])
     print_table(table)
     chart = [(row.variant.control or "", row.impact.mean, *row.impact.interval) for row in report.ranked]
-    if report.bound is not None:
-        chart.insert(0, (f"LIS, {report.bound.variant.name}", report.bound.impact.mean, *report.bound.impact.interval))
+    chart = [
+        *((f"LIS, {row.variant.name}", row.impact.mean, *row.impact.interval) for row in report.bounds), *chart,
+    ]  # fmt: skip
     texts = {"compare.md": table.markdown(), "compare.svg": bars(f"{name}: AIS beside LIS", chart)}
     for written in write_all(report_dir / name, texts):
         out.print(f"report: {written}", highlight=False, markup=False)

@@ -87,11 +87,10 @@ class LisReport:
         return [LisRow(variant, impacts) for variant, impacts in found.items()]
 
     @property
-    def bound(self) -> LisRow | None:
-        """The leak that features are set against: the item table of the longest horizon in the slot."""
+    def bounds(self) -> list[LisRow]:
+        """The leaks that features are set against: the item table of the longest horizon, in each mode."""
         leaked = [row for row in self.rows if row.variant.source == "id-embedding" and row.variant.control is None]
-        added = [row for row in leaked if row.variant.mode == "add"]
-        return added[-1] if added else None
+        return list({row.variant.mode: row for row in leaked}.values())
 
     @cached_property
     def _comparisons(self) -> dict[str, Comparison]:
@@ -164,25 +163,26 @@ class LisReport:
         rows = self.ranked
         if not rows:
             return None
-        bound, margin = self.bound, self.config.margin
-        header = ("features", "AIS", f"{_percent(LEVEL)} interval", "per seed", "GAUC", "MDE", "verdict", "AIS / LIS")
+        margin, bounds = self.config.margin, self.bounds
+        ratios = tuple(f"AIS / LIS ({bound.variant.mode})" for bound in bounds)
+        header = ("features", "AIS", f"{_percent(LEVEL)} interval", "per seed", "GAUC", "MDE", "verdict", *ratios)
         body = tuple(
             (
-                row.variant.control or ABSENT, *_cells(row.impact), row.impact.verdict(margin), self._ratio(row.impact),
+                row.variant.control or ABSENT,
+                *_cells(row.impact),
+                row.impact.verdict(margin),
+                *(_ratio(row.impact, bound.impact) for bound in bounds),
             )
             for row in rows
-        )  # fmt: skip
-        if bound is None:
-            note = "No id-embedding leak in mode add was measured, so there is no LIS to compare with."
-        else:
-            low, high = bound.impact.interval
-            note = (
-                f"Gain of test AUC over M_T of features in the slot that the leak stands in; LIS is that of "
-                f"`{bound.variant.name}`, {bound.impact.mean:+.4f} [{low:+.4f}, {high:+.4f}]. "
-            )
-            if low <= 0:
-                note += "Its interval holds 0, so that a ratio to it would mean nothing: refused."
-        note += f" n = {len(self.seeds)} seeds."
+        )
+        note = f"Gain of test AUC over M_T of features in the extra slot, mean over n = {len(self.seeds)} seeds. "
+        told = (
+            f"LIS of `{bound.variant.name}` is {bound.impact.mean:+.4f} [{low:+.4f}, {high:+.4f}]"
+            for bound in bounds
+            for low, high in [bound.impact.interval]
+        )
+        note += "; ".join(told) + ". " if bounds else "No id-embedding leak was measured to compare with. "
+        note += "Ratios are refused where that interval holds 0, and their own are of the same draws of users."
         return Table(f"{self.seeds[0].manifest['dataset']}: AIS", note, header, body)
 
     @property
@@ -190,10 +190,6 @@ class LisReport:
         """Sets of features, that of the largest gain first."""
         rows = [row for row in self.rows if row.variant.source == "features"]
         return sorted(rows, key=lambda row: -row.impact.mean)
-
-    def _ratio(self, impact: Impact) -> str:
-        found = None if self.bound is None else impact.ratio(self.bound.impact)
-        return "refused" if found is None else f"{found[0]:.2f} [{found[1]:.2f}, {found[2]:.2f}]"
 
     def facts(self) -> list[str]:
         """Return what a reader must know, one sentence each."""
@@ -234,6 +230,11 @@ class LisReport:
         return write_all(
             folder, {"lis.md": "\n".join(parts), "lis.csv": self.frame().to_csv(index=False), "lis.svg": chart}
         )
+
+
+def _ratio(impact: Impact, bound: Impact) -> str:
+    found = impact.ratio(bound)
+    return "refused" if found is None else f"{found[0]:.2f} [{found[1]:.2f}, {found[2]:.2f}]"
 
 
 def _percent(share: float) -> str:

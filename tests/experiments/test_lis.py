@@ -55,12 +55,12 @@ def test_every_leak_control_and_set_of_features_has_a_row(tmp_path: Path, settin
     own = by_name["id-embedding/replace/own"].impact
     assert own.per_seed == (0.0, 0.0)
     assert own.interval == (0.0, 0.0)
-    assert report.bound is by_name["id-embedding/add/40d"]
+    assert report.bounds == [by_name["id-embedding/replace/40d"], by_name["id-embedding/add/40d"]]
     written = report.write(tmp_path / "reports")
     text = written[0].read_text(encoding="utf-8")
     assert "| id-embedding | add | 40 |" in text
     assert "known users" in text
-    assert "AIS / LIS" in text
+    assert "AIS / LIS (add)" in text
     assert len(written[1].read_text(encoding="utf-8").splitlines()) == 1 + sum(len(row.impacts) for row in report.rows)
     assert "<svg" in written[2].read_text(encoding="utf-8")
 
