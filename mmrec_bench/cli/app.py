@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shlex
 import sys
 from collections.abc import Sequence
@@ -41,7 +42,7 @@ from mmrec_bench.experiments.knockout import DEFAULT_MARGIN, KnockoutConfig
 from mmrec_bench.experiments.prepare import Preparer
 from mmrec_bench.experiments.run import RunSettings
 from mmrec_bench.experiments.schema import Experiment, is_suite, load_experiment
-from mmrec_bench.experiments.suite import Outcome, plan, run_all
+from mmrec_bench.experiments.suite import Failure, Outcome, plan, run_all
 from mmrec_bench.experiments.suite_config import load_suite
 from mmrec_bench.experiments.variants import variants
 from mmrec_bench.models.base import MODELS
@@ -120,7 +121,14 @@ def bench(
     loaded = load_suite(suite, tuple(overrides), tuple(seed) or None)
     settings = run_settings(out_dir, device, threads, resume=True, reuse_stale=reuse_stale)
     tampered = _variants(loaded.knockouts, loaded.config.knockout)
-    outcome = _run_all(loaded.experiments, tampered, settings, Preparer(data_dir), reuse_stale)
+    preparer = Preparer(data_dir)
+    outcome = _run_all(loaded.experiments, tampered, settings, preparer, reuse_stale)
+    probes, failures = [], list(outcome.failures)
+    for probe in loaded.probes:
+        try:
+            probes.append(lis.measured(probe, preparer, settings))
+        except MMRecBenchError as error:
+            failures.append(Failure(f"probe {probe.path.stem}", None, str(error)))
     report = make_report(
         loaded.config.title,
         shlex.join(["mmrec-bench", *sys.argv[1:]]),
@@ -128,12 +136,13 @@ def bench(
         extra=outcome.extra,
         margin=loaded.config.knockout.margin,
         description=loaded.config.description,
-        failures=outcome.failures,
+        failures=failures,
+        probes=probes,
     )
     _print_report(report, headline_only=True)
     page, numbers = report.write(report_dir / loaded.name)
     out.print(f"report: {page}\nnumbers: {numbers}", highlight=False, markup=False)
-    _finish(outcome)
+    _finish(dataclasses.replace(outcome, failures=tuple(failures)))
 
 
 @app.command("plan")

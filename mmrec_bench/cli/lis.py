@@ -25,7 +25,7 @@ from mmrec_bench.cli.console import (
 )
 from mmrec_bench.errors import ConfigError, ConfigIssue
 from mmrec_bench.experiments.lis import probe_all
-from mmrec_bench.experiments.lis_config import is_lis, load_lis
+from mmrec_bench.experiments.lis_config import LoadedProbe, is_lis, load_lis
 from mmrec_bench.experiments.lis_features import feature_sets, measure_features
 from mmrec_bench.experiments.prepare import Preparer
 from mmrec_bench.experiments.run_settings import RunSettings
@@ -69,7 +69,8 @@ def probe(
 ) -> None:
     """Measure every leak and control of a probe; what is there is not made again."""
     settings = run_settings(out_dir, device, threads, resume=True, reuse_stale=reuse_stale)
-    report, name = _measured(config, tuple(overrides), tuple(seed), data_dir, settings)
+    loaded = _load(config, overrides, seed)
+    report, name = measured(loaded, Preparer(data_dir), settings), loaded.path.stem
     print_table(report.lis_table())
     if (table := report.ais_table()) is not None:
         print_table(table)
@@ -93,7 +94,8 @@ def compare(
 ) -> None:
     """Rank sets of features by how near they come to the bound, from one trained M_T and a short update each."""
     settings = run_settings(out_dir, device, threads, resume=True, reuse_stale=reuse_stale)
-    report, name = _measured(config, tuple(overrides), tuple(seed), data_dir, settings)
+    loaded = _load(config, overrides, seed)
+    report, name = measured(loaded, Preparer(data_dir), settings), loaded.path.stem
     if (table := report.ais_table()) is None:
         raise ConfigError(config, [ConfigIssue("features", "names no set, so there is nothing to compare")])
     print_table(table)
@@ -119,23 +121,24 @@ def validated(config: str, overrides: tuple[str, ...]) -> str | None:
     return f"probe of {told.model.label} on {told.dataset.card}: {leaks}; {len(told.seeds)} seed(s)"
 
 
-def _measured(
-    config: str, overrides: tuple[str, ...], seeds: tuple[int, ...], data_dir: Path | None, settings: RunSettings
-) -> tuple[LisReport, str]:
-    chosen = (f"seeds={list(seeds)}",) if seeds else ()
-    loaded, preparer = load_lis(config, (*overrides, *chosen)), Preparer(data_dir)
+def measured(loaded: LoadedProbe, preparer: Preparer, settings: RunSettings) -> LisReport:
+    """Return the report of a probe; seeds and sets of features that are not there are measured first."""
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
     with Progress(*columns, console=out, transient=True) as bar:
-        task = bar.add_task("base", total=None)
+        task = bar.add_task(loaded.path.stem, total=None)
 
         def told(seed: int, name: str) -> None:
-            bar.update(task, description=f"seed {seed}: {name}")
+            bar.update(task, description=f"{loaded.path.stem}, seed {seed}: {name}")
 
         probe, artefacts = probe_all(loaded, preparer, settings, told)
-        measured: dict[str, list[pd.DataFrame]] = {}
+        scores: dict[str, list[pd.DataFrame]] = {}
         for found in feature_sets(probe, preparer, settings):
             for artefact in artefacts:
                 told(int(artefact.manifest["seed"]), found.name)
-                measured.setdefault(found.name, []).append(measure_features(probe, found, artefact, settings))
+                scores.setdefault(found.name, []).append(measure_features(probe, found, artefact, settings))
     command = shlex.join(["mmrec-bench", *sys.argv[1:]])
-    return LisReport(f"LIS, {loaded.path.stem}", command, loaded.config, artefacts, measured), loaded.path.stem
+    return LisReport(f"LIS, {loaded.path.stem}", command, loaded.config, artefacts, scores)
+
+
+def _load(config: str, overrides: list[str], seeds: list[int]) -> LoadedProbe:
+    return load_lis(config, (*overrides, *((f"seeds={seeds}",) if seeds else ())))

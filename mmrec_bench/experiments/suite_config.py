@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 
 from mmrec_bench.errors import ConfigError, ConfigIssue
 from mmrec_bench.experiments.knockout import KnockoutConfig
+from mmrec_bench.experiments.lis_config import LoadedProbe, load_lis
 from mmrec_bench.experiments.schema import Experiment, entry_of, is_suite, load_experiment
 from mmrec_bench.experiments.seeds import Seedlist
 from mmrec_bench.resources import find_yaml
@@ -46,6 +47,8 @@ class SuiteConfig(BaseConfig):
     """How the modality truth test is made where an experiment asks for it."""
     experiments: Annotated[tuple[SuiteItem, ...], Field(min_length=1)]
     """What to run."""
+    probes: tuple[str, ...] = ()
+    """Paths of LIS probes, relative to the suite file, which stand in a section of their own."""
 
     @model_validator(mode="after")
     def _knockout_is_read(self) -> Self:
@@ -63,12 +66,14 @@ class Suite:
         name: Stem of its file; names the report's folder.
         experiments: Its experiments, in order.
         knockouts: Those among them whose modalities are tested.
+        probes: Its LIS probes.
     """
 
     config: SuiteConfig
     name: str
     experiments: tuple[Experiment, ...]
     knockouts: tuple[Experiment, ...] = ()
+    probes: tuple[LoadedProbe, ...] = ()
 
 
 def load_suite(
@@ -78,7 +83,7 @@ def load_suite(
 
     Args:
         name_or_path: The suite file.
-        overrides: Applied to every experiment, after those of the suite.
+        overrides: Applied to every experiment, after those of the suite; probes take none.
         seeds: Replaces the suite's seeds.
 
     Raises:
@@ -108,9 +113,18 @@ def load_suite(
         experiments.append(found)
         if item.knockout:
             knockouts.append(found)
+    probes: list[LoadedProbe] = []
+    shared = (f"seeds={list(config.seeds)}",) if config.seeds else ()
+    for row, name in enumerate(config.probes):
+        try:
+            probes.append(load_lis(path.parent / name, shared))
+        except ConfigError as error:
+            issues += [
+                ConfigIssue(f"probes[{row}], {error.source}, {i.path or 'document'}", i.message) for i in error.issues
+            ]
     if issues:
         raise ConfigError(str(path), issues)
-    return Suite(config, path.stem, tuple(experiments), tuple(knockouts))
+    return Suite(config, path.stem, tuple(experiments), tuple(knockouts), tuple(probes))
 
 
 def _suite_experiment(

@@ -16,6 +16,7 @@ from mmrec_bench.reports.files import write_all
 from mmrec_bench.reports.intervals import intervals_of
 from mmrec_bench.reports.knockout import knockouts_of
 from mmrec_bench.reports.knockout_tables import knockout_facts, knockout_frame, knockout_table
+from mmrec_bench.reports.lis import LisReport
 from mmrec_bench.reports.sessions import session_tables
 from mmrec_bench.reports.tables import Table, facts_of, frame_of, tables_of
 
@@ -23,6 +24,7 @@ TASK_TITLES = {
     "retrieval": "Retrieval: which k of all items?",
     "ranking": "Ranking: in which order are given items?",
     "ctr": "CTR: will this user click this item now?",
+    "lis": "LIS: what would the future bring a CTR model?",
     "interactive": "Interactive: which query or item to show next, round after round?",
 }
 
@@ -99,6 +101,7 @@ def make_report(
     margin: float = DEFAULT_MARGIN,
     description: str = "",
     failures: Sequence[Failure] = (),
+    probes: Sequence[LisReport] = (),
 ) -> Report:
     """Return the report of these runs; a pure function of their folders.
 
@@ -110,6 +113,7 @@ def make_report(
         margin: Share of the real score within which a difference counts as none.
         description: What it shows.
         failures: What failed.
+        probes: LIS probes, which stand in a section of their own.
     """
     grouped: dict[TableKey, list[Row]] = collect(runs)
     knockouts = knockouts_of([*runs, *extra])
@@ -121,6 +125,9 @@ def make_report(
     for knockout in knockouts:
         shown = Group([knockout_table(knockout, margin)], knockout_facts(knockout, margin))
         groups.setdefault(knockout.key.task, []).append(shown)
+    for probe in probes:
+        made = [table for table in (probe.lis_table(), probe.ais_table()) if table is not None]
+        groups.setdefault("lis", []).append(Group(made, probe.facts()))
     frames = [frame_of(key, rows) for key, rows in grouped.items()]
     frames += [knockout_frame(knockout, margin) for knockout in knockouts]
     frame = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
