@@ -223,4 +223,5 @@ def _facts(run: RunArtefact) -> dict[str, Any]:
         "candidates": protocol["candidates"],
         "user": protocol["user"],
         "cutoffs": protocol["cutoffs"],
+        "last_guess": protocol["last_guess"],
     }

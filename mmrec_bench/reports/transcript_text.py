@@ -44,6 +44,8 @@ def lines_of(told: SessionTranscript, *, list_candidates: bool = False) -> Itera
         name, _, k = metric.partition("@")
         values.setdefault(name, []).append(f"{value:.4g} @{k}")
     yield from ((f"{name:<10}  {', '.join(texts)}", "dim") for name, texts in values.items())
+    if run["last_guess"]:
+        yield "@K: had the session K rounds, and then the best item left as a last guess.", "dim"
 
 
 def _on_table(told: SessionTranscript) -> str:

@@ -50,7 +50,8 @@ class MadeUp(RunArtefact):
 
     def config(self) -> dict[str, Any]:
         user = {"name": "noisy", "seed": 0}
-        return {"protocol": {"cutoffs": [2, 3], "user": user, "candidates": {"name": "sampled", "n": 30}}}
+        candidates = {"name": "sampled", "n": 30}
+        return {"protocol": {"cutoffs": [2, 3], "user": user, "candidates": candidates, "last_guess": True}}
 
     def per_user(self) -> pd.DataFrame:
         return pd.DataFrame(SESSIONS, columns=["part", "session", "user_id", "n_truth", "found", "left", "turns@3"])
@@ -103,7 +104,7 @@ def test_a_session_is_told_round_by_round() -> None:
         "",
         "Found in round 3.",
     ]
-    assert lines[-1] == "turns 2 @3"
+    assert lines[-2] == "turns 2 @3"
     assert "i1 Tape" in text("ann", list_candidates=True)
 
 
