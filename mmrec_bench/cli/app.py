@@ -218,7 +218,7 @@ def models() -> None:
     rows = []
     for name in MODELS:
         entry = MODELS[name]
-        reads = "optional" if entry.task == "ranking" else "any"
+        reads = "optional" if entry.task in ("ranking", "ctr") else "any"
         features = ", ".join(entry.modalities) or (reads if entry.uses_features else "none")
         paper = f"{entry.paper.venue}, {entry.paper.url}" if entry.paper else "-"
         exports = entry.exports if entry.task == "retrieval" else "-"

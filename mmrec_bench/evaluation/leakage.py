@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from mmrec_bench.metrics.bootstrap import auc_draws
 from mmrec_bench.metrics.probabilities import PROBABILITY_METRICS, Judged, auc
+from mmrec_bench.seeding import Seeds
 from mmrec_bench.types import DoubleArray, FloatArray, IntArray
 
 LEVEL, POWER = 0.95, 0.8
@@ -29,7 +30,7 @@ class Impact:
     Attributes:
         per_seed: Difference of each seed.
         gauc: Difference of GAUC, mean over seeds; None where it is undefined.
-        draws: Mean difference over seeds in each draw of users, float64 ``[n_draws]``; empty without draws.
+        draws: Mean difference in each draw of users and of seeds, float64 ``[n_draws]``.
     """
 
     per_seed: tuple[float, ...]
@@ -43,15 +44,15 @@ class Impact:
 
     @property
     def interval(self) -> tuple[float, float]:
-        """Percentiles of the draws."""
-        low, high = np.quantile(self.draws, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+        """Percentiles of the draws; those with one class alone have no AUC, and are left out."""
+        low, high = np.nanquantile(self.draws, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
         return float(low), float(high)
 
     @property
     def detectable(self) -> float:
         """The minimum detectable effect: what is found at this level with this power, by the spread of the draws."""
         normal = NormalDist()
-        return (normal.inv_cdf((1 + LEVEL) / 2) + normal.inv_cdf(POWER)) * float(self.draws.std(ddof=1))
+        return (normal.inv_cdf((1 + LEVEL) / 2) + normal.inv_cdf(POWER)) * float(np.nanstd(self.draws, ddof=1))
 
     def verdict(self, margin: float) -> Verdict:
         """Return what the interval says, with the smallest difference that counts."""
@@ -66,7 +67,7 @@ class Impact:
         """Return this difference as a share of another, with its interval; None where that of the other holds 0."""
         if bound.interval[0] <= 0 or bound.mean <= 0:
             return None
-        low, high = np.quantile(self.draws / bound.draws, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+        low, high = np.nanquantile(self.draws / bound.draws, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
         return self.mean / bound.mean, float(low), float(high)
 
 
@@ -78,10 +79,14 @@ class Comparison:
         labels: int8 ``[N]`` of 0 and 1, both there.
         baseline: Probabilities of each seed, float32 ``[S, N]``.
         draws: How often each user is drawn, int64 ``[n_draws, n_users]``.
+        seed: Seed of the draws of seeds, with replacement, which go with those of users.
     """
 
-    def __init__(self, users: IntArray, labels: NDArray[np.int8], baseline: FloatArray, draws: IntArray) -> None:
+    def __init__(
+        self, users: IntArray, labels: NDArray[np.int8], baseline: FloatArray, draws: IntArray, seed: int = 0
+    ) -> None:
         self._users, self._labels, self._draws = users, labels, draws
+        self._picked = Seeds(seed).numpy("bootstrap-seeds").integers(len(baseline), size=(len(draws), len(baseline)))
         self.aucs = tuple(auc(labels, scores.astype(np.float64)) for scores in baseline)
         """AUC of the baseline by seed."""
         self._gaucs = self._gauc(baseline)
@@ -93,13 +98,14 @@ class Comparison:
         per_seed = tuple(one - other for one, other in zip(own, self.aucs, strict=True))
         gaucs = self._gauc(scores)
         gauc = None if gaucs is None or self._gaucs is None else float(np.mean(gaucs) - np.mean(self._gaucs))
-        drawn = self._draw(scores) - self._drawn
-        return Impact(per_seed, gauc, drawn[np.isfinite(drawn)])
+        drawn = np.take_along_axis(self._draw(scores) - self._drawn, self._picked.T, axis=0).mean(axis=0)
+        return Impact(per_seed, gauc, drawn)
 
     def _draw(self, scores: FloatArray) -> DoubleArray:
-        each = [auc_draws(self._users, self._labels, row.astype(np.float64), self._draws) for row in scores]
-        mean: DoubleArray = np.mean(each, axis=0)
-        return mean
+        """Return the AUC of each seed in each draw of users, float64 ``[S, n_draws]``."""
+        return np.stack(
+            [auc_draws(self._users, self._labels, row.astype(np.float64), self._draws) for row in scores]
+        )  # fmt: skip
 
     def _gauc(self, scores: FloatArray) -> list[float] | None:
         found = []

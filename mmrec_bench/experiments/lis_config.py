@@ -211,7 +211,7 @@ class LisConfig(BaseConfig):
     margin: PositiveFloat = 0.001
     """Smallest difference of AUC that counts: +0.001 in the paper."""
     n_draws: PositiveInt = 1000
-    """Draws of the bootstrap over users."""
+    """Draws of the bootstrap over users and seeds."""
     bootstrap_seed: NonNegativeInt = 0
     """Seed of the bootstrap."""
     seeds: Seedlist = (0, 1, 2)

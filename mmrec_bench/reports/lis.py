@@ -102,7 +102,8 @@ class LisReport:
                 continue
             users = np.unique(table["user_id"].to_numpy()[kept], return_inverse=True)[1].astype(np.int64)
             draws = user_draws(int(users.max()) + 1, self.config.n_draws, self.config.bootstrap_seed)
-            found[name] = Comparison(users, labels, self._scores(BASELINE)[:, kept], draws)
+            baseline = self._scores(BASELINE)[:, kept]
+            found[name] = Comparison(users, labels, baseline, draws, self.config.bootstrap_seed)
         return found
 
     def _rows_of(self, known: bool | None) -> BoolArray:
@@ -141,7 +142,7 @@ class LisReport:
             f"Gain of test AUC over M_T ({', '.join(f'{value:.4f}' for value in aucs)} by seed), mean over n = "
             f"{len(self.seeds)} seeds. Protocol `{facts['protocol_id']}`; {judged['impressions']:,} impressions of "
             f"{judged['users']:,} users ({judged['share']:.1%} of all, {judged['days']:.1f} days behind T). Intervals: "
-            f"bootstrap over users, {self.config.n_draws:,} draws, seeds averaged. MDE: the smallest gain that would "
+            f"bootstrap over users and seeds, {self.config.n_draws:,} draws. MDE: the smallest gain that would "
             f"be found at this level with power {POWER:g}."
         )
         return Table(f"{facts['dataset']}: LIS of {facts['model']}", note, header, tuple(body))
@@ -182,7 +183,7 @@ class LisReport:
             for low, high in [bound.impact.interval]
         )
         note += "; ".join(told) + ". " if bounds else "No id-embedding leak was measured to compare with. "
-        note += "Ratios are refused where that interval holds 0, and their own are of the same draws of users."
+        note += "Ratios are refused where that interval holds 0, and their own are of the same draws."
         return Table(f"{self.seeds[0].manifest['dataset']}: AIS", note, header, body)
 
     @property
@@ -226,7 +227,7 @@ class LisReport:
         parts += [table.markdown() for table in shown if table is not None]
         parts.append("\n".join(f"- {fact}" for fact in self.facts()) + "\n")
         plotted = [(row.variant.name, row.impact.mean, *row.impact.interval) for row in self.rows]
-        chart = bars(f"{self.title}: gain of AUC over M_T, 95 % intervals over users", plotted)
+        chart = bars(f"{self.title}: gain of AUC over M_T, 95 % intervals", plotted)
         return write_all(
             folder, {"lis.md": "\n".join(parts), "lis.csv": self.frame().to_csv(index=False), "lis.svg": chart}
         )

@@ -69,3 +69,12 @@ def test_ratios_to_a_bound_that_may_be_nothing_are_refused() -> None:
     assert half[0] == pytest.approx(0.5)
     assert half[1] < 0.5 < half[2]
     assert _impact(0.01, 0.0001).ratio(_impact(0.002, 0.01)) is None
+
+
+def test_what_seeds_do_not_share_is_in_the_interval() -> None:
+    users, labels, base = _world()
+    one, draws = labels.astype(np.float32), user_draws(40, 400, 0)
+    together = Comparison(users, labels, base, draws).of(base + 0.1 * one)
+    apart = Comparison(users, labels, base, draws).of(base + np.array([[0.3], [-0.1]], np.float32) * one)
+    assert min(apart.per_seed) < 0 < max(apart.per_seed)
+    assert apart.interval[1] - apart.interval[0] > 3 * (together.interval[1] - together.interval[0])
