@@ -68,6 +68,18 @@ def test_core_keeps_what_agrees_with_every_answer(candidates: Candidates, seed: 
     assert ruled_out
 
 
+@pytest.mark.parametrize("name", ["core", "item-only", "query-only", "random", "magus-fixed"])
+def test_a_slot_in_which_nothing_is_shown_answers_nothing(name: str) -> None:
+    system = build(name, context_of(lexicon_of()))
+    state = system.start(everything(2))
+    told = torch.zeros(2, state.board.n_terms, dtype=torch.bool)
+    shown = torch.tensor([[3, -1], [-1, -1]])
+    after = system.observe(state, Feedback(shown, torch.zeros(2, 2, dtype=torch.bool), told))
+    closed = (state.open & ~after.open).nonzero().tolist()
+    assert closed == [[0, 3]]
+    assert torch.equal(after.alive, state.alive)
+
+
 def test_contradictory_answers_bring_back_all_that_was_not_shown() -> None:
     words = [[("brand", "a")]] * 3 + [[("brand", "b")]] * 3
     lexicon = mined_lexicon(ItemTable(words=Words.of(words)), Supports(1, 1.0))
