@@ -101,8 +101,8 @@ class Transcripts:
 
 def _told(kind: IntArray, node: IntArray, tell: Callable[[int, int], str | None]) -> np.ndarray[Any, Any]:
     """Return what is told of each pair of kind and node; each pair is asked for once."""
-    pairs, places = np.unique(np.stack([kind, node], axis=1), axis=0, return_inverse=True)
-    return np.array([tell(*pair) for pair in pairs.tolist()], dtype=object)[places.reshape(-1)]
+    keys, places = np.unique(node * len(KINDS) + kind, return_inverse=True)
+    return np.array([tell(key % len(KINDS), key // len(KINDS)) for key in keys.tolist()], dtype=object)[places]
 
 
 def _places(groups: IntArray) -> IntArray:

@@ -95,6 +95,30 @@ def test_transcripts_tell_what_users_did_and_metrics_can_be_recomputed(folder: P
     assert mistaken > 0
 
 
+def test_words_of_fields_are_told_and_of_a_catalogue_the_wanted_items_alone(
+    card: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    settings = [*SMALL[:3], f"dataset.card={card}", "protocol.candidates=full", "model.ask=attributes"]
+    settings.append("protocol.queries={name: mined, min_items: 1, max_share: 1.0}")  # all words are of use
+    command = ["run", "configs/synthetic/core-lightgcn.yaml", *flags(settings), "--out", str(tmp_path)]
+    assert call(monkeypatch, *command) == 0
+    items = dataset_of(card)
+    assert items.items.words is not None
+    row = {str(name): place for place, name in enumerate(items.item_ids)}
+    words = {name: items.items.words.of_item(row[name]) for name in row}
+    named = 0
+    for one in all_transcripts(next(path.parent for path in tmp_path.glob("small/core/*/seed-0/manifest.json"))):
+        assert one["candidates"] == one["wanted"]
+        wanted = {item["item_id"] for item in one["wanted"]}
+        for slot in (slot for round_ in one["rounds"] for slot in round_["shown"] if slot["kind"] == "field"):
+            told = {value for item in wanted for field, value in words[item] if field == slot["text"]}
+            assert slot["clicked"]
+            assert slot["answer"] == ", ".join(sorted(told))
+            named += 1
+        assert all(slot["answer"] is None for round_ in one["rounds"] for slot in round_["shown"] if slot["item_id"])
+    assert named > 0
+
+
 def test_show_and_list(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
