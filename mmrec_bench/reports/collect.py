@@ -46,7 +46,7 @@ class TableKey:
         task: Task of the runs.
         dataset: Name of the data set.
         protocol_id: What the numbers mean.
-        data: Digest of the content of data and split.
+        data: Digest of the content of data and split; of sessions that of words and queries, too.
         select_by: Metric that chose the weights, on validation.
         setting: What has to stand in the heading of every table, such as that candidates are sampled; often nothing.
     """
@@ -114,7 +114,8 @@ class Row:
 def table_key(run: RunArtefact) -> TableKey:
     """Return which tables a run may stand in."""
     facts, prints = run.manifest, run.manifest["fingerprints"]
-    data = hashlib.blake2b(f"{prints['data']}/{prints['split']}".encode(), digest_size=4).hexdigest()
+    told = "/".join(prints[name] for name in ("data", "split", "lexicon") if name in prints)
+    data = hashlib.blake2b(told.encode(), digest_size=4).hexdigest()
     return TableKey(
         facts["task"], facts["dataset"], facts["protocol_id"], data, facts["select_by"], _setting(facts["task"], run)
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -206,6 +206,14 @@ def test_every_title_says_that_candidates_are_sampled() -> None:
     assert not any("sampled" in fact for fact in group.facts)
     both = make_report("T", "c", [(None, made_up("core")), (None, made_up("core", candidates={"name": "full"}))])
     assert len(both.groups["interactive"]) == 2, "they never share a table"
+
+
+def test_sessions_on_other_words_never_share_a_table() -> None:
+    runs = [made_up("core"), made_up("core", seed=1), made_up("core", seed=2)]
+    for run, lexicon in zip(runs, "aab", strict=True):
+        cast("dict[str, Any]", run.manifest["fingerprints"])["lexicon"] = lexicon
+    made = make_report("T", "c", [(None, run) for run in runs])
+    assert len(made.groups["interactive"]) == 2
 
 
 def test_facts_and_numbers() -> None:
