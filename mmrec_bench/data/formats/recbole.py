@@ -25,6 +25,7 @@ from mmrec_bench.data.formats.times import TimestampUnit, seconds
 from mmrec_bench.data.formats.vectors import as_table
 from mmrec_bench.data.interactions import Interactions
 from mmrec_bench.data.items import ItemTable, Words
+from mmrec_bench.data.text_vectors import TextVectors
 from mmrec_bench.errors import DataError
 from mmrec_bench.settings import explained_error
 from mmrec_bench.types import IntArray, StringArray
@@ -65,6 +66,8 @@ class RecBoleCard(DatasetCard):
     """Columns of the item file with categorical words, token or token_seq; each gives words ``(column, value)``."""
     features: Annotated[Mapping[str, str], BY_MODALITY] = {}
     """Column of the item file for each modality, float or float_seq; an empty cell means absence."""
+    text_vectors: Annotated[Mapping[str, TextVectors], BY_MODALITY] = {}
+    """Feature tables made of titles and words, by modality, such as ``{text: {dim: 64}}``."""
 
     @model_validator(mode="after")
     def _item_columns(self) -> Self:
@@ -74,8 +77,8 @@ class RecBoleCard(DatasetCard):
 
     @property
     def modalities(self) -> tuple[str, ...]:
-        """The keys of `features`."""
-        return tuple(self.features)
+        """The keys of `features` and `text_vectors`."""
+        return (*self.features, *self.text_vectors)
 
     @property
     def fields(self) -> Mapping[str, str]:
@@ -117,7 +120,7 @@ class RecBoleCard(DatasetCard):
         table = ItemTable()
         if described is not None:
             rows, n_items = rows_of(listed_items, item_ids), len(item_ids)
-            for modality in chosen:
+            for modality in (name for name in chosen if name in self.features):
                 matrix = _matrix(described, self.features[modality], rows, n_items)
                 features[modality], found = as_table(described.table.path, matrix, modality)
                 notes += found
@@ -126,6 +129,7 @@ class RecBoleCard(DatasetCard):
                 titles=None if title is None else _titles(described, title, rows, n_items),
                 words=_words(described, self.word_columns, rows, n_items) if self.word_columns else None,
             )
+        features |= {name: made.table(name, table) for name, made in self.text_vectors.items() if name in chosen}
         missing = {modality: vectors.n_missing for modality, vectors in features.items()}
         report = DataReport(n_duplicates, n_across, missing, notes=tuple(notes))
         return Dataset(self.name, interactions, features, table, user_ids, item_ids, report)

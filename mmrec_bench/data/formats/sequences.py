@@ -6,19 +6,20 @@ import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, NoReturn, Self, TypeAlias
+from typing import Annotated, Any, Literal, NoReturn, Self, TypeAlias
 
 import numpy as np
 import pyarrow as pa
 from pydantic import model_validator
 
 from mmrec_bench.data.dataset import DataReport, Dataset
-from mmrec_bench.data.formats.base import FORMATS, DatasetCard, FileName
+from mmrec_bench.data.formats.base import BY_MODALITY, FORMATS, DatasetCard, FileName
 from mmrec_bench.data.formats.external import MAX_ID, MAX_TITLE, numbered
 from mmrec_bench.data.formats.pairs import RawPairs
 from mmrec_bench.data.formats.tables import check_text, read_file, shown
 from mmrec_bench.data.interactions import Interactions
 from mmrec_bench.data.items import ItemTable, Words
+from mmrec_bench.data.text_vectors import TextVectors
 from mmrec_bench.errors import DataError
 from mmrec_bench.settings import explained_error
 
@@ -42,17 +43,19 @@ class SequencesCard(DatasetCard):
     """Field of the titles."""
     word_fields: Mapping[str, Splitting] = {}
     """Fields of categorical words; ``whole`` text, or pieces between ``commas`` without a space behind them."""
+    text_vectors: Annotated[Mapping[str, TextVectors], BY_MODALITY] = {}
+    """Feature tables made of titles and words, by modality, such as ``{text: {dim: 64}}``."""
 
     @model_validator(mode="after")
     def _fields_of_items(self) -> Self:
-        if self.items is None and (self.word_fields or self.title_field is not None):
-            raise explained_error("title_field and word_fields are fields of the item file; add 'items'")
+        if self.items is None and (self.word_fields or self.title_field is not None or self.text_vectors):
+            raise explained_error("title_field, word_fields and text_vectors are of the item file; add 'items'")
         return self
 
     @property
     def modalities(self) -> tuple[str, ...]:
-        """None: texts are no vectors."""
-        return ()
+        """What is made of texts."""
+        return tuple(self.text_vectors)
 
     @property
     def fields(self) -> Mapping[str, str]:
@@ -67,7 +70,7 @@ class SequencesCard(DatasetCard):
 
     def read(self, folder: Path, modalities: Sequence[str] | None) -> Dataset[Interactions]:
         """Read the files; see `DatasetCard.read`."""
-        self.chosen(modalities)
+        chosen = self.chosen(modalities)
         path = folder / self.sequences
         sequences = _object(path)
         owners: list[str] = []
@@ -93,8 +96,10 @@ class SequencesCard(DatasetCard):
         table = ItemTable()
         if described is not None:
             table = self._table(folder / str(self.items), described, item_ids.tolist())
-        report = DataReport(n_duplicates, notes=tuple(notes))
-        return Dataset(self.name, interactions, {}, table, user_ids, item_ids, report)
+        features = {modality: self.text_vectors[modality].table(modality, table) for modality in chosen}
+        missing = {modality: vectors.n_missing for modality, vectors in features.items()}
+        report = DataReport(n_duplicates, missing=missing, notes=tuple(notes))
+        return Dataset(self.name, interactions, features, table, user_ids, item_ids, report)
 
     def _table(self, path: Path, described: Mapping[str, Any], items: Sequence[str]) -> ItemTable:
         """Return titles and words of items, whose order they are in."""

@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 import torch
 import torch.nn.functional as F
-from pydantic import NonNegativeInt, PositiveInt
+from pydantic import PositiveInt
 from torch import Tensor, nn
 
 from mmrec_bench.graph.sparse import SparseOperator
@@ -27,6 +27,9 @@ PAPER = Citation(
     url="https://arxiv.org/abs/2412.10787",
 )
 RECONSTRUCTED = "a reconstruction: the abstract and summaries of the paper were read, its formulas were not at hand"
+
+SMALL = 1e-6
+"""What sums of weights are never below, for nodes without a relation."""
 
 Weighting = Literal["pmi", "uniform"]
 
@@ -76,7 +79,7 @@ class MagusConfig(PropagationConfig):
     name: Literal["magus"] = "magus"
     embedding_dim: PositiveInt = 64
     """Size d of node vectors."""
-    n_layers: NonNegativeInt = 2
+    n_layers: PositiveInt = 2
     """Feature propagations in the weight trainer."""
 
 
@@ -84,12 +87,13 @@ class MagusConfig(PropagationConfig):
 class MAGUS(GradientModel, PropagatingSystem):
     """Label propagation with weights learned by feature propagation from the histories of offline users.
 
-    ``h^0`` are free vectors of items, words and queries; ``h^{l+1} = LeakyReLU(D^-1 A h^l Theta_l)`` with A the signed
-    relations. An improvement of a and b weighs ``softplus(c + u . (h_a + h_b))``, the symmetric part of a linear form
-    of both vectors; an inhibition weighs ``g_a g_b`` with ``g = softplus(c' + v . h)``, so that the many inhibitions
-    need not be written out. Both read ``h^0``. Loss: binary cross-entropy of ``h_user . h_node`` for a clicked item and
-    one of its queries, and for a sampled item and one of its queries that the clicked item does not match; the vector
-    of a user is the mean over its other items.
+    ``h^0`` are free vectors of items, words and queries, ``h^{l+1} = LeakyReLU((D+^-1 A+ - inhibition D-^-1 A-) h^l
+    Theta_l)``, and h is the mean of all layers: with one D for both relations, inhibitions are so many that nothing is
+    left to learn from. An improvement of a and b weighs ``softplus(c + u . (h_a + h_b) / 2)``, the symmetric part of a
+    linear form of both vectors; an inhibition weighs ``g_a g_b`` with ``g = softplus(c' + v . h)``, so that the many
+    inhibitions need not be written out. Both read ``h^0``. Loss: binary cross-entropy of ``h_user . h_node`` for a
+    clicked item and one of its queries, and for a sampled item and one of its queries that the clicked item does not
+    match; the vector of a user is the mean over its other items.
 
     Source: a reconstruction of Jin et al., KDD 2025, https://arxiv.org/abs/2412.10787.
 
@@ -154,7 +158,7 @@ class MAGUS(GradientModel, PropagatingSystem):
 
     def _weights(self) -> tuple[Tensor, Tensor]:
         vectors = self.nodes.all()
-        improving = F.softplus(self._edges.sum_of_ends(self.improvement(vectors).squeeze(1)))
+        improving = F.softplus(self._edges.sum_of_ends(self.improvement(vectors).squeeze(1)) / 2)
         if self.strength is None:
             return improving, vectors.new_ones(len(vectors))
         return improving, F.softplus(self.strength(vectors).squeeze(1))
@@ -163,13 +167,16 @@ class MAGUS(GradientModel, PropagatingSystem):
         vectors = self.nodes.all()
         improving, strengths = self._weights()
         column = vectors.new_ones(len(vectors), 1)
-        degrees = self._edges.product(improving, column) + self.config.inhibition * self._inhibited(strengths, column)
+        raising = self._edges.product(improving, column).clamp(min=SMALL)
+        lowering = self._inhibited(strengths, column).clamp(min=SMALL)
+        layers = [vectors]
         for layer in self.layers:
-            raised = self._edges.product(improving, vectors)
+            moved = self._edges.product(improving, vectors) / raising
             if self.config.inhibition:
-                raised = raised - self.config.inhibition * self._inhibited(strengths, vectors)
-            vectors = F.leaky_relu(layer(raised / degrees.clamp(min=1e-6)))
-        return vectors
+                moved = moved - self.config.inhibition * self._inhibited(strengths, vectors) / lowering
+            vectors = F.leaky_relu(layer(moved))
+            layers.append(vectors)
+        return torch.stack(layers).mean(dim=0)
 
     def _inhibited(self, strengths: Tensor, x: Tensor) -> Tensor:
         """Return ``A- x`` without writing A- out; float32 ``[n, d]``."""

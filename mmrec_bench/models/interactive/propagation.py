@@ -58,7 +58,8 @@ class PropagationConfig(GuessingConfig):
         for update, names in self.READ_BY.items():
             if update != self.update and (told := self.changed(names)):
                 raise explained_error(f"{', '.join(told)}: read with update: {update}, not {self.update}; remove it")
-        if self.alpha == 0 and (told := self.changed(("n_steps", "normalisation"))):
+        steps = ("n_steps", "normalisation", *(("inhibition",) if self.update == "scores" else ()))
+        if self.alpha == 0 and (told := self.changed(steps)):
             raise explained_error(f"alpha: 0 takes no step, so {', '.join(told)} would do nothing; remove it")
         return self
 
@@ -89,7 +90,7 @@ class PropagatingSystem(InteractiveSystem):
 
     - ``votes``: ``e0 = A+ (yes - no) - A- yes``, then ``e <- e0 + alpha S e`` with ``e_L = 0`` inside the product, for
       labelled nodes have voted already, `n_steps` times from e0. An item has ``s_v ~ r_v exp(trust e_v)``, over the
-      maximum of its session; a term the mean of the items that have its words.
+      maximum of its session; a term the mean of the items that have its words; ``s_L = y_L``.
     - ``scores``: ``s <- (1 - alpha) r + alpha S s``, ``s_L <- y_L``, cut to [0, 1], `n_steps` times from s = r.
 
     Source: both reconstruct the updater of MAGUS, Jin et al., KDD 2025, https://arxiv.org/abs/2412.10787. ``scores``
@@ -135,8 +136,7 @@ class PropagatingSystem(InteractiveSystem):
         items = (weighed - weighed.max(dim=1, keepdim=True).values).exp()
         terms = board.matching(items) / board.matching(is_open.float()).clamp(min=1)
         scores = torch.cat((items, terms), dim=1)
-        scores[:, board.n_items :] = torch.where(state.known, state.labels, scores)[:, board.n_items :]
-        return dataclasses.replace(state, scores=scores)
+        return dataclasses.replace(state, scores=torch.where(state.known, state.labels, scores))
 
     def _smoothed(self, state: PropagationState) -> PropagationState:
         """Propagate relevance, with all answers clamped in."""

@@ -118,7 +118,9 @@ def test_broken_items_are_explained(load: Load, items: str, message: str) -> Non
 
 
 def test_bad_cards_are_explained(load: Load, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="title_field and word_fields are fields of the item file; add 'items'"):
+    with pytest.raises(
+        ConfigError, match="title_field, word_fields and text_vectors are of the item file; add 'items'"
+    ):
         load(card="title_field: title\n")
     load()
     with pytest.raises(DataError, match="holds interactions, not lists; the task ranking needs a data set of lists"):

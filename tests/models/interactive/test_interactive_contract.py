@@ -14,7 +14,9 @@ VARIANTS = [
     *(Subject(MODELS[name], {"preset": preset}) for name in NAMES for preset in ("clean", "released")),
     Subject(MODELS["core"], {"ask": "attributes"}),
     Subject(MODELS["magus-fixed"], {"guess": "score", "normalisation": "by-relation"}),
-    Subject(MODELS["magus"], {"guess": "queries", "anchor": "first", "normalisation": "by-relation"}),
+    Subject(
+        MODELS["magus"], {"guess": "queries", "update": "scores", "anchor": "first", "normalisation": "by-relation"}
+    ),
     Subject(MODELS["magus"], {"inhibition": 0.0}),
 ]
 

@@ -38,10 +38,14 @@ OPTIONS: list[dict[str, Any]] = [
     {"alpha": 0.9, "n_steps": 3},
     {"normalisation": "by-relation"},
     {"inhibition": 0.0},
-    {"inhibition": 0.4, "anchor": "first"},
-    {"clip": False},
+    {"trust": 0.5},
+    {"sharpness": 0.5},
     {"weighting": "uniform"},
     {"alpha": 0.0},
+    {"update": "scores"},
+    {"update": "scores", "initialiser": "sigmoid", "alpha": 0.9, "n_steps": 3},
+    {"update": "scores", "inhibition": 0.4, "anchor": "first"},
+    {"update": "scores", "clip": False},
     {"guess": "score"},
 ]
 
@@ -62,10 +66,43 @@ def weights_of(lexicon: Lexicon, slow: Slow, weighting: str) -> np.ndarray:
     return found
 
 
+def voted(
+    slow: Slow,
+    nodes: np.ndarray,
+    first: np.ndarray,
+    labels: dict[int, float],
+    raising: np.ndarray,
+    step: np.ndarray,
+    config: MagusFixedConfig,
+) -> np.ndarray:
+    """Return ``r exp(trust e)`` over its maximum, and of terms the mean over the items that have their words."""
+    lowering = config.inhibition * slow.clashes[np.ix_(nodes, nodes)]
+    yes, no = np.zeros(len(nodes)), np.zeros(len(nodes))
+    for node, label in labels.items():
+        (yes if label else no)[node] = 1
+    direct = raising @ (yes - no) - lowering @ yes
+    votes = direct
+    for _ in range(config.n_steps if config.alpha else 0):
+        unheard = np.array([0.0 if node in labels else vote for node, vote in enumerate(votes)])
+        votes = direct + config.alpha * step @ unheard
+    items = nodes < slow.n_items
+    weighed = np.maximum(first[items], 1e-6) * np.exp(config.trust * (votes[items] - votes[items].max()))
+    scores = np.zeros(len(nodes))
+    scores[items] = weighed / weighed.max()
+    for place in np.flatnonzero(~items):
+        having = [slow.nodes[nodes[place]] <= slow.nodes[item] for item in nodes[items]]
+        scores[place] = scores[items][having].mean() if any(having) else 0.0
+    scores[list(labels)] = list(labels.values())
+    return scores
+
+
 @pytest.mark.parametrize("options", OPTIONS, ids=str)
 @pytest.mark.parametrize("kind", ["all", "some"])
 def test_scores_are_those_of_a_dense_reference(kind: str, options: dict[str, Any]) -> None:
-    """Answers become labels and spread: ``s <- (1 - alpha) r + alpha S s``, labelled nodes held, cut to [0, 1]."""
+    """Answers become labels and spread.
+
+    As scores: ``s <- (1 - alpha) r + alpha S s``, labelled nodes held, cut to [0, 1]; as votes, see `voted`.
+    """
     lexicon = lexicon_of(3)
     slow = Slow(lexicon)
     config = MagusFixedConfig.model_validate({"name": "magus-fixed", **options})
@@ -100,6 +137,9 @@ def test_scores_are_those_of_a_dense_reference(kind: str, options: dict[str, Any
                     labels |= {node: 1.0 for node in inside if nodes[real][node] >= slow.n_items}
                 labelled += 1
             held, values = list(labels), list(labels.values())
+            if config.update == "votes":
+                scores = voted(slow, nodes[real].numpy(), first, labels, raising[inner], step, config)
+                continue
             anchor = anchor.copy()
             anchor[held] = values
             scores = anchor
@@ -144,9 +184,14 @@ def test_every_switch_changes_scores() -> None:
 
 
 def test_settings_that_would_do_nothing_are_refused() -> None:
-    for key, value in (("n_steps", 3), ("inhibition", 0.5), ("normalisation", "joint")):
-        with pytest.raises(ValueError, match=f"alpha: 0 propagates nothing, so {key} would do nothing"):
-            MagusFixedConfig.model_validate({"alpha": 0.0, key: value})
+    for key, value in (("n_steps", 3), ("inhibition", 0.5), ("normalisation", "by-relation")):
+        with pytest.raises(ValueError, match=f"alpha: 0 takes no step, so {key} would do nothing"):
+            MagusFixedConfig.model_validate({"update": "scores", "alpha": 0.0, key: value})
+    for update, key, value in (("scores", "trust", 1.0), ("votes", "clip", False), ("votes", "anchor", "first")):
+        with pytest.raises(ValueError, match=f"{key}: read with update: .*, not {update}"):
+            MagusFixedConfig.model_validate({"update": update, key: value})
+    with pytest.raises(ValueError, match="sharpness is read by the initialiser softmax, not uniform"):
+        MagusFixedConfig.model_validate({"initialiser": "uniform", "sharpness": 1.0})
 
 
 # --- what must hold whatever the scores are
@@ -193,7 +238,7 @@ def violations(options: dict[str, Any], candidates: Any, worlds: int = 15) -> tu
     """Return clicked queries and violations in worlds of one field with a value an item."""
     clicked = violated = 0
     for seed in range(worlds):
-        system = build("magus-fixed", one_field(seed, n_values=2 + seed % 6, most=1), **options)
+        system = build("magus-fixed", one_field(seed, n_values=2 + seed % 6, most=1), initialiser="sigmoid", **options)
         found = evaluator(candidates=candidates).evaluate(system)
         clicked, violated = clicked + found.n_clicked_queries, violated + found.n_violations
     return clicked, violated
@@ -201,7 +246,15 @@ def violations(options: dict[str, Any], candidates: Any, worlds: int = 15) -> tu
 
 @pytest.mark.parametrize(
     "options",
-    [{}, {"alpha": 0.9}, {"alpha": 0.1}, {"guess": "queries"}, {"n_steps": 1}, {"anchor": "first"}, {"clip": False}],
+    [
+        {},
+        {"alpha": 0.9},
+        {"alpha": 0.1},
+        {"guess": "queries"},
+        {"n_steps": 1},
+        {"update": "scores", "anchor": "first"},
+        {"update": "scores", "clip": False},
+    ],
     ids=str,
 )
 def test_on_a_single_field_a_clicked_query_never_lowers_its_items_below_conflicting_ones(
@@ -221,6 +274,7 @@ def test_on_a_single_field_a_clicked_query_never_lowers_its_items_below_conflict
 def test_with_other_weights_violations_happen_and_are_counted() -> None:
     """A rare word with a high score may lift its items above those of a frequent word that was clicked just now."""
     for options in ({"weighting": "pmi"}, {"weighting": "uniform", "inhibition": 0.3}):
+        options = {"update": "scores", "n_steps": 7, **options}
         clicked, violated = violations(options, {"name": "sampled", "n": 12, "wanted": 3})
         assert 0 < violated < 0.1 * clicked
 
