@@ -34,8 +34,12 @@ class TextVectors(BaseConfig):
         from sklearn.feature_extraction.text import CountVectorizer, TfidfTransformer
 
         parts: list[sp.csr_matrix] = []
-        if items.titles is not None and any(title.strip() for title in items.titles):
-            parts.append(CountVectorizer(stop_words="english").fit_transform(items.titles.tolist()).tocsr())
+        if items.titles is not None:
+            counter = CountVectorizer(stop_words="english")
+            try:
+                parts.append(counter.fit_transform(items.titles.tolist()).tocsr())
+            except ValueError:  # no title holds a token
+                parts.append(sp.csr_matrix(np.zeros((len(items.titles), 0))))
         if (words := items.words) is not None:
             shape = (words.n_items, len(words.vocabulary))
             parts.append(sp.csr_matrix((np.ones(len(words.indices)), words.indices, words.offsets), shape))

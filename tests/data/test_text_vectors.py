@@ -24,7 +24,7 @@ def test_items_that_share_words_are_alike_and_items_without_any_are_absent() -> 
     assert np.isnan(found.values[4]).all()
     near = found.values @ found.values.T
     np.testing.assert_allclose(np.diag(near)[found.present], 1, atol=1e-5)
-    assert min(near[0, 1], near[2, 3]) > 0.9
+    assert min(near[0, 1], near[2, 3]) > 0.8
     assert max(near[0, 2], near[0, 3], near[1, 2], near[1, 3]) < 0.1
 
 
@@ -38,7 +38,9 @@ def test_vectors_repeat_and_know_no_order_of_items() -> None:
     np.testing.assert_allclose(first.values[real] @ first.values[real].T, turned[real] @ turned[real].T, atol=1e-4)
 
 
-@pytest.mark.parametrize("items", [ItemTable(), ItemTable(titles=np.array(["one", "two"]))], ids=["nothing", "rare"])
+@pytest.mark.parametrize(
+    "items", [ItemTable(), ItemTable(titles=np.array(["the", ""])), ItemTable(titles=np.array(["bolt", "nut"]))]
+)
 def test_too_few_words_are_refused(items: ItemTable) -> None:
     with pytest.raises(DataError, match=r"text_vectors.dim is 2, and 0 words and tokens .* Lower text_vectors.dim"):
         TextVectors(dim=2).table("text", items)
