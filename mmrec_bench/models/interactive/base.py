@@ -160,6 +160,8 @@ class InteractiveSystem(nn.Module, ABC):
         kind = CatalogueBoard if candidates.items is None else SampledBoard
         board = kind(candidates, self.relations, shared)
         raw = base_scores(self._context.base, candidates.users, board.item_rows())
+        if self.config.initialiser != "uniform":
+            board.ties = _ties_by(raw, candidates.open, board.ties)
         initial = self.config.relevance(raw, candidates.open)
         sizes = board.matching(candidates.open.float())
         terms = board.matching(initial) / sizes.clamp(min=1)
@@ -174,8 +176,8 @@ class InteractiveSystem(nn.Module, ABC):
     def propose(self, state: State, n_slots: int) -> Tensor:
         """Return the slots to show, best first, int64 ``[S, n_slots]``, -1 where nothing is left.
 
-        Slots are filled greedily. Of equal values, items come before terms, items in canonical order. No two say the
-        same: where one is shown, terms inside it and around it, and items that have all its words, wait.
+        Slots are filled greedily. Of equal values, items come before terms, items by the base, then in canonical order.
+        No two say the same: where one is shown, terms inside it and around it, and items that have all its words, wait.
         """
         values = self.values(state).masked_fill(~state.open, -torch.inf)
         chosen = []
@@ -261,6 +263,18 @@ def relevance_of(scores: Tensor, is_open: Tensor, initialiser: Initialiser, shar
     spread = high - low
     stretched = torch.where(spread > 0, (values - low) / spread.clamp(min=1e-300), torch.ones_like(values))
     return stretched.masked_fill(~is_open, 0.0).float()
+
+
+def _ties_by(scores: Tensor, is_open: Tensor, ties: Tensor) -> Tensor:
+    """Return an order among equals in which items go by the base first, int64 ``[S, C + Q + F]``.
+
+    In a large catalogue scores lie so far apart that most items are equally irrelevant in float32, yet not to the base.
+    """
+    order = ties[:, : scores.shape[1]].argsort(dim=1)
+    known = scores.masked_fill(~is_open, -torch.inf).gather(1, order)
+    order = order.gather(1, known.argsort(dim=1, descending=True, stable=True))
+    places = torch.arange(scores.shape[1], device=ties.device).expand_as(order)
+    return torch.cat((torch.empty_like(order).scatter_(1, order, places), ties[:, scores.shape[1] :]), dim=1)
 
 
 def _told_by(picked: Tensor, board: Board) -> Tensor:

@@ -43,7 +43,8 @@ class Board(ABC):
 
     Attributes:
         candidates: Whose items are on the table.
-        ties: Order among equals, int64 ``[S, C + Q + F]``: items before terms before fields.
+        ties: Order among equals, int64 ``[S, C + Q + F]``: items before terms before fields; items go by the base, once
+            it has scored them.
         terms: Term of each slot, int64 ``[S, Q]``, -1 where padded.
         words: Which terms are single words, bool ``[S, Q]``.
         fields: Closed field of each term slot, int64 ``[S, Q]``; -1 for compound queries and words of open fields.

@@ -134,6 +134,7 @@ class PropagatingSystem(InteractiveSystem):
         weighed = state.initial.clamp(min=SMALLEST).log() + self.config.trust * votes[:, : board.n_items]
         weighed = weighed.masked_fill(~is_open, -torch.inf)
         items = (weighed - weighed.max(dim=1, keepdim=True).values).exp()
+        items = torch.where(votes[:, : board.n_items].any(dim=1, keepdim=True), items, state.initial)  # nothing said
         terms = board.matching(items) / board.matching(is_open.float()).clamp(min=1)
         scores = torch.cat((items, terms), dim=1)
         return dataclasses.replace(state, scores=torch.where(state.known, state.labels, scores))

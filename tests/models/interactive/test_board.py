@@ -96,7 +96,7 @@ def test_a_board_of_candidates_has_their_words_and_the_queries_of_two() -> None:
 def test_among_equals_items_come_first_then_words_then_queries_then_fields(candidates: Candidates) -> None:
     lexicon = lexicon_of()
     context = context_of(lexicon)
-    board = build("item-only", context).start(candidates).board
+    board = build("item-only", context, initialiser="uniform").start(candidates).board
     for session in range(3):
         rows = board.item_rows()[session]
         real = rows >= 0

@@ -206,8 +206,8 @@ def test_an_item_comes_before_a_query_of_the_same_value() -> None:
     lexicon = lexicon_of()
     start = Fixed(lexicon, torch.zeros(1)).start(everything(2))
     system = Fixed(lexicon, torch.ones(start.open.shape))
-    first = context_of(lexicon).ties.argmin()
-    assert system.propose(start, 1).tolist() == [[first]] * 2
+    first, second = (int(context_of(lexicon).base.scores(torch.tensor([user])).argmax()) for user in range(2))  # type: ignore[union-attr]
+    assert system.propose(start, 1).tolist() == [[first], [second]], "among items, the base decides"
     no_items = start.open.clone()
     no_items[:, :N_ITEMS] = False
     assert system.propose(dataclasses.replace(start, open=no_items), 1).tolist() == [[N_ITEMS]] * 2

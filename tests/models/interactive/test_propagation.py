@@ -14,6 +14,7 @@ from mmrec_bench.data.lexicon import Lexicon, Supports, mined_lexicon
 from mmrec_bench.evaluation.interactive_protocol import InteractiveProtocol
 from mmrec_bench.evaluation.sessions import InteractiveEvaluator
 from mmrec_bench.models.interactive.base import Feedback, InteractiveContext
+from mmrec_bench.models.interactive.board import Candidates
 from mmrec_bench.models.interactive.magus import MagusFixed, MagusFixedConfig
 from mmrec_bench.models.interactive.propagation import PropagationState
 from tests.evaluation.test_sessions import parts
@@ -22,6 +23,7 @@ from tests.models.interactive.worlds import (
     N_ITEMS,
     N_USERS,
     Slow,
+    Table,
     build,
     context_of,
     everything,
@@ -218,6 +220,36 @@ def test_without_propagation_and_queries_it_is_item_only(initialiser: str, candi
         np.testing.assert_array_equal(one.courses.ranks, other.courses.ranks)
     propagated = held.evaluate(build("magus-fixed", context, initialiser=initialiser, guess="items"))
     assert propagated.transcript.node.tolist() != one.transcript.node.tolist()
+
+
+@pytest.mark.parametrize("name", ["magus-fixed", "magus"])
+def test_a_base_far_from_normal_keeps_its_order(name: str) -> None:
+    """In a large catalogue one item may stand a hundred standard deviations above the others."""
+    n_items = 20_000
+    lexicon = lexicon_of(n_items=n_items, min_items=300)
+    generator = torch.Generator().manual_seed(0)
+    table = torch.randn(2, n_items, generator=generator).mul(4).exp().round()  # counts, of which most are small
+    table[1] = torch.randn(n_items, generator=generator)
+    table[1, 7] = 200
+    users = torch.arange(2)
+    candidates = Candidates(users, users, None, torch.ones(2, n_items).bool())
+    context = context_of(lexicon, Table(table))
+    item_only = build("item-only", context)
+    system = build(name, context, alpha=0.0, guess="items", **({"embedding_dim": 2} if name == "magus" else {}))
+    start, other = item_only.start(candidates), system.start(candidates)
+    shown = item_only.propose(start, 1)
+    silent = Feedback(shown, shown < 0, torch.zeros(2, start.board.n_terms) > 0)
+    for one, two in ((start, other), (item_only.observe(start, silent), system.observe(other, silent))):
+        for state in (one, two):
+            for session in range(2):
+                rows = state.open[session, :n_items].nonzero()[:, 0]
+                best = rows[table[session][rows].argsort(descending=True, stable=True)]
+                keys = list(
+                    zip((-state.item_values[session]).tolist(), state.board.ties[session].tolist(), strict=False)
+                )
+                ranked = sorted(rows.tolist(), key=lambda row: keys[row])
+                assert torch.equal(table[session][ranked], table[session][best])
+    assert (system.propose(other, 1) == shown).all()
 
 
 def one_field(seed: int, n_values: int, most: int) -> InteractiveContext:
