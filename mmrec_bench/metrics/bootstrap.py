@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import numpy as np
+import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from mmrec_bench.seeding import Seeds
 from mmrec_bench.types import DoubleArray, IntArray
 
 BLOCK_CELLS = 1 << 22
-"""Draws times impressions held at once."""
+"""Draws, or users, times impressions held at once."""
+
+MOST_USERS = 4096
+"""Users up to which all their pairs are counted, which is faster."""
 
 
 def user_draws(n_users: int, n_draws: int, seed: int) -> IntArray:
@@ -28,6 +32,36 @@ def auc_draws(users: IntArray, labels: NDArray[np.int8], scores: DoubleArray, dr
         scores: float64 ``[N]``.
         draws: How often each user is drawn, int64 ``[n_draws, n_users]``.
     """
+    if draws.shape[1] <= MOST_USERS:
+        return _by_pairs_of_users(users, labels, scores, draws.astype(np.float64))
+    return _by_impressions(users, labels, scores, draws)
+
+
+def _by_pairs_of_users(
+    users: IntArray, labels: NDArray[np.int8], scores: DoubleArray, draws: DoubleArray
+) -> DoubleArray:  # fmt: skip
+    """Count once how often an impression of one user beats one of another, and weigh these pairs in each draw."""
+    n_users = draws.shape[1]
+    runs = np.unique(scores, return_inverse=True)[1]  # equal scores are one run
+    n_runs = int(runs.max(initial=-1)) + 1
+    ones, zeros = (
+        sp.csr_matrix((np.ones(int(kept.sum())), (users[kept], runs[kept])), shape=(n_users, n_runs))
+        for kept in (labels > 0, labels <= 0)
+    )
+    pairs = np.empty((n_users, n_users))
+    block = max(1, BLOCK_CELLS // max(n_runs, 1))
+    for start in range(0, n_users, block):
+        counts = zeros[start : start + block].toarray()
+        below = np.cumsum(counts, axis=1) - counts / 2  # ties count half
+        pairs[:, start : start + block] = np.asarray(ones @ below.T)
+    total = (draws @ ones.sum(axis=1).A1) * (draws @ zeros.sum(axis=1).A1)
+    return np.where(total > 0, ((draws @ pairs) * draws).sum(axis=1) / np.maximum(total, 1), np.nan)
+
+
+def _by_impressions(
+    users: IntArray, labels: NDArray[np.int8], scores: DoubleArray, draws: IntArray
+) -> DoubleArray:  # fmt: skip
+    """Weigh every impression in each draw; for many users, whose pairs would fill the memory."""
     order = np.argsort(scores, kind="stable")
     users, positive, scores = users[order], labels[order] > 0, scores[order]
     begins = np.flatnonzero(np.r_[True, scores[1:] != scores[:-1]]) if len(scores) else np.zeros(0, np.int64)
