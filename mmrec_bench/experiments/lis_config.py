@@ -100,8 +100,8 @@ class IdEmbeddingLeak(LeakConfig):
 class NeighboursLeak(LeakConfig):
     """The items most similar to each by what users clicked behind the cut (Swing), whose vectors are averaged.
 
-    Controls: ``honest``, by what they clicked before the cut; ``random``, items drawn at random; ``shuffled``, the
-    neighbours (of the last horizon) of another item.
+    Controls: ``honest``, by what they clicked before the cut, in a time as long as the last horizon; ``random``, items
+    drawn at random; ``shuffled``, the neighbours (of the last horizon) of another item.
     """
 
     CONTROLS: ClassVar[tuple[str, ...]] = ("honest", "random", "shuffled")

@@ -10,6 +10,7 @@ import scipy.sparse as sp
 from torch import Tensor
 
 from mmrec_bench.data.leaked import Leak, LeakedSplit, LeakLedger
+from mmrec_bench.data.point_rules import DAY
 from mmrec_bench.data.points import Points, clicks_before
 from mmrec_bench.errors import DataError
 from mmrec_bench.experiments.lis_bed import Slot, TestBed
@@ -145,7 +146,8 @@ def _neighbours(leak: NeighboursLeak, sources: Sources) -> Iterator[Given]:
     for control in leak.controls:
         match control:
             case "honest":
-                yield given(alike(sources.bed.before), None, None, control)
+                before, since = sources.bed.before, sources.split.cut - leak.days[-1] * DAY
+                yield given(alike(before.select(before.timestamps >= since)), None, None, control)
             case "random":
                 yield given(drawn, None, None, control)
             case "shuffled":
