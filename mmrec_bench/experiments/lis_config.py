@@ -225,6 +225,8 @@ class LisConfig(BaseConfig):
             raise explained_error("the extra slot is the probe's; remove model.extra")
         if not isinstance(self.protocol.split, TimeWindow):
             raise explained_error(f"protocol.split must be time-window; got '{self.protocol.split.name}'")
+        if self.protocol.metrics != CtrProtocol.model_fields["metrics"].default:
+            raise explained_error("a probe is judged by AUC and GAUC, so protocol.metrics would do nothing; remove it")
         if len({leak.name for leak in self.leaks}) < len(self.leaks):
             raise explained_error("leaks must not repeat; give several days to one")
         _ = self.experiment

@@ -217,6 +217,7 @@ def test_probes_that_say_nothing_are_refused(tmp_path: Path, leaks: str, message
         ("model={name: deepfm, extra: image}", "remove model.extra"),
         ("protocol={split: random-811}", "must be time-window"),
         ("dataset.impressions=null", "needs dataset.impressions"),
+        ("protocol.metrics=[auc]", "protocol.metrics would do nothing"),
         ("features={image: {tables: [image], alter: [{name: masked, modality: text, ratio: 0.5}]}}", "not among"),
     ],
 )
