@@ -113,8 +113,8 @@ class SampledCandidates(CandidateConfig):
 
     @property
     def block(self) -> int:
-        """Sessions that are held at once; their tables are a few megabytes then."""
-        return 256
+        """Sessions that are held at once; their tables then stay near the processor."""
+        return 32
 
     def held(self, users: IntArray, numbers: IntArray, known: Interactions, truth: Interactions) -> Sessions:
         """Draw candidates by hashes of session and item, so that no block of sessions changes them."""

@@ -269,9 +269,9 @@ class _Block:
             having, against = board.items_of(terms), board.contradicting(terms)
             is_open = after.open[:, :first]
             self.n_clicked_queries += int(picked.sum())
-            self.n_violations += int(
-                _overtaken(before.item_values, after.item_values, having & is_open, against & is_open).sum()
-            )
+            rows = picked.nonzero().squeeze(1)
+            tables = (before.item_values, after.item_values, having & is_open, against & is_open)
+            self.n_violations += int(_overtaken(*(table.index_select(0, rows) for table in tables)).sum())
 
 
 def _best_items(state: State) -> IntArray:

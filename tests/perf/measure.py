@@ -1,6 +1,6 @@
 """Speed and memory on amazon-baby, against the yardstick in the same run. See docs/performance.md.
 
-Usage: python -m tests.perf.measure --data-dir DATA [--only speed|models|floors|codes|rankings|memory|scale ...]
+Usage: python -m tests.perf.measure --data-dir DATA [--only speed|models|floors|codes|rankings|sessions|memory|scale ...]
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from mmrec_bench.retrieval.config import RetrieverConfig, build_retriever
 from tests.perf.codes import print_codes
 from tests.perf.floors import print_floors
 from tests.perf.rankings import print_rankings
+from tests.perf.sessions import print_sessions
 from tests.perf.setup import (
     GRADIENT_MODELS,
     epoch_seconds,
@@ -36,7 +37,7 @@ from tests.perf.setup import (
 )
 
 CPU = torch.device("cpu")
-SECTIONS = ("speed", "models", "floors", "codes", "rankings", "memory", "scale")
+SECTIONS = ("speed", "models", "floors", "codes", "rankings", "sessions", "memory", "scale")
 ALL_METRICS = ("recall", "precision", "ndcg", "map", "mrr", "hit-rate")
 MMREC_EPOCH = {"mf": 0.57, "lightgcn": 2.9, "vbpr": 1.7, "freedom": 3.7, "bm3": 5.1, "mgcn": 9.1, "alignrec": 10.6}
 """Seconds an epoch of MMRec, and of AlignRec's own code, on two cores, in minutes in which the yardstick took 0.87 to
@@ -199,6 +200,8 @@ def main() -> None:
         print_codes(Path(options.data_dir))
     if "rankings" in only:
         print_rankings()
+    if "sessions" in only:
+        print_sessions(Path(options.data_dir))
     if "memory" in only:
         memory(Path(options.data_dir))
 
