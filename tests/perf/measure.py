@@ -1,6 +1,6 @@
 """Speed and memory on amazon-baby, against the yardstick in the same run. See docs/performance.md.
 
-Usage: python -m tests.perf.measure --data-dir DATA [--only speed|models|floors|codes|rankings|sessions|memory|scale ...]
+Usage: python -m tests.perf.measure --data-dir DATA [--only SECTION ...], with the sections of `SECTIONS`
 """
 
 from __future__ import annotations
