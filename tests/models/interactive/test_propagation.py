@@ -303,6 +303,19 @@ def test_on_a_single_field_a_clicked_query_never_lowers_its_items_below_conflict
         assert violated == 0
 
 
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"alpha": 0.9, "n_steps": 7}, {"normalisation": "by-relation"}, {"inhibition": 0.3}, {"trust": 8.0}],
+    ids=str,
+)
+def test_nor_do_votes_whatever_relations_weigh(options: dict[str, Any]) -> None:
+    """A click votes for its items and against those of other words; these votes do not fade as scores do."""
+    for candidates in ({"name": "sampled", "n": 12}, "full"):
+        clicked, violated = violations({"weighting": "pmi", "guess": "queries", **options}, candidates)
+        assert clicked > 400
+        assert violated == 0
+
+
 def test_with_other_weights_violations_happen_and_are_counted() -> None:
     """A rare word with a high score may lift its items above those of a frequent word that was clicked just now."""
     for options in ({"weighting": "pmi"}, {"weighting": "uniform", "inhibition": 0.3}):
