@@ -10,6 +10,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self, TypeAlias, TypeVar
 from pydantic import Field, NonNegativeInt, PlainValidator, PositiveFloat, PositiveInt, SerializeAsAny, model_validator
 
 from mmrec_bench.data.point_rules import TimeWindow
+from mmrec_bench.errors import ConfigError, ConfigIssue
 from mmrec_bench.evaluation.ctr_protocol import CtrProtocol
 from mmrec_bench.experiments.evaluate_config import FeatureSetConfig
 from mmrec_bench.experiments.features_config import card_beside, sources_beside
@@ -265,7 +266,11 @@ def load_lis(name_or_path: str | Path, overrides: tuple[str, ...] = ()) -> Loade
         ConfigError: With all issues of the file at once.
     """
     path = find_yaml("configs", name_or_path)
-    document = _beside(_beside(load_yaml(path), path.parent).with_overrides(overrides), path.parent)
+    document = load_yaml(path)
+    if not is_lis(document):
+        issue = ConfigIssue("", "is no probe, which says `kind: lis`; run an experiment with `mmrec-bench run`")
+        raise ConfigError(str(path), [issue])
+    document = _beside(_beside(document, path.parent).with_overrides(overrides), path.parent)
     return LoadedProbe(document.parse(LisConfig), path)
 
 

@@ -242,6 +242,8 @@ def test_horizons_beyond_the_data_and_windows_of_one_class_are_refused(tmp_path:
 def test_a_probe_is_no_experiment(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="mmrec-bench lis"):
         load_experiment(write_probe(tmp_path))
+    with pytest.raises(ConfigError, match="is no probe"):
+        load_lis("synthetic-clicks/fm")
 
 
 def test_resolved_configs_load_again(tmp_path: Path, settings: RunSettings) -> None:
