@@ -168,8 +168,9 @@ def _words(table: ItemTable, supports: Supports, asked: Iterable[Word] = ()) -> 
     if kept.sum() < 2:
         raise DataError(
             f"{kept.sum()} of {len(vocabulary)} words are of use (at least {supports.min_items} items have it, and at "
-            f"most {supports.max_share:.0%} of all); queries need two words. Lower protocol.queries.min_items, or take "
-            "more fields"
+            f"most {supports.max_share:.0%} of all); queries need two words. Lower protocol.queries."
+            f"{'min_items' if supports.title_min_items is None else 'min_items or title_min_items'}, raise max_share, "
+            "or take more fields"
         )
     rows = np.flatnonzero(kept)
     order = sorted(rows.tolist(), key=lambda row: vocabulary[row])
@@ -206,6 +207,8 @@ def _all_words(table: ItemTable, supports: Supports) -> tuple[list[Word], sp.csr
     elif supports.fields:
         raise DataError(f"items have no words, so there are no fields {', '.join(supports.fields)}")
     n_closed = len(vocabulary)
+    if supports.title_min_items is not None and table.titles is None:
+        raise DataError("items have no titles to take words from; remove protocol.queries.title_min_items")
     if supports.title_min_items is not None and table.titles is not None:
         if any(field == TITLE for field, _ in vocabulary):
             raise DataError(

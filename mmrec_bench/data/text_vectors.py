@@ -28,7 +28,7 @@ class TextVectors(BaseConfig):
             items: Titles, whose tokens count, and words, each of which counts as one token.
 
         Raises:
-            DataError: Fewer tokens are left than the vectors are long.
+            DataError: There are no more tokens, or items, than the vectors are long.
         """
         from sklearn.decomposition import TruncatedSVD  # imported late: it takes a second
         from sklearn.feature_extraction.text import CountVectorizer, TfidfTransformer
@@ -49,6 +49,11 @@ class TextVectors(BaseConfig):
             raise DataError(
                 f"text_vectors.dim is {self.dim}, and {counts.shape[1]} words and tokens of titles are shared by "
                 f"{self.min_items} items or more; there must be more than dim. Lower text_vectors.dim"
+            )
+        if counts.shape[0] <= self.dim:
+            raise DataError(
+                f"text_vectors.dim is {self.dim}, and there are {counts.shape[0]} items; there must be more than dim. "
+                "Lower text_vectors.dim"
             )
         weighed = TfidfTransformer(sublinear_tf=True).fit_transform(counts)
         vectors = TruncatedSVD(self.dim, algorithm="arpack", random_state=0).fit_transform(weighed).astype(np.float32)

@@ -27,7 +27,7 @@ class QueriesConfig(BaseConfig):
     """Which words are of use; base of the rules that say what may be asked."""
 
     name: str
-    fields: tuple[str, ...] | None = None
+    fields: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
     """Fields that words are taken from; all that the data set has by default."""
     title_min_items: PositiveInt | None = None
     """Words of titles that at least this many items share are words, too; none by default."""

@@ -244,6 +244,11 @@ class Preparer:
             raise ProtocolError(
                 f"inputs.candidates.n is {candidates.n}, and there are {n_items} items. Lower it in {experiment.source}"
             )
+        if base is not None and (cutoff := int(base.select_by.partition("@")[2])) > n_items:
+            raise ProtocolError(
+                f"inputs.base.select_by: the base is judged at {cutoff}, and there are {n_items} items. Set a "
+                f"lower one, such as recall@{max(n_items // 2, 1)}, in {experiment.source}"
+            )
         stage = Experiment(found, experiment.source, f"{experiment.label}, first stage {found.label}")
         ready, seed = self(stage), found.seeds[0]
         key = run_key(stage, ready, seed)

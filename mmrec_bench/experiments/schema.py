@@ -195,8 +195,12 @@ class ExperimentConfig(BaseConfig):
                 )
                 raise explained_error("; ".join(issues)) from None
         stage = self.first_stage
-        if self.inputs.base is not None and stage is not None and (differs := _differs(self, stage)):
+        if (base := self.inputs.base) is None or stage is None:
+            return self
+        if differs := _differs(self, stage):
             raise explained_error(f"inputs.base: was run on another {differs}; the base and this experiment share it")
+        if told := base.run_differs(stage.model, stage.trainer, stage.retriever, stage.protocol.select_by, stage.seeds):
+            raise explained_error(f"inputs.base: {', '.join(told)}: not as in the run {base.run}; leave it out")
         return self
 
     @model_validator(mode="after")

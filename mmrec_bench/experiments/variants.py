@@ -33,7 +33,7 @@ def variants(experiment: Experiment, config: KnockoutConfig) -> list[Variant]:
     """Return the variants of an experiment: its features as they are, with twice the seeds, then each modality in turn.
 
     Raises:
-        ConfigError: The model reads no features, or they are altered already.
+        ConfigError: The model reads no features, or its base alone does, or they are altered already.
     """
     seeds = config.seeds or experiment.config.seeds
     needs, modalities = experiment.config.needs, experiment.config.dataset.given
@@ -41,6 +41,12 @@ def variants(experiment: Experiment, config: KnockoutConfig) -> list[Variant]:
     if not any(MODELS[part.name].uses_features for part in experiment.config.parts):
         raise _refused(
             experiment, f"model '{experiment.config.label}' reads no features, so that none can be knocked out"
+        )
+    if experiment.config.entry.task == "interactive":  # its systems read no features; only their base may
+        raise _refused(
+            experiment,
+            f"'{experiment.config.label}' reads features by its base alone, and all seeds share one base, so that "
+            "their spread would not show how much bases differ. Knock out the base: `run --knockout` of its own YAML",
         )
     if experiment.config.dataset.alter:
         raise _refused(experiment, "dataset.alter must be empty: knockouts are compared with features as they are")

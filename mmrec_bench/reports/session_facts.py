@@ -51,11 +51,12 @@ def session_facts(rows: Sequence[Row]) -> list[str]:
         "compound queries."
     )
     facts += [f"{note[:1].upper()}{note[1:]}." for note in lexicon["notes"]]
-    bases: dict[tuple[str, int, str], dict[str, float]] = {}
+    bases: dict[tuple[str, int, str], str] = {}
     for row in rows:
         made = next(made for made in row.runs[0].manifest["inputs"] if made["kind"] == "base")
-        bases.setdefault(base_of(row), made["metrics"])
-    scores = (f"{model} (seed {seed}) {_first(metrics)}" for (model, seed, _), metrics in bases.items())
+        select_by = row.runs[0].config()["inputs"]["base"]["select_by"]
+        bases.setdefault(base_of(row), f"{select_by} {made['metrics'][select_by]:.4f}")
+    scores = (f"{model} (seed {seed}) {score}" for (model, seed, _), score in bases.items())
     return [*facts, f"Bases, retrieval on their validation part: {'; '.join(scores)}."]
 
 
@@ -89,8 +90,3 @@ def _held(part: str, told: dict[str, Any]) -> str:
         f"{told['held']:,} in {part}, {told['candidates_per_session']:,.1f} candidates and "
         f"{told['wanted_per_session']:.2f} wanted each{without}"
     )
-
-
-def _first(metrics: dict[str, float]) -> str:
-    name = next(iter(metrics))
-    return f"{name} {metrics[name]:.4f}"

@@ -103,6 +103,8 @@ def test_items_without_any_words_are_refused() -> None:
             mined_lexicon(table, Supports())
     with pytest.raises(DataError, match="no fields colour"):
         mined_lexicon(ItemTable(), Supports(fields=("colour",)))
+    with pytest.raises(DataError, match=r"items have no titles.*remove protocol\.queries\.title_min_items"):
+        mined_lexicon(table_of([[("a", "x")]] * 3 + [[("a", "y")]] * 3), Supports(2, 1.0, title_min_items=1))
     with pytest.raises(DataError, match="items have no words"):
         mined_lexicon(ItemTable(titles=np.array(["", "12 7"])), Supports(title_min_items=1))
 

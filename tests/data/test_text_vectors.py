@@ -44,3 +44,9 @@ def test_vectors_repeat_and_know_no_order_of_items() -> None:
 def test_too_few_words_are_refused(items: ItemTable) -> None:
     with pytest.raises(DataError, match=r"text_vectors.dim is 2, and 0 words and tokens .* Lower text_vectors.dim"):
         TextVectors(dim=2).table("text", items)
+
+
+def test_no_more_items_than_dimensions_are_refused() -> None:
+    few = ItemTable(titles=np.array(["red apple pie tart", "red apple pie tart"]))
+    with pytest.raises(DataError, match=r"text_vectors.dim is 2, and there are 2 items.* Lower text_vectors.dim"):
+        TextVectors(dim=2).table("text", few)

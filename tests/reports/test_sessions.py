@@ -26,7 +26,8 @@ class MadeUp(RunArtefact):
     """A run in memory, of users with one session each, or the first with three."""
 
     def config(self) -> dict[str, Any]:
-        return {"dataset": {}, "protocol": self.manifest["protocol"]}
+        inputs = {"base": {"select_by": "recall@20"}}
+        return {"dataset": {}, "inputs": inputs, "protocol": self.manifest["protocol"]}
 
     def per_user(self) -> pd.DataFrame:
         table: pd.DataFrame = self.manifest["per_user"]
@@ -85,7 +86,13 @@ def made_up(
         "select_by": "success@1",
         "fingerprints": {"config": f"{system}-{base}", "data": "d", "split": "s"},
         "inputs": [
-            {"kind": "base", "model": base, "seed": 0, "fingerprint": base, "metrics": {"recall@20": 0.125}},
+            {
+                "kind": "base",
+                "model": base,
+                "seed": 0,
+                "fingerprint": base,
+                "metrics": {"ndcg@5": 0.25, "recall@20": 0.125},
+            },
         ],
         "sessions": {"valid": told, "test": told},
         "lexicon": {"words": 70, "compound_queries": 1121, "notes": ["70 of 90 words are of use"]},

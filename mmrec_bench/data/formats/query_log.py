@@ -30,7 +30,7 @@ def read_queries(path: Path, known: Collection[Word]) -> list[tuple[Word, ...]]:
         where = f"{path}, line {number}"
         try:
             words = json.loads(line)["words"]
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             raise DataError(f'{where}: needs an object {{"words": [[field, value], ...]}}; got {shown(line)}') from None
         if not isinstance(words, list) or not words or not all(_is_word(word) for word in words):
             raise DataError(f"{where}: words must be pairs [field, value] of texts, one at least; got {shown(words)}")
@@ -50,7 +50,7 @@ def read_queries(path: Path, known: Collection[Word]) -> list[tuple[Word, ...]]:
 
 def _lines(path: Path) -> list[str]:
     try:
-        return read_file(path).decode("utf-8").splitlines()
+        return read_file(path).decode("utf-8-sig").split("\n")  # other breaks may stand in texts
     except UnicodeDecodeError as error:
         raise DataError(f"{path}: is no UTF-8 text: {error.reason} at byte {error.start}") from None
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import Literal
+from collections.abc import Sequence
+from typing import ClassVar, Literal
 
 import numpy as np
 import torch
@@ -36,6 +37,8 @@ Weighting = Literal["pmi", "uniform"]
 
 class MagusFixedConfig(PropagationConfig):
     """Settings of `MagusFixed`."""
+
+    OF_WEIGHTS: ClassVar[Sequence[str]] = ("weighting",)
 
     name: Literal["magus-fixed"] = "magus-fixed"
     weighting: Weighting = "pmi"
@@ -75,6 +78,8 @@ class MagusFixed(ClosedFormSystem, PropagatingSystem):
 
 class MagusConfig(PropagationConfig):
     """Settings of `MAGUS`."""
+
+    OF_WEIGHTS: ClassVar[Sequence[str]] = ("embedding_dim", "n_layers")
 
     name: Literal["magus"] = "magus"
     embedding_dim: PositiveInt = 64

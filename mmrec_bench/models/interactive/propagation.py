@@ -30,6 +30,8 @@ held to the base, with answers clamped in."""
 class PropagationConfig(GuessingConfig):
     """What systems share that propagate labels."""
 
+    OF_WEIGHTS: ClassVar[Sequence[str]] = ()
+    """Settings by which weights are found; without a step, ``scores`` reads no weights."""
     READ_BY: ClassVar[Mapping[Update, Sequence[str]]] = {"votes": ("trust",), "scores": ("anchor", "clip")}
 
     guess: Guess = "gain"
@@ -58,7 +60,7 @@ class PropagationConfig(GuessingConfig):
         for update, names in self.READ_BY.items():
             if update != self.update and (told := self.changed(names)):
                 raise explained_error(f"{', '.join(told)}: read with update: {update}, not {self.update}; remove it")
-        steps = ("n_steps", "normalisation", *(("inhibition",) if self.update == "scores" else ()))
+        steps = ("n_steps", "normalisation", *(("inhibition", *self.OF_WEIGHTS) if self.update == "scores" else ()))
         if self.alpha == 0 and (told := self.changed(steps)):
             raise explained_error(f"alpha: 0 takes no step, so {', '.join(told)} would do nothing; remove it")
         return self

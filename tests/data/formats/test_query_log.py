@@ -39,6 +39,7 @@ GOOD = '{"words": [["kind", "glue"]]}\n'
         ('{"word": [["kind", "tape"]]}', r'needs an object {"words": \[\[field, value\], ...\]}; got'),
         ("[1, 2]", "needs an object"),
         ("3", "needs an object"),
+        ("[" * 100_000, "needs an object"),
         ('{"words": [["kind", "tape"]]', "needs an object"),
         ('{"words": []}', r"words must be pairs \[field, value\] of texts, one at least"),
         ('{"words": "tape"}', "words must be pairs"),
@@ -58,6 +59,11 @@ def test_a_line_that_cannot_be_is_named(tmp_path: Path, line: str, message: str)
 def test_a_log_without_queries_is_refused(tmp_path: Path, text: str) -> None:
     with pytest.raises(DataError, match="holds no query"):
         read_queries(write(tmp_path, text), KNOWN)
+
+
+def test_marks_and_breaks_that_other_programs_write_are_no_lines(tmp_path: Path) -> None:
+    for text in ("\ufeff" + GOOD, GOOD + "\r\n\r\n" + GOOD + "\r\n", GOOD.strip()[:-1] + ', "note": "a\u2028b\x85c"}'):
+        assert set(read_queries(write(tmp_path, text), KNOWN)) == set(read_queries(write(tmp_path, GOOD), KNOWN))
 
 
 def test_a_missing_file_and_strange_bytes_are_refused(tmp_path: Path) -> None:

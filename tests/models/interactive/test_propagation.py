@@ -15,7 +15,7 @@ from mmrec_bench.evaluation.interactive_protocol import InteractiveProtocol
 from mmrec_bench.evaluation.sessions import InteractiveEvaluator
 from mmrec_bench.models.interactive.base import Feedback, InteractiveContext
 from mmrec_bench.models.interactive.board import Candidates
-from mmrec_bench.models.interactive.magus import MagusFixed, MagusFixedConfig
+from mmrec_bench.models.interactive.magus import MagusConfig, MagusFixed, MagusFixedConfig
 from mmrec_bench.models.interactive.propagation import PropagationState
 from tests.evaluation.test_sessions import parts
 from tests.models.interactive.worlds import (
@@ -189,6 +189,12 @@ def test_settings_that_would_do_nothing_are_refused() -> None:
     for key, value in (("n_steps", 3), ("inhibition", 0.5), ("normalisation", "by-relation")):
         with pytest.raises(ValueError, match=f"alpha: 0 takes no step, so {key} would do nothing"):
             MagusFixedConfig.model_validate({"update": "scores", "alpha": 0.0, key: value})
+    for config, key, value in (
+        (MagusFixedConfig, "weighting", "uniform"), (MagusConfig, "n_layers", 3), (MagusConfig, "embedding_dim", 8),
+    ):  # fmt: skip
+        with pytest.raises(ValueError, match=f"alpha: 0 takes no step, so {key} would do nothing"):
+            config.model_validate({"update": "scores", "alpha": 0.0, key: value})
+        config.model_validate({"alpha": 0.0, key: value})  # votes go one step without
     for update, key, value in (("scores", "trust", 1.0), ("votes", "clip", False), ("votes", "anchor", "first")):
         with pytest.raises(ValueError, match=f"{key}: read with update: .*, not {update}"):
             MagusFixedConfig.model_validate({"update": update, key: value})
