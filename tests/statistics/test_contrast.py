@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from mmrec_bench.reports.contrast import Contrast, contrast, largest_null_difference
+from mmrec_bench.statistics.contrast import Contrast, contrast, largest_null_difference
 
 
 def slow_contrast(first: np.ndarray, second: np.ndarray) -> tuple[float, float]:
