@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from mmrec_bench.reports.collect import Row, TableKey
-from mmrec_bench.statistics.contrast import LEVEL, contrast, over_users
 from mmrec_bench.reports.tables import ABSENT, Table
 from mmrec_bench.reports.user_scores import user_scores
+from mmrec_bench.statistics.contrast import LEVEL, contrast, over_users
 
 
 def intervals_of(key: TableKey, rows: Sequence[Row]) -> Table:

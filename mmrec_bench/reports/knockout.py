@@ -14,8 +14,8 @@ from mmrec_bench.experiments.knockout import REAL, label_of, tampered
 from mmrec_bench.models.base import MODELS
 from mmrec_bench.models.needs import Needs
 from mmrec_bench.reports.collect import Row, TableKey, table_key
-from mmrec_bench.statistics.contrast import Contrast, contrast, largest_null_difference
 from mmrec_bench.reports.user_scores import user_scores
+from mmrec_bench.statistics.contrast import Contrast, contrast, largest_null_difference
 
 Answer: TypeAlias = Literal["yes", "no", "unclear"]
 

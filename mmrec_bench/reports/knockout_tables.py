@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pandas as pd
 
-from mmrec_bench.statistics.contrast import LEVEL
 from mmrec_bench.reports.knockout import Knockout
 from mmrec_bench.reports.tables import ABSENT, FRAME_COLUMNS, Table, code_facts
+from mmrec_bench.statistics.contrast import LEVEL
 
 
 def knockout_table(knockout: Knockout, margin: float) -> Table:

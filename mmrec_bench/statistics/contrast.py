@@ -15,8 +15,8 @@ from mmrec_bench.types import DoubleArray
 LEVEL = 0.95
 """Level of all intervals."""
 
-SMALLEST = -700.0
-"""Logarithm of the smallest p value that is told apart from zero."""
+SMALLEST = -230.0
+"""Logarithm of the smallest p value that is told apart from zero, 1e-100."""
 
 Alternative: TypeAlias = Literal["two-sided", "greater"]
 
@@ -54,10 +54,9 @@ class Spread:
 
     def half_width(self, alpha: float) -> float:
         """Return half the width of the interval of level ``1 - alpha``."""
-        square = stats.t.isf(alpha / 2, self.users_freedom) ** 2 * self.users
-        if self.seeds > 0:
-            square += stats.t.isf(alpha / 2, self.seeds_freedom) ** 2 * self.seeds
-        return float(np.sqrt(square))
+        parts = (self.users, self.users_freedom), (self.seeds, self.seeds_freedom)
+        squares = [stats.t.isf(alpha / 2, freedom) ** 2 * variance for variance, freedom in parts if variance > 0]
+        return float(np.sqrt(sum(squares)))
 
 
 def spread(first: DoubleArray, second: DoubleArray) -> Spread | None:

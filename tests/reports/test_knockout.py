@@ -14,9 +14,9 @@ import pytest
 from mmrec_bench.errors import ArtefactError
 from mmrec_bench.experiments.artefact import RunArtefact
 from mmrec_bench.reports.collect import collect
-from mmrec_bench.statistics.contrast import Contrast, contrast, largest_null_difference
 from mmrec_bench.reports.knockout import judge, knockouts_of
 from mmrec_bench.reports.report import make_report
+from mmrec_bench.statistics.contrast import Contrast, contrast, largest_null_difference
 
 N_USERS = 50
 REAL = "a" * 16
