@@ -42,7 +42,8 @@ class PropagationConfig(GuessingConfig):
     trust: PositiveFloat = 2.0
     """How much a vote weighs: it multiplies relevance by ``exp(trust)``; read by ``votes``."""
     alpha: Annotated[float, Field(ge=0, lt=1)] = 0.5
-    """Share of what a step takes from related nodes; with 0, answers reach no further than what they name."""
+    """Share of what a step takes from related nodes; with 0, votes move only what is related to an answer directly, and
+    scores nothing but what was answered."""
     n_steps: PositiveInt = 2
     """Propagation steps after each round."""
     inhibition: NonNegativeFloat = 1.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from torch.nn import functional as F
 from mmrec_bench.data.items import ItemTable, Words
 from mmrec_bench.data.lexicon import Supports, mined_lexicon
 from mmrec_bench.models.base import Triplets
-from mmrec_bench.models.interactive.magus import MAGUS
+from mmrec_bench.models.interactive.magus import MAGUS, MagusConfig, MagusFixedConfig
 from tests.models.interactive.worlds import (
     N_ITEMS,
     N_USERS,
@@ -38,6 +39,17 @@ def magus(seed: int = 0, world: int = 1, **options: Any) -> tuple[MAGUS, Slow]:
         for parameter in system.parameters():
             parameter.add_(0.3 * torch.randn_like(parameter))
     return system, Slow(lexicon)
+
+
+def test_the_document_names_the_defaults() -> None:
+    """Each row of its table: a setting, its default, whose it is."""
+    lines = (Path(__file__).parents[3] / "docs/interactive.md").read_text(encoding="utf-8").splitlines()
+    start = lines.index("| setting | default | of | what |") + 2
+    rows = [line.strip("|").split("|")[:2] for line in lines[start : lines.index("", start)]]
+    told = {name.strip(" `"): value.strip(" `") for name, value in rows}
+    fields = MagusConfig.model_fields | MagusFixedConfig.model_fields
+    known = {name: str(field.default) for name, field in fields.items() if name not in ("name", "preset")}
+    assert told == {name: value.lower() for name, value in known.items()}
 
 
 def batch(context: Any, n: int = 60, seed: int = 0) -> Triplets:
