@@ -131,7 +131,8 @@ def _suite_experiment(
     path: Path, shared: tuple[str, ...], own: tuple[str, ...], seeds: tuple[int, ...] | None, label: str | None
 ) -> Experiment:
     """Read one experiment of a suite; seeds and shared settings of the trainer pass by what has a closed form."""
-    entry = entry_of(load_yaml(find_yaml("configs", str(path))).data.get("model"))
+    document = load_yaml(find_yaml("configs", str(path))).with_overrides((*shared, *own))  # they may name another model
+    entry = entry_of(document.data.get("model"))
     if entry is not None and entry.closed_form:
         shared = tuple(setting for setting in shared if not setting.startswith("trainer."))
     elif seeds:

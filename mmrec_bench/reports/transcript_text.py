@@ -28,7 +28,9 @@ def lines_of(told: SessionTranscript, *, list_candidates: bool = False) -> Itera
     yield "", ""
     yield f"Wanted, {_on_table(told)}:", ""
     yield from ((f"  {_item(slot)}", "") for slot in told.wanted)
-    if list_candidates:
+    if list_candidates and run["candidates"]["name"] == "full":
+        yield "The full catalogue is not kept; see the data set.", "dim"
+    elif list_candidates:
         yield "All candidates:", ""
         yield from ((f"  {_item(slot)}", "green" if slot.wanted else "") for slot in told.candidates)
     yield "", ""
@@ -50,7 +52,7 @@ def lines_of(told: SessionTranscript, *, list_candidates: bool = False) -> Itera
 
 def _on_table(told: SessionTranscript) -> str:
     if told.run["candidates"]["name"] == "full":
-        return f"{len(told.wanted)} items of the full catalogue"
+        return f"{len(told.wanted)} item{'' if len(told.wanted) == 1 else 's'} of the full catalogue"
     return f"{len(told.wanted)} of {len(told.candidates)} sampled candidates"
 
 

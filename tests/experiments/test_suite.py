@@ -65,6 +65,19 @@ def suite_world(world: Path) -> Path:
     return world
 
 
+def test_seeds_go_by_the_model_that_is_run(suite_world: Path) -> None:
+    """Not by the one that stands in the file: overrides may name another."""
+    (suite_world / "suite.yaml").write_text(
+        "schema_version: 1\ntitle: Tiny\nseeds: [0, 1]\nset: [trainer.max_epochs=1]\nexperiments:\n"
+        "  - {config: popularity.yaml, set: [model.name=mf]}\n"
+        "  - {config: mf.yaml, set: [model.name=popularity, trainer=null]}\n",
+        encoding="utf-8",
+    )
+    trained, closed = (one.config for one in load_suite(suite_world / "suite.yaml").experiments)
+    assert (trained.model.name, trained.seeds, trained.trainer.max_epochs) == ("mf", (0, 1), 1)
+    assert (closed.model.name, closed.seeds, closed.trainer) == ("popularity", (0,), None)
+
+
 def test_a_second_call_reuses_every_run(suite_world: Path, settings: RunSettings) -> None:
     first, second = Diary(), Diary()
     done = bench(suite_world, settings, first)

@@ -108,6 +108,18 @@ def test_a_session_is_told_round_by_round() -> None:
     assert "i1 Tape" in text("ann", list_candidates=True)
 
 
+def test_a_catalogue_is_not_listed_as_if_the_wanted_were_all_of_it() -> None:
+    class Full(MadeUp):
+        def config(self) -> dict[str, Any]:
+            found = super().config()
+            return {"protocol": {**found["protocol"], "candidates": {"name": "full"}}}
+
+    told = transcript_of(made_up(Full), "ann")
+    lines = [line for line, _ in lines_of(told, list_candidates=True)]
+    assert "Wanted, 1 item of the full catalogue:" in lines
+    assert "All candidates:" not in lines
+
+
 @pytest.mark.parametrize(
     ("user", "session", "parts"),
     [
