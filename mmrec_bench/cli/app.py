@@ -16,6 +16,7 @@ import mmrec_bench
 from mmrec_bench.cli import doctor as doctor_facts
 from mmrec_bench.cli import features, lis, sessions
 from mmrec_bench.cli.audit import audit
+from mmrec_bench.cli.compare import compare
 from mmrec_bench.cli.console import (
     DataDir,
     Device,
@@ -62,6 +63,7 @@ app.add_typer(features.app, name="features")
 app.add_typer(lis.app, name="lis")
 app.add_typer(sessions.app, name="sessions")
 app.command()(audit)
+app.command()(compare)
 
 
 def main() -> None:

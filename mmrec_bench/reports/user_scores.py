@@ -21,7 +21,7 @@ def user_scores(rows: Mapping[str, Row], metric: str) -> dict[str, DoubleArray]:
     left out.
 
     Raises:
-        ArtefactError: Two runs were tested on different users or lists.
+        ArtefactError: Two runs were tested on different users or lists, or a run has no scores of users in the metric.
     """
     scores: dict[str, DoubleArray] = {}
     sizes: pd.Series[int] | None = None
@@ -29,6 +29,9 @@ def user_scores(rows: Mapping[str, Row], metric: str) -> dict[str, DoubleArray]:
         columns = []
         for run in row.runs:
             table = run.per_user()
+            if metric not in table:
+                known = ", ".join(name for name in run.metrics["test"] if name in table)
+                raise ArtefactError(f"{run.folder}: has no scores of single users in '{metric}'; it has: {known}")
             table = table[(table["part"] == "test") & table[metric].notna()]
             grouped = table.groupby("user_id", sort=True, observed=True)[metric]
             column, n_lists = grouped.sum(), grouped.size()

@@ -22,33 +22,33 @@ class Components:
     Attributes:
         n_users: Number of users.
         users: Of the differences of users, had each infinitely many seeds.
-        seeds: Of the mean score of a run, both groups together.
+        seeds: Of the mean score of a run, of the first and of the second group.
         residual: Of what a seed does to a single user, both groups together.
     """
 
     n_users: int
     users: float
-    seeds: float
+    seeds: tuple[float, float]
     residual: float
 
     def detectable(self, n_seeds: int, alpha: float = 0.05, power: float = 0.8) -> float:
         """Return the smallest difference of means that `contrast` finds with this power.
 
         Like the interval of `contrast`: ``sqrt((t_u + t'_u)^2 V_users + (t_s + t'_s)^2 V_seeds)``, with the quantiles
-        of alpha / 2 and of the power, U - 1 and 2 (n - 1) degrees of freedom. An approximation: the sum of quantiles
-        stands for a non-central t.
+        of alpha / 2 and of the power, with U - 1 and with Welch's degrees of freedom. An approximation: the sum of
+        quantiles stands for a non-central t.
 
         Args:
             n_seeds: Seeds a side, at least 2.
             alpha: Level of the two-sided test.
             power: Chance to find the difference.
         """
-        reach = [
-            stats.t.isf(alpha / 2, freedom) + stats.t.ppf(power, freedom)
-            for freedom in (self.n_users - 1, 2 * (n_seeds - 1))
-        ]
         of_users = (self.users + self.residual / n_seeds) / self.n_users
-        return float(np.sqrt(reach[0] ** 2 * of_users + reach[1] ** 2 * self.seeds / n_seeds))
+        square = _reach(self.n_users - 1, alpha, power) ** 2 * of_users
+        if (seeds := sum(self.seeds)) > 0:
+            freedom = (n_seeds - 1) * seeds**2 / sum(one**2 for one in self.seeds)
+            square += _reach(freedom, alpha, power) ** 2 * seeds / n_seeds
+        return float(np.sqrt(square))
 
     def seeds_needed(self, gain: float, alpha: float = 0.05, power: float = 0.8) -> int | None:
         """Return the fewest seeds a side with which a gain is found; None where the users are too few for any.
@@ -85,10 +85,14 @@ def components(first: DoubleArray, second: DoubleArray) -> Components | None:
     if min(len(first), len(second), n_users) < 2:
         return None
     residuals = [residual_square(group) for group in (first, second)]
-    seeds = [
+    of_first, of_second = (
         max(float(group.mean(axis=1).var(ddof=1)) - residual / n_users, 0.0)
         for group, residual in zip((first, second), residuals, strict=True)
-    ]
+    )
     brought = residuals[0] / len(first) + residuals[1] / len(second)
     users = max(float(differences.var(ddof=1)) - brought, 0.0)
-    return Components(n_users, users, sum(seeds), sum(residuals))
+    return Components(n_users, users, (of_first, of_second), sum(residuals))
+
+
+def _reach(freedom: float, alpha: float, power: float) -> float:
+    return float(stats.t.isf(alpha / 2, freedom) + stats.t.ppf(power, freedom))

@@ -70,6 +70,7 @@ SCENES = {
     "seeds move the mean a little": Scene(seeds=(0.01, 0.01)),
     "seeds move the mean": Scene(seeds=(0.03, 0.03)),
     "seeds of one model move its mean": Scene(seeds=(0.04, 0.0)),
+    "30 users, differences skew": Scene(draw="skew", residual=0.0, n_users=30),
     "30 users, skew, seeds move the mean": Scene(seeds=(0.03, 0.03), draw="skew", n_users=30),
 }
 

@@ -1,0 +1,53 @@
+"""Writing comparisons: a page, a table of numbers, and both with ranks as JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from mmrec_bench.reports.comparison_numbers import frame_of_comparisons
+from mmrec_bench.reports.comparison_tables import facts_of_comparisons, tables_of_comparisons
+from mmrec_bench.reports.comparisons import ComparedTable
+from mmrec_bench.reports.family import Family
+from mmrec_bench.reports.files import write_all
+
+
+def write_comparisons(
+    folder: Path, tables: Sequence[ComparedTable], family: Family, command: str
+) -> tuple[Path, ...]:  # fmt: skip
+    """Write ``comparisons.md``, ``comparisons.csv`` and ``comparisons.json`` and return their paths.
+
+    Raises:
+        ResourceError: The folder cannot be written.
+    """
+    frame = frame_of_comparisons(tables)
+    parts = [f"# {family.title}\n", f"Made by `{command}`. All numbers, unrounded: `comparisons.csv`.\n"]
+    for made in tables:
+        parts += [table.markdown() for table in tables_of_comparisons(made, family)]
+        parts.append("".join(f"- {fact}\n" for fact in facts_of_comparisons(made, family)))
+    told = {
+        "title": family.title,
+        "adjustment": family.adjustment,
+        "margin": family.margin,
+        "comparisons": json.loads(frame.to_json(orient="records", double_precision=15)),
+        "ranks": [_ranks_as_json(made) for made in tables if made.ranks],
+    }
+    texts = {
+        "comparisons.md": "\n".join(parts),
+        "comparisons.csv": frame.to_csv(index=False),
+        "comparisons.json": json.dumps(told, indent=2, ensure_ascii=False) + "\n",
+    }
+    return write_all(folder, texts)
+
+
+def _ranks_as_json(made: ComparedTable) -> dict[str, Any]:
+    assert made.ranks is not None
+    labels = [row.label for row in made.rows]
+    return {
+        "dataset": made.key.dataset, "protocol_id": made.key.protocol_id, "data": made.key.data, "metric": made.metric,
+        "blocks": "users", "n_blocks": made.lines[0].found.n_users, "friedman_p": made.ranks.p_value,
+        "critical_difference": made.ranks.critical, "ranks": dict(zip(labels, made.ranks.ranks, strict=True)),
+        "bars": [[labels[place] for place in bar] for bar in made.ranks.cliques],
+    }  # fmt: skip
