@@ -11,6 +11,7 @@ from pydantic import Field, NonNegativeFloat, PlainValidator, PositiveInt, Seria
 from mmrec_bench.data.lexicon import Supports
 from mmrec_bench.data.online_users import OnlineUsers
 from mmrec_bench.data.rules import SplitRule
+from mmrec_bench.errors import ProtocolError
 from mmrec_bench.evaluation.protocol import ProtocolConfig
 from mmrec_bench.evaluation.session_candidates import CandidateRule, SampledCandidates
 from mmrec_bench.evaluation.simulated_users import NoiseFreeUser, SimulatedUser
@@ -107,6 +108,11 @@ class InteractiveProtocol(ProtocolConfig):
             )
         if list(self.cutoffs) != sorted(set(self.cutoffs)):
             raise explained_error(f"cutoffs must rise without repeats; got {list(self.cutoffs)}")
+        if isinstance(self.candidates, SampledCandidates) and self.slots > self.candidates.n:
+            raise explained_error(
+                f"slots must not exceed candidates.n, for one round would show all; got {self.slots} and "
+                f"{self.candidates.n}"
+            )
         if len(set(self.metrics)) != len(self.metrics):
             raise explained_error(f"metrics must not repeat; got {list(self.metrics)}")
         for name in self.metrics:
@@ -128,12 +134,14 @@ class InteractiveProtocol(ProtocolConfig):
         return tuple(str(MetricId(name, k)) for name in self.metrics for k in self.cutoffs)
 
     def check_catalogue(self, n_items: int, where: str) -> None:
-        """Refuse a catalogue with fewer items than candidates.
+        """Refuse a catalogue with fewer items than candidates, or than slots.
 
         Raises:
             ProtocolError: Names the setting, the number of items and the remedy.
         """
         self.candidates.check_catalogue(n_items, where)
+        if self.slots > n_items:
+            raise ProtocolError(f"protocol.slots is {self.slots}, and there are {n_items} items. Lower it in {where}")
 
     @property
     def id(self) -> str:

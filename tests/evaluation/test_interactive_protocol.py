@@ -79,6 +79,7 @@ def test_it_is_written_and_read_again() -> None:
         ({"queries": {"name": "mined", "max_words": 3}}, "max_words"),
         ({"queries": {"name": "mined", "file": "queries.jsonl"}}, "file"),
         ({"queries": {"name": "mined", "fields": []}}, "fields.*at least 1 item"),
+        ({"slots": 31}, "slots must not exceed candidates.n.* got 31 and 30"),
         ({"penalty": -1}, "greater than or equal to 0"),
         ({"cold_users": "keep"}, "cold_users"),
     ],

@@ -292,6 +292,9 @@ def test_more_candidates_than_items_are_refused(small: Path) -> None:
     experiment = system(small, protocol=SESSIONS.replace("n: 20", "n: 91"))
     with pytest.raises(ProtocolError, match=rf"n is 91, and there are 90 items\. Lower it in {experiment.source}"):
         Preparer(None)(experiment)
+    every = system(small, protocol="{candidates: full, slots: 91, cutoffs: [2], select_by: success@2}")
+    with pytest.raises(ProtocolError, match=r"protocol\.slots is 91, and there are 90 items\. Lower it in"):
+        Preparer(None)(every)
 
 
 def test_data_without_words_or_time_are_refused(tmp_path: Path) -> None:
