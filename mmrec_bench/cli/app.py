@@ -31,23 +31,22 @@ from mmrec_bench.cli.console import (
     errors,
     out,
     print_rows,
-    print_table,
     run_settings,
 )
-from mmrec_bench.cli.progress import RunProgress
+from mmrec_bench.cli.running import finish, print_report, run_experiments
+from mmrec_bench.cli.tune import space_of, tune
 from mmrec_bench.data.cards import card_names, find_data, load_card
 from mmrec_bench.errors import MMRecBenchError
 from mmrec_bench.experiments.artefact import RunArtefact, find_runs
 from mmrec_bench.experiments.compare import differences
 from mmrec_bench.experiments.knockout import DEFAULT_MARGIN, KnockoutConfig
 from mmrec_bench.experiments.prepare import Preparer
-from mmrec_bench.experiments.run import RunSettings
 from mmrec_bench.experiments.schema import Experiment, is_suite, load_experiment
-from mmrec_bench.experiments.suite import Failure, Outcome, plan, run_all
+from mmrec_bench.experiments.suite import Failure, plan
 from mmrec_bench.experiments.suite_config import load_suite
 from mmrec_bench.experiments.variants import variants
 from mmrec_bench.models.base import MODELS
-from mmrec_bench.reports.report import Report, make_report
+from mmrec_bench.reports.report import make_report
 from mmrec_bench.resources import find_yaml
 from mmrec_bench.settings import Document, load_yaml
 
@@ -64,6 +63,7 @@ app.add_typer(lis.app, name="lis")
 app.add_typer(sessions.app, name="sessions")
 app.command()(audit)
 app.command()(compare)
+app.command()(tune)
 
 
 def main() -> None:
@@ -96,15 +96,15 @@ def run(
     settings = run_settings(out_dir, device, threads, resume, reuse_stale)
     preparer = Preparer(data_dir)
     preparer(experiment)  # bad data is bad input: one error, exit code 2
-    outcome = _run_all([experiment], tampered, settings, preparer, reuse_stale)
+    outcome = run_experiments([experiment], tampered, settings, preparer, reuse_stale)
     for _, artefact in outcome.runs:
         out.print(f"run: {artefact.folder}", highlight=False, markup=False)
     command = shlex.join(sys.argv)
     report = make_report(
         experiment.label, command, outcome.runs, extra=outcome.extra, margin=margin, failures=outcome.failures
     )
-    _print_report(report, headline_only=False)
-    _finish(outcome)
+    print_report(report, headline_only=False)
+    finish(outcome)
 
 
 @app.command()
@@ -124,7 +124,7 @@ def bench(
     settings = run_settings(out_dir, device, threads, resume=True, reuse_stale=reuse_stale)
     tampered = _variants(loaded.knockouts, loaded.config.knockout)
     preparer = Preparer(data_dir)
-    outcome = _run_all(loaded.experiments, tampered, settings, preparer, reuse_stale)
+    outcome = run_experiments(loaded.experiments, tampered, settings, preparer, reuse_stale)
     probes, failures = [], list(outcome.failures)
     for probe in loaded.probes:
         try:
@@ -141,10 +141,10 @@ def bench(
         failures=failures,
         probes=probes,
     )
-    _print_report(report, headline_only=True)
+    print_report(report, headline_only=True)
     page, numbers = report.write(report_dir / loaded.name)
     out.print(f"report: {page}\nnumbers: {numbers}", highlight=False, markup=False)
-    _finish(dataclasses.replace(outcome, failures=tuple(failures)))
+    finish(dataclasses.replace(outcome, failures=tuple(failures)))
 
 
 @app.command("plan")
@@ -176,7 +176,7 @@ def report(
     found: list[tuple[str | None, RunArtefact]] = [(None, artefact) for artefact in find_runs(runs)]
     command = shlex.join(["mmrec-bench", *sys.argv[1:]])
     made = make_report(title, command, found, margin=_knockout(margin).margin)
-    _print_report(made, headline_only=True)
+    print_report(made, headline_only=True)
     page, numbers = made.write(report_dir)
     out.print(f"report: {page}\nnumbers: {numbers}", highlight=False, markup=False)
 
@@ -196,11 +196,11 @@ def diff(
 
 @app.command()
 def validate(
-    config: Annotated[str, typer.Argument(help="The YAML of an experiment, a suite, or features.")],
+    config: Annotated[str, typer.Argument(help="The YAML of an experiment, a suite, features or a search space.")],
     overrides: Overrides = [],  # noqa: B006
 ) -> None:
     """Check a YAML without running it; all errors are reported at once."""
-    told = features.validated(config, tuple(overrides)) or lis.validated(config, tuple(overrides))
+    told = features.validated(config, tuple(overrides)) or lis.validated(config, tuple(overrides)) or space_of(config)
     if told is not None:
         out.print(f"ok: {told}", highlight=False, markup=False)
         return
@@ -276,39 +276,3 @@ def _variants(experiments: Sequence[Experiment], config: KnockoutConfig) -> list
 
 def _knockout(margin: float) -> KnockoutConfig:
     return Document("--margin", {"margin": margin}).parse(KnockoutConfig)
-
-
-def _run_all(
-    experiments: Sequence[Experiment],
-    tampered: Sequence[Experiment],
-    settings: RunSettings,
-    preparer: Preparer,
-    reuse_stale: bool,
-) -> Outcome:
-    with RunProgress(out, errors, resume=settings.resume) as progress:
-        planned, failures = plan(experiments, preparer, settings.out, tampered)
-        for failure in failures:
-            progress.on_failure(failure)
-        try:
-            return run_all(planned, settings, progress, failures=failures, reuse_stale=reuse_stale)
-        except KeyboardInterrupt:
-            errors.print("interrupted: finished runs are kept; `bench`, or `run --resume`, goes on", highlight=False)
-            raise typer.Exit(130) from None
-
-
-def _finish(outcome: Outcome) -> None:
-    if outcome.reused:
-        total = len(outcome.runs) + len(outcome.extra)
-        out.print(f"{outcome.reused} of {total} runs were there already", highlight=False)
-    if outcome.failures:
-        errors.print(f"{len(outcome.failures)} failed (see above)", style="red", highlight=False)
-        raise typer.Exit(1)
-
-
-def _print_report(made: Report, *, headline_only: bool) -> None:
-    for groups in made.groups.values():
-        for group in groups:
-            for table in group.tables[:1] if headline_only else group.tables:
-                print_table(table)
-            for fact in group.facts:
-                out.print(f"- {fact}", style="dim", highlight=False, markup=False)

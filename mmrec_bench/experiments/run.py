@@ -84,20 +84,13 @@ def _build(
     folder: Path,
 ) -> None:
     config, device = experiment.config, settings.device
-    dataset, inputs = resolve(prepared.inputs, prepared.dataset, settings, observer)
-    prepared = replace(prepared, load=lambda: dataset)
-    first = None if (stage := prepared.first_stage) is None else _first_run(stage, settings, observer)
+    prepared, inputs = with_inputs(prepared, settings, observer)
     started = time.perf_counter()
     with PeakMemory() as memory:
         if device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(device)
-        if stage is not None and first is not None:
-            prepared = replace(prepared, first_run=first)
-            inputs = [*inputs, _first_stage_facts(stage, first)]
-        station = STATIONS[config.entry.task](experiment, prepared, device)
-        model, context = station.build(key.seed)
-        if prepared.start is not None:
-            inputs = [*inputs, _started(model, prepared.start, key.seed, settings, observer)]
+        station, model, context, start = built(experiment, prepared, key.seed, settings, observer)
+        inputs = [*inputs, *start]
         prepare_seconds = time.perf_counter() - started
         checkpoints = CheckpointStore(folder / "checkpoint.safetensors", identity=f"{key.fingerprint}/{key.seed}")
         result = train(
@@ -115,7 +108,8 @@ def _build(
         ledger = VaultLedger()
         judgement = station.judge(model, ledger)
         test_seconds = time.perf_counter() - started
-    audit = prepared.auditor(made_tables(dataset, inputs), CHEAP).facts()  # last: it looks at the test part, too
+    tables = made_tables(prepared.dataset, inputs)
+    audit = prepared.auditor(tables, CHEAP).facts()  # last: it looks at the test part, too
     write.write_config(
         folder / CONFIG,
         config.model_dump(mode="json") | {"seeds": [key.seed]},
@@ -158,6 +152,32 @@ STATIONS: Mapping[Task, Callable[[Experiment, Prepared, torch.device], Station]]
     "interactive": InteractiveStation,
 }
 """How runs of each task are built, validated and judged."""
+
+
+def with_inputs(
+    prepared: Prepared, settings: RunSettings, observer: Observer | None
+) -> tuple[Prepared, list[dict[str, Any]]]:
+    """Make the features and the first stage that a run needs, where they are not there.
+
+    Returns:
+        The data with both, and what the manifest says of them.
+    """
+    dataset, facts = resolve(prepared.inputs, prepared.dataset, settings, observer)
+    prepared = replace(prepared, load=lambda: dataset)
+    if (stage := prepared.first_stage) is None:
+        return prepared, facts
+    first = _first_run(stage, settings, observer)
+    return replace(prepared, first_run=first), [*facts, _first_stage_facts(stage, first)]
+
+
+def built(
+    experiment: Experiment, prepared: Prepared, seed: int, settings: RunSettings, observer: Observer | None
+) -> tuple[Station, Any, Any, list[dict[str, Any]]]:
+    """Return the station of an experiment, its untrained model and context, and facts of the weights it starts from."""
+    station = STATIONS[experiment.config.entry.task](experiment, prepared, settings.device)
+    model, context = station.build(seed)
+    start = prepared.start
+    return station, model, context, [] if start is None else [_started(model, start, seed, settings, observer)]
 
 
 def _made(
@@ -279,6 +299,7 @@ def manifest(
         "leak": None,
         "audit": dict(audit),
         "altered": _altered(experiment, prepared),
+        "tuning": None if experiment.tuning is None else dict(experiment.tuning),
         "inputs": [dict(item) for item in inputs],
         **judgement.facts,
         "data_report": asdict(prepared.dataset.report),

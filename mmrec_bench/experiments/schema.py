@@ -322,11 +322,13 @@ class Experiment:
         config: The validated experiment.
         source: The file it was read from, for messages and for cards beside it.
         label: Name of its row in tables.
+        tuning: The study that chose its settings, with its budget; None for settings that a person chose.
     """
 
     config: ExperimentConfig
     source: Path
     label: str
+    tuning: Mapping[str, Any] | None = dataclasses.field(default=None, compare=False)
 
 
 def load_experiment(name_or_path: str | Path, overrides: tuple[str, ...] = (), label: str | None = None) -> Experiment:
@@ -345,6 +347,9 @@ def load_experiment(name_or_path: str | Path, overrides: tuple[str, ...] = (), l
         raise ConfigError(str(path), [ConfigIssue("", "makes features; run it with `mmrec-bench features align`")])
     if is_evaluation(document):
         raise ConfigError(str(path), [ConfigIssue("", "judges features; run it with `mmrec-bench features evaluate`")])
+    if is_space(document):
+        issue = ConfigIssue("", "is a search space; give it to `mmrec-bench tune`, after the YAML of an experiment")
+        raise ConfigError(str(path), [issue])
     # Before the overrides, so that these can change inputs; and after them, since they may name others.
     document = _beside(_beside(document, path.parent).with_overrides(overrides), path.parent)
     config = document.parse(ExperimentConfig)
@@ -372,3 +377,8 @@ def is_features(document: Document) -> bool:
 def is_evaluation(document: Document) -> bool:
     """Return whether a document judges features rather than runs an experiment."""
     return "features" in document.data and "model" not in document.data
+
+
+def is_space(document: Document) -> bool:
+    """Return whether a document is a search space rather than an experiment."""
+    return "axes" in document.data

@@ -1,0 +1,55 @@
+"""Tuning as a user types it: a study, then runs of its winner."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from mmrec_bench.cli import app as cli
+
+SPACE = "schema_version: 1\nmodel: mlp\naxes: {trainer.learning_rate: {choices: [1.0e-3, 1.0e-2]}}\n"
+
+
+def call(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
+    monkeypatch.setattr(sys, "argv", ["mmrec-bench", *arguments])
+    with pytest.raises(SystemExit) as stopped:
+        cli.main()
+    return int(stopped.value.code or 0)
+
+
+def test_a_study_and_the_runs_of_its_winner(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """The ranking task, on lists of the embedded world."""
+    space = tmp_path / "space.yaml"
+    space.write_text(SPACE, encoding="utf-8")
+    told = ["--set", "trainer.max_epochs=1", "--threads", "1", "--device", "cpu", "--out", str(tmp_path / "runs")]
+    config = "configs/synthetic-ranking/mlp.yaml"
+    command = ["tune", config, str(space), "--trials", "2", "--seed", "3", *told]
+    assert call(monkeypatch, *command) == 0
+    printed = capsys.readouterr().out
+    assert "the test part was not opened" in printed
+    assert "synthetic-ranking: accuracy" in printed
+    (made,) = (tmp_path / "runs" / "synthetic-ranking").rglob("manifest.json")
+    assert made.parent.name == "seed-3"
+    facts = json.loads(made.read_text(encoding="utf-8"))
+    assert facts["tuning"]["budget"] == {"trials": 2, "seconds": None}
+    assert call(monkeypatch, *command) == 0
+    assert "trial 1: " not in capsys.readouterr().out, "what is there is not made again"
+    assert call(monkeypatch, "validate", str(space)) == 0
+    assert "search space of mlp" in capsys.readouterr().out
+
+
+def test_bad_input_is_told(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    config, space, out = "configs/synthetic/mf.yaml", "configs/tuning/mf.yaml", ["--out", str(tmp_path)]
+    assert call(monkeypatch, "tune", config, space, *out) == 2
+    assert "--trials" in capsys.readouterr().err
+    assert call(monkeypatch, "tune", config, "configs/tuning/lightgcn.yaml", "--trials", "1", *out) == 2
+    assert "made for 'lightgcn'" in capsys.readouterr().err
+    assert call(monkeypatch, "tune", config, space, "--trials", "1", "--storage", "nonsense", *out) == 2
+    assert "storage of the study" in capsys.readouterr().err
+    assert call(monkeypatch, "run", space, *out) == 2
+    assert "is a search space" in capsys.readouterr().err
