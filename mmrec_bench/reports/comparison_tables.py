@@ -29,6 +29,12 @@ def facts_of_comparisons(made: ComparedTable, family: Family) -> list[str]:
         facts.append(f"Nothing is claimed of fewer than {CLAIM_SEEDS} seeds a side.")
     if any(fixed(row) for row in made.rows):
         facts.append("'fixed': fitted in closed form; no seed moves it, and one run stands for all.")
+    if made.key.task == "ctr":
+        facts.append(
+            f"The {made.metric} is one number of all impressions, and a user's score what the user adds to it: "
+            "differences, intervals and verdicts are of the metric; d_z and better / worse are of these parts, "
+            "not of users served."
+        )
     if made.lines[0].found.n_users < FEW_USERS:
         facts.append(f"Careful: with fewer than {FEW_USERS} users tests are wrong more often than they say.")
     if family.margin is not None:

@@ -56,7 +56,8 @@ class ComparedTable:
         sign: 1 where more is better; -1 where less is, and numbers of `lines` are of its negative.
         rows: The rows that are compared.
         lines: The comparisons.
-        ranks: Ranks over users of `rows`, in their order; None for fewer than three.
+        ranks: Ranks over users of `rows`, in their order; None for fewer than three, and where a user's score is what
+            the user adds to a metric of all impressions, which ranks nobody.
     """
 
     key: TableKey
@@ -94,7 +95,7 @@ def compare_runs(runs: Sequence[RunArtefact], family: Family) -> list[ComparedTa
         tables.append(
             ComparedTable(
                 key, metric, _sign(metric), tuple(rows.values()), tuple(lines[place] for place in places),
-                _ranks([scores[name] for name in rows]),
+                None if key.task == "ctr" else _ranks([scores[name] for name in rows]),
             )
         )  # fmt: skip
     return tables

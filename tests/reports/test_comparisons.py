@@ -140,6 +140,13 @@ def test_less_is_better_for_losses() -> None:
     assert frame.loc["freedom", "users_better"] > 0.9
 
 
+def test_parts_of_a_metric_of_impressions_rank_nobody() -> None:
+    (table,) = compare_runs(runs(task="ctr"), against("mf"))
+    assert table.ranks is None
+    assert verdicts([table])["freedom mf"] == "better"
+    assert "what the user adds to it" in " ".join(facts_of_comparisons(table, against("mf")))
+
+
 def test_unlike_runs_never_meet() -> None:
     made = [artefact(seed, "mf") for seed in range(5)]
     made += [artefact(seed, "freedom", protocol_id="q") for seed in range(5)]
