@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -23,10 +24,12 @@ from mmrec_bench.cli.console import (
     run_settings,
 )
 from mmrec_bench.cli.running import finish, print_report, run_experiments
+from mmrec_bench.errors import ConfigError, ConfigIssue
 from mmrec_bench.experiments.prepare import Preparer
-from mmrec_bench.experiments.schema import is_space, load_experiment
-from mmrec_bench.experiments.space import load_space, read_space
+from mmrec_bench.experiments.schema import Experiment, is_space, is_suite, load_experiment
+from mmrec_bench.experiments.space import Space, load_space, read_space
 from mmrec_bench.experiments.study import Budget, PrunerName, SamplerName, Search
+from mmrec_bench.experiments.suite_config import load_suite
 from mmrec_bench.experiments.trial import TrialScore
 from mmrec_bench.experiments.tuning import Study
 from mmrec_bench.experiments.tuning import tune as run_study
@@ -36,8 +39,10 @@ from mmrec_bench.settings import load_yaml
 
 
 def tune(
-    config: Annotated[str, typer.Argument(help="An experiment's YAML, such as configs/synthetic/mf.yaml.")],
-    space: Annotated[str, typer.Argument(help="A search space, such as configs/tuning/mf.yaml.")],
+    config: Annotated[str, typer.Argument(help="An experiment's YAML, or a suite's, each model of which is tuned.")],
+    space: Annotated[
+        str, typer.Argument(help="A search space, or a folder that holds one for each model, by its name.")
+    ] = "configs/tuning",
     trials: Annotated[int | None, typer.Option(min=1, help="Budget in trials.")] = None,
     seconds: Annotated[float | None, typer.Option(help="Budget in seconds of all trials together.")] = None,
     sampler: Annotated[SamplerName, typer.Option(help="What draws the values.")] = "tpe",
@@ -52,30 +57,67 @@ def tune(
     threads: Threads = None,
     reuse_stale: ReuseStale = False,
 ) -> None:
-    """Search the settings of an experiment by validation, then run the best on the declared seeds.
+    """Search the settings of an experiment, or of each of a suite, by validation; run the best on the declared seeds.
 
     The same command goes on with what was interrupted; started several times, the processes share one study.
     """
     budget, search = Budget(trials, seconds), Search(sampler, pruner, study_seed)
-    experiment = load_experiment(config, (*overrides, *((f"seeds={seed}",) if seed else ())))
-    loaded = load_space(space, experiment)
+    spaces, as_they_are = _spaces(config, space, tuple(overrides), tuple(seed))
     settings = run_settings(out_dir, device, threads, resume=True, reuse_stale=reuse_stale)
     preparer = Preparer(data_dir)
-    try:
-        study = run_study(loaded, search, budget, preparer, settings, _Lines(), storage)
-    except KeyboardInterrupt:
-        errors.print("interrupted: finished trials are kept; the same command goes on", highlight=False)
-        raise typer.Exit(130) from None
-    _tell(study)
-    outcome = run_experiments([study.winner], [], settings, preparer, reuse_stale)
-    for _, artefact in outcome.runs:
-        known = artefact.manifest.get("tuning")
-        note = "" if known else " (made before, by hand: it does not name this study)"
+    chosen = list(as_they_are)
+    for loaded in spaces:
+        out.print(f"tuning {loaded.experiment.label}: {budget}", highlight=False, markup=False)
+        try:
+            study = run_study(loaded, search, budget, preparer, settings, _Lines(), storage)
+        except KeyboardInterrupt:
+            errors.print("interrupted: finished trials are kept; the same command goes on", highlight=False)
+            raise typer.Exit(130) from None
+        _tell(study)
+        chosen.append(replace(study.winner, label=loaded.experiment.label))
+    outcome = run_experiments(chosen, [], settings, preparer, reuse_stale)
+    tuned = {loaded.experiment.label for loaded in spaces}
+    for label, artefact in outcome.runs:
+        by_hand = label in tuned and not artefact.manifest.get("tuning")
+        note = " (made before, by hand: it does not name this study)" if by_hand else ""
         out.print(f"run: {artefact.folder}{note}", highlight=False, markup=False)
     command = shlex.join(["mmrec-bench", *sys.argv[1:]])
-    report = make_report(experiment.label, command, outcome.runs, failures=outcome.failures)
-    print_report(report, headline_only=False)
+    title = f"{Path(config).stem}, tuned with {budget}"
+    print_report(make_report(title, command, outcome.runs, failures=outcome.failures), headline_only=False)
     finish(outcome)
+
+
+def _spaces(
+    config: str, space: str, overrides: tuple[str, ...], seeds: tuple[int, ...]
+) -> tuple[list[Space], list[Experiment]]:
+    """Return the search space of each experiment, and the experiments of a suite that have nothing to tune.
+
+    Raises:
+        ConfigError: With all issues of all experiments and spaces at once.
+    """
+    if is_suite(load_yaml(find_yaml("configs", config))):
+        experiments = list(load_suite(config, overrides, seeds or None).experiments)
+    else:
+        experiments = [load_experiment(config, (*overrides, *((f"seeds={list(seeds)}",) if seeds else ())))]
+    spaces: list[Space] = []
+    issues: list[ConfigIssue] = []
+    tunable = [item for item in experiments if set(type(item.config.model).model_fields) > {"name", "preset"}]
+    for experiment in tunable:
+        one = space.endswith((".yaml", ".yml"))
+        try:
+            spaces.append(load_space(space if one else f"{space}/{experiment.config.model.name}.yaml", experiment))
+        except ConfigError as error:
+            if len(experiments) == 1:
+                raise
+            issues += [
+                ConfigIssue(f"{experiment.label}, {error.source}", f"{issue.path}: {issue.message}", issue.line)
+                for issue in error.issues
+            ]
+    if issues:
+        raise ConfigError(config, issues)
+    if not spaces:
+        raise ConfigError(config, [ConfigIssue("model", "has no settings, so there is nothing to tune; run it")])
+    return spaces, [item for item in experiments if item not in tunable]
 
 
 def space_of(config: str) -> str | None:

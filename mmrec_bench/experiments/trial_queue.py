@@ -169,10 +169,15 @@ class TrialQueue:
 
 
 class Lease:
-    """A trial that this worker has taken; a context manager that renews it, and gives it back on an interruption."""
+    """A trial that this worker has taken; a context manager that renews it, and gives it back on an interruption.
+
+    Args:
+        queue: The queue of the study.
+        trial: Number of the trial in the database.
+    """
 
     def __init__(self, queue: TrialQueue, trial: int) -> None:
-        self._queue, self._trial = queue, trial
+        self._queue, self.trial = queue, trial
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._renew, daemon=True, name="trial-lease")
 
@@ -184,20 +189,20 @@ class Lease:
         self._done.set()
         self._thread.join()
         if kind is not None:
-            self._queue.give_back(self._trial)
+            self._queue.give_back(self.trial)
 
     def hopeless(self, step: int, score: float) -> bool:
         """Note the score of a validation, and return whether to give up."""
-        return self._queue.report(self._trial, step, score)
+        return self._queue.report(self.trial, step, score)
 
     def finish(self, score: TrialScore) -> None:
         """Write what came of it."""
-        self._queue.finish(self._trial, score)
+        self._queue.finish(self.trial, score)
 
     def _renew(self) -> None:
         while not self._done.wait(LEASE_SECONDS / 4):
             with suppress(ResourceError):  # a database that is away for a moment; the lease lasts longer
-                self._queue.renew(self._trial)
+                self._queue.renew(self.trial)
 
 
 def open_storage(url: str | None, file: Path) -> RDBStorage:

@@ -53,3 +53,28 @@ def test_bad_input_is_told(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captu
     assert "storage of the study" in capsys.readouterr().err
     assert call(monkeypatch, "run", space, *out) == 2
     assert "is a search space" in capsys.readouterr().err
+
+
+def test_every_model_of_a_suite_has_the_same_budget(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    configs = Path("configs/synthetic").resolve()
+    suite, spaces = tmp_path / "mine.yaml", tmp_path / "spaces"
+    rows = "".join(f"  - config: {configs / name}.yaml\n" for name in ("popularity", "mf", "itemknn"))
+    suite.write_text(f"schema_version: 1\ntitle: Mine\nseeds: [0]\nexperiments:\n{rows}", encoding="utf-8")
+    spaces.mkdir()
+    command = [
+        "tune", str(suite), str(spaces), "--trials", "2", "--set", "trainer.max_epochs=1", "--threads", "1",
+        "--device", "cpu", "--out", str(tmp_path / "runs"),
+    ]  # fmt: skip
+    (spaces / "mf.yaml").write_text(SPACE.replace("mlp", "mf"), encoding="utf-8")
+    assert call(monkeypatch, *command) == 2
+    assert "itemknn" in capsys.readouterr().err, "no model is left untuned in silence"
+    axes = "axes: {model.n_neighbors: {range: [5, 50]}}"
+    (spaces / "itemknn.yaml").write_text(f"schema_version: 1\nmodel: itemknn\n{axes}\n", encoding="utf-8")
+    assert call(monkeypatch, *command) == 0
+    assert "tuning mf: 2 trials" in capsys.readouterr().out
+    studies = [json.loads(path.read_text()) for path in (tmp_path / "runs" / "tuning").rglob("manifest.json")]
+    assert {study["model"]: study["spent"]["trials"] for study in studies} == {"mf": 2, "itemknn": 2}
+    runs = [json.loads(path.read_text()) for path in (tmp_path / "runs" / "synthetic").rglob("manifest.json")]
+    assert {run["model"]: run["tuning"] is None for run in runs} == {"popularity": True, "mf": False, "itemknn": False}
