@@ -147,6 +147,22 @@ def write_weights(path: Path, state: Mapping[str, Tensor]) -> None:
         raise OSError(errno.EIO, str(error), str(path)) from None
 
 
+def keep_weights(path: Path, state: Mapping[str, Tensor]) -> None:
+    """Write weights as safetensors to a file that appears whole or not at all.
+
+    Raises:
+        ResourceError: The file cannot be written.
+    """
+    partial = path.with_name(f"{path.name}.{os.getpid()}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_weights(partial, state)
+        partial.replace(path)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise disk_error(path, error) from None
+
+
 def finite(values: Mapping[str, float]) -> dict[str, float]:
     """Return plain floats, checked.
 

@@ -126,6 +126,11 @@ class StudyKey(ArtefactKey):
         """Return the file of trials where no other storage is named."""
         return out / "tuning" / self.dataset / self.model / f"{self.trials_fingerprint}-code-{code_digest()[:8]}.sqlite"
 
+    def weights(self, out: Path, number: int) -> Path:
+        """Return the file of the best weights of a trial, which comes into being when the trial is complete."""
+        folder = f"{self.trials_fingerprint}-code-{code_digest()[:8]}.weights"
+        return out / "tuning" / self.dataset / self.model / folder / f"{number}.safetensors"
+
     def manifest(self, folder: Path) -> Mapping[str, Any]:
         """Return the checked manifest of a study folder."""
         return checked_manifest(folder, "study folder", FILES, REQUIRED)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from mmrec_bench.data.split import SealedTest, VaultLedger
 from mmrec_bench.errors import MMRecBenchError, ProtocolError
+from mmrec_bench.experiments.building import keep_weights
 from mmrec_bench.experiments.environment import use_threads
 from mmrec_bench.experiments.prepare import Preparer
 from mmrec_bench.experiments.run import RunSettings, built, with_inputs
@@ -88,6 +90,7 @@ def try_out(
     settings: RunSettings,
     hopeless: Hopeless,
     observer: Observer | None = None,
+    weights: Path | None = None,
 ) -> TrialScore:
     """Train and validate the model of an experiment, through the one training loop.
 
@@ -98,6 +101,10 @@ def try_out(
         settings: How.
         hopeless: Decides at every validation whether to give up.
         observer: Is told of epochs.
+        weights: File for the best weights of a trial that comes to its end; nothing of a study reads it.
+
+    Raises:
+        ResourceError: The weights cannot be written.
     """
     use_threads(settings.threads)
     started = time.perf_counter()
@@ -113,4 +120,7 @@ def try_out(
         return TrialScore("pruned", None, tuple(scores), time.perf_counter() - started)
     except MMRecBenchError as error:
         return TrialScore("failed", None, tuple(scores), time.perf_counter() - started, str(error))
-    return TrialScore("complete", result.best_score, tuple(scores), time.perf_counter() - started)
+    score = TrialScore("complete", result.best_score, tuple(scores), time.perf_counter() - started)
+    if weights is not None:
+        keep_weights(weights, model.state_dict())
+    return score

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from mmrec_bench.errors import ConfigError, TrainingError
 from mmrec_bench.experiments import building as write
 from mmrec_bench.experiments.environment import code_digest, device_facts, git_state, package_versions
-from mmrec_bench.experiments.folders import CONFIG, SCHEMA_VERSION
+from mmrec_bench.experiments.folders import CONFIG, SCHEMA_VERSION, digest_of
 from mmrec_bench.experiments.prepare import Preparer, run_key
 from mmrec_bench.experiments.run import RunSettings, with_inputs
 from mmrec_bench.experiments.sampling import draw, make_pruner
@@ -103,63 +103,59 @@ def tune(
     if state != "done" and not (state == "stale" and settings.reuse_stale):
         with_inputs(prepared, settings, None)  # made before the clock of any trial runs
         queue = TrialQueue(open_storage(storage, key.storage(settings.out)), key.study_name, make_pruner(search.pruner))
-        trials = _search(space, search, budget, queue, preparer, settings, observer)
+        trials = _Worker(key, space, search, preparer, settings, observer).work(budget, queue)
         best = _best(space, trials)
         with write.run_lock(key, settings.out, wait=True):
             if key.state(settings.out) != "done":
                 with write.building(key, settings.out, keep=False) as folder:
                     facts = _facts(space, search, budget, key, prepared.fingerprints, settings)
-                    _write(folder, space, facts, trials, best)
+                    weights = [_digest_of(key.weights(settings.out, trial.number)) for trial in trials]
+                    _write(folder, space, facts, trials, best, weights)
     folder = key.folder(settings.out)
     return Study(folder, key.manifest(folder))
 
 
-def _search(
-    space: Space,
-    search: Search,
-    budget: Budget,
-    queue: TrialQueue,
-    preparer: Preparer,
-    settings: RunSettings,
-    observer: StudyObserver,
-) -> tuple[TrialRecord, ...]:
-    """Try until the budget is spent, and return the trials that it pays."""
-    while True:
-        standing = queue.standing()
-        paid, number = budget.within(standing.finished), standing.free()
-        if budget.spent(paid):
-            return paid
-        last = number == len(standing.finished) + len(standing.running)  # else a dead worker left a gap
-        if last and (number == budget.trials or budget.spent(standing.finished)):
-            time.sleep(WAIT_SECONDS)  # others are at the last ones, and may die
-            continue
-        drawn = draw(search, space.distributions, number, standing.finished, list(standing.running.values()))
-        lease = queue.take(number, drawn, space.distributions)
-        if lease is not None:
-            with lease:
-                _try(space, number, drawn, lease, search, preparer, settings, observer)
+@dataclass(frozen=True, slots=True)
+class _Worker:
+    """One process that works on a study."""
 
+    key: StudyKey
+    space: Space
+    search: Search
+    preparer: Preparer
+    settings: RunSettings
+    observer: StudyObserver
 
-def _try(
-    space: Space,
-    number: int,
-    drawn: Mapping[str, Any],
-    lease: Lease,
-    search: Search,
-    preparer: Preparer,
-    settings: RunSettings,
-    observer: StudyObserver,
-) -> None:
-    values = space.values(drawn)
-    epochs = observer.on_trial(number, values)
-    try:
-        experiment = space.at(values)
-    except ConfigError as error:
-        score = TrialScore("failed", None, (), 0.0, str(error))
-    else:
-        score = try_out(experiment, preparer, search.training_seed, settings, lease.hopeless, epochs)
-    lease.finish(score)
-    observer.on_score(number, values, score)
+    def work(self, budget: Budget, queue: TrialQueue) -> tuple[TrialRecord, ...]:
+        """Try until the budget is spent, and return the trials that it pays."""
+        distributions = self.space.distributions
+        while True:
+            standing = queue.standing()
+            paid, number = budget.within(standing.finished), standing.free()
+            if budget.spent(paid):
+                return paid
+            last = number == len(standing.finished) + len(standing.running)  # else a dead worker left a gap
+            if last and (number == budget.trials or budget.spent(standing.finished)):
+                time.sleep(WAIT_SECONDS)  # others are at the last ones, and may die
+                continue
+            drawn = draw(self.search, distributions, number, standing.finished, list(standing.running.values()))
+            lease = queue.take(number, drawn, distributions)
+            if lease is not None:
+                with lease:
+                    self._try(number, drawn, lease)
+
+    def _try(self, number: int, drawn: Mapping[str, Any], lease: Lease) -> None:
+        values = self.space.values(drawn)
+        epochs = self.observer.on_trial(number, values)
+        try:
+            experiment = self.space.at(values)
+        except ConfigError as error:
+            score = TrialScore("failed", None, (), 0.0, str(error))
+        else:
+            weights, seed = self.key.weights(self.settings.out, number), self.search.training_seed
+            score = try_out(experiment, self.preparer, seed, self.settings, lease.hopeless, epochs, weights)
+        lease.finish(score)
+        self.observer.on_score(number, values, score)
 
 
 def _facts(
@@ -213,7 +209,12 @@ def _best(space: Space, trials: Sequence[TrialRecord]) -> TrialRecord:
 
 
 def _write(
-    folder: Path, space: Space, facts: Mapping[str, Any], trials: Sequence[TrialRecord], best: TrialRecord
+    folder: Path,
+    space: Space,
+    facts: Mapping[str, Any],
+    trials: Sequence[TrialRecord],
+    best: TrialRecord,
+    weights: Sequence[str | None],
 ) -> None:
     """Write the files of a study."""
     config, curve = space.experiment.config, curve_of(trials)
@@ -227,8 +228,9 @@ def _write(
             "values": space.values(trial.drawn),
             **asdict(trial.score),
             "best_so_far": so_far,
+            "weights": digest,
         }
-        for trial, so_far in zip(trials, curve.best, strict=True)
+        for trial, so_far, digest in zip(trials, curve.best, weights, strict=True)
     ]
     write.write_history(folder / TRIALS, lines)
     outcomes = [trial.score.outcome for trial in trials]
@@ -246,3 +248,8 @@ def _write(
         },
         FILES,
     )
+
+
+def _digest_of(weights: Path) -> str | None:
+    """Return the digest of a trial's weights; None of one without, or whose worker kept them elsewhere."""
+    return digest_of(weights) if weights.is_file() else None

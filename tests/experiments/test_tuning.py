@@ -16,6 +16,7 @@ from mmrec_bench.data.split import SealedTest, VaultLedger
 from mmrec_bench.errors import ConfigError, ResourceError, TrainingError
 from mmrec_bench.experiments import tuning
 from mmrec_bench.experiments.artefact import find_runs
+from mmrec_bench.experiments.folders import digest_of
 from mmrec_bench.experiments.prepare import Preparer, run_key
 from mmrec_bench.experiments.retrieval import RetrievalStation
 from mmrec_bench.experiments.run import RunSettings, run
@@ -148,6 +149,9 @@ def test_the_folder_of_facts_and_the_runs_of_the_winner(world: Path, tmp_path: P
     assert again.metrics["valid"]["recall@10"] == facts["best"]["score"], (
         "a run with the seed of the trials is the trial"
     )
+    weights = {int(path.stem): digest_of(path) for path in (tmp_path / "runs" / "tuning").rglob("*.safetensors")}
+    assert weights == {line["trial"]: line["weights"] for line in lines(study)}
+    assert weights[facts["best"]["trial"]] == digest_of(again.folder / "model.safetensors")
     assert [item.folder for item in find_runs([tmp_path / "runs"])] == sorted([made.folder, again.folder])
 
 
@@ -181,7 +185,7 @@ def test_a_greater_budget_goes_on_from_a_smaller_one(world: Path, tmp_path: Path
 def test_processes_share_a_study_without_losing_or_doubling_trials(world: Path, tmp_path: Path) -> None:
     told: dict[str, Any] = {"world": world, "out": tmp_path / "runs", "budget": Budget(trials=12)}
     write_space(world, AXES)
-    assert in_processes([told, told, {**told, "diary": Diary((0, 0))}]) == [0, 0, -9], "one of three is killed"
+    assert in_processes([told, told, told, {**told, "diary": Diary((0, 0))}]) == [0, 0, 0, -9], "one of four is killed"
     diary = Diary()
     study = searched(**told, diary=diary)
     assert not diary.scores
