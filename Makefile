@@ -10,7 +10,7 @@ FAISS ?= $(shell nvidia-smi >/dev/null 2>&1 && echo gpu || echo cpu)
 STAMP := $(VENV)/.installed-$(FAISS)
 
 .DEFAULT_GOAL := help
-.PHONY: help install bench test test-slow lint format perf gpu-check clean
+.PHONY: help install bench test test-slow lint format perf gpu-check browser clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -20,7 +20,7 @@ install: $(STAMP) ## Create the virtual environment with pinned dependencies
 $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if (3, 11) <= v < (3, 14) else f"mmrec-bench needs Python 3.11 to 3.13; {sys.executable} is {v[0]}.{v[1]}. Name another: make PYTHON=python3.12 ...")'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[$(FAISS),dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[$(FAISS),distributed,energy,dev]'
 	@touch $@
 
 bench: install ## Run a suite (SUITE=..., DATA=..., OUT=...) and write its report
@@ -47,6 +47,9 @@ perf: install ## Measure speed and memory against the yardstick (DATA=...)
 
 gpu-check: install ## Run the CUDA paths and their timings, where there is a GPU
 	$(BIN)/python -m tests.perf.gpu_check $(ARGS)
+
+browser: ## Install Debian's Chromium, in which tests open pages; without it they are skipped
+	command -v chromium >/dev/null || apt-get install --yes --quiet --no-install-recommends chromium
 
 clean: ## Remove caches and builds; runs and the environment stay
 	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .benchmarks
