@@ -34,7 +34,7 @@ from mmrec_bench.cli.console import (
     run_settings,
 )
 from mmrec_bench.cli.running import finish, print_report, run_experiments
-from mmrec_bench.cli.tune import space_of, tune
+from mmrec_bench.cli.tune import run_studies, space_of, tune
 from mmrec_bench.data.cards import card_names, find_data, load_card
 from mmrec_bench.errors import MMRecBenchError
 from mmrec_bench.experiments.artefact import RunArtefact, find_runs
@@ -44,6 +44,7 @@ from mmrec_bench.experiments.prepare import Preparer
 from mmrec_bench.experiments.schema import Experiment, is_suite, load_experiment
 from mmrec_bench.experiments.suite import Failure, plan
 from mmrec_bench.experiments.suite_config import load_suite
+from mmrec_bench.experiments.tuning import with_winners
 from mmrec_bench.experiments.variants import variants
 from mmrec_bench.models.base import MODELS
 from mmrec_bench.reports.report import make_report
@@ -122,10 +123,14 @@ def bench(
     """Run a suite: skip what is there, go on with what was interrupted, write the report."""
     loaded = load_suite(suite, tuple(overrides), tuple(seed) or None)
     settings = run_settings(out_dir, device, threads, resume=True, reuse_stale=reuse_stale)
-    tampered = _variants(loaded.knockouts, loaded.config.knockout)
     preparer = Preparer(data_dir)
+    failures: list[Failure] = []
+    if (tuning := loaded.config.tuning) is not None:
+        studies, failures = run_studies(loaded.spaces, tuning.search, tuning.budget, preparer, settings)
+        loaded = loaded.with_chosen(with_winners(loaded.experiments, loaded.spaces, studies))
+    tampered = _variants(loaded.knockouts, loaded.config.knockout)
     outcome = run_experiments(loaded.experiments, tampered, settings, preparer, reuse_stale)
-    probes, failures = [], list(outcome.failures)
+    probes, failures = [], [*failures, *outcome.failures]
     for probe in loaded.probes:
         try:
             probes.append(lis.measured(probe, preparer, settings))

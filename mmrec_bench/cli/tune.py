@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -24,14 +24,16 @@ from mmrec_bench.cli.console import (
     run_settings,
 )
 from mmrec_bench.cli.running import finish, print_report, run_experiments
-from mmrec_bench.errors import ConfigError, ConfigIssue
+from mmrec_bench.errors import ConfigError, ConfigIssue, DataError, ModelError, TrainingError
 from mmrec_bench.experiments.prepare import Preparer
+from mmrec_bench.experiments.run_settings import RunSettings
 from mmrec_bench.experiments.schema import Experiment, is_space, is_suite, load_experiment
-from mmrec_bench.experiments.space import Space, load_space, read_space
+from mmrec_bench.experiments.space import Space, read_space, spaces_of
 from mmrec_bench.experiments.study import Budget, PrunerName, SamplerName, Search
+from mmrec_bench.experiments.suite import Failure
 from mmrec_bench.experiments.suite_config import load_suite
 from mmrec_bench.experiments.trial import TrialScore
-from mmrec_bench.experiments.tuning import Study
+from mmrec_bench.experiments.tuning import Study, with_winners
 from mmrec_bench.experiments.tuning import tune as run_study
 from mmrec_bench.reports.report import make_report
 from mmrec_bench.resources import find_yaml
@@ -62,21 +64,14 @@ def tune(
     The same command goes on with what was interrupted; started several times, the processes share one study.
     """
     budget, search = Budget(trials, seconds), Search(sampler, pruner, study_seed)
-    spaces, as_they_are = _spaces(config, space, tuple(overrides), tuple(seed))
+    experiments, spaces = _spaces(config, space, tuple(overrides), tuple(seed))
     settings = run_settings(out_dir, device, threads, resume=True, reuse_stale=reuse_stale)
     preparer = Preparer(data_dir)
-    chosen = list(as_they_are)
-    for loaded in spaces:
-        out.print(f"tuning {loaded.experiment.label}: {budget}", highlight=False, markup=False)
-        try:
-            study = run_study(loaded, search, budget, preparer, settings, _Lines(), storage)
-        except KeyboardInterrupt:
-            errors.print("interrupted: finished trials are kept; the same command goes on", highlight=False)
-            raise typer.Exit(130) from None
-        _tell(study)
-        chosen.append(replace(study.winner, label=loaded.experiment.label))
-    outcome = run_experiments(chosen, [], settings, preparer, reuse_stale)
-    tuned = {loaded.experiment.label for loaded in spaces}
+    studies, failures = run_studies(spaces, search, budget, preparer, settings, storage)
+    chosen = with_winners(experiments, spaces, studies)
+    outcome = run_experiments([one for one in chosen if one is not None], [], settings, preparer, reuse_stale)
+    outcome = replace(outcome, failures=(*failures, *outcome.failures))
+    tuned = {experiments[row].label for row in studies}
     for label, artefact in outcome.runs:
         by_hand = label in tuned and not artefact.manifest.get("tuning")
         note = " (made before, by hand: it does not name this study)" if by_hand else ""
@@ -87,37 +82,56 @@ def tune(
     finish(outcome)
 
 
+def run_studies(
+    spaces: Sequence[Space | None],
+    search: Search,
+    budget: Budget,
+    preparer: Preparer,
+    settings: RunSettings,
+    storage: str | None = None,
+) -> tuple[dict[int, Study], list[Failure]]:
+    """Spend the same budget on each space, and print how it goes on.
+
+    Returns:
+        The studies by the row of their space, and what failed; of a single space that is an error.
+    """
+    studies: dict[int, Study] = {}
+    failures: list[Failure] = []
+    for row, space in enumerate(spaces):
+        if space is None:
+            continue
+        out.print(f"tuning {space.experiment.label}: {budget}", highlight=False, markup=False)
+        try:
+            studies[row] = run_study(space, search, budget, preparer, settings, _Lines(), storage)
+        except KeyboardInterrupt:
+            errors.print("interrupted: finished trials are kept; the same command goes on", highlight=False)
+            raise typer.Exit(130) from None
+        except (DataError, ModelError, TrainingError) as error:
+            if len(spaces) == 1:
+                raise
+            failures.append(Failure(space.experiment.label, None, str(error)))
+            errors.print(f"{space.experiment.label} failed: {error}", style="red", highlight=False, markup=False)
+            continue
+        _tell(studies[row])
+    return studies, failures
+
+
 def _spaces(
     config: str, space: str, overrides: tuple[str, ...], seeds: tuple[int, ...]
-) -> tuple[list[Space], list[Experiment]]:
-    """Return the search space of each experiment, and the experiments of a suite that have nothing to tune.
+) -> tuple[Sequence[Experiment], Sequence[Space | None]]:
+    """Return the experiments to tune, and the search space of each.
 
     Raises:
         ConfigError: With all issues of all experiments and spaces at once.
     """
-    if is_suite(load_yaml(find_yaml("configs", config))):
-        experiments = list(load_suite(config, overrides, seeds or None).experiments)
-    else:
-        experiments = [load_experiment(config, (*overrides, *((f"seeds={list(seeds)}",) if seeds else ())))]
-    spaces: list[Space] = []
-    issues: list[ConfigIssue] = []
-    tunable = [item for item in experiments if set(type(item.config.model).model_fields) > {"name", "preset"}]
-    for experiment in tunable:
-        one = space.endswith((".yaml", ".yml"))
-        try:
-            spaces.append(load_space(space if one else f"{space}/{experiment.config.model.name}.yaml", experiment))
-        except ConfigError as error:
-            if len(experiments) == 1:
-                raise
-            issues += [
-                ConfigIssue(f"{experiment.label}, {error.source}", f"{issue.path}: {issue.message}", issue.line)
-                for issue in error.issues
-            ]
-    if issues:
-        raise ConfigError(config, issues)
-    if not spaces:
-        raise ConfigError(config, [ConfigIssue("model", "has no settings, so there is nothing to tune; run it")])
-    return spaces, [item for item in experiments if item not in tunable]
+    if not is_suite(load_yaml(find_yaml("configs", config))):
+        one = [load_experiment(config, (*overrides, *((f"seeds={list(seeds)}",) if seeds else ())))]
+        return one, spaces_of(config, one, space)
+    suite = load_suite(config, overrides, seeds or None)
+    if suite.config.tuning is not None:
+        message = "is declared by the suite itself: run it with `mmrec-bench bench`, or remove it"
+        raise ConfigError(config, [ConfigIssue("tuning", message)])
+    return suite.experiments, spaces_of(config, suite.experiments, space)
 
 
 def space_of(config: str) -> str | None:

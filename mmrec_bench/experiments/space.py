@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -165,6 +165,40 @@ def load_space(name_or_path: str | Path, experiment: Experiment) -> Space:
     if issues:
         raise ConfigError(str(path), issues)
     return Space(config, experiment)
+
+
+def spaces_of(source: str, experiments: Sequence[Experiment], where: str) -> tuple[Space | None, ...]:
+    """Return the search space of each experiment; None for one whose model has no settings.
+
+    Args:
+        source: What asks for them, for messages.
+        experiments: What is to be tuned.
+        where: A space, or a folder that holds ``<model>.yaml`` for each model.
+
+    Raises:
+        ConfigError: With all issues of all experiments and spaces at once.
+    """
+    spaces: list[Space | None] = []
+    issues: list[ConfigIssue] = []
+    for experiment in experiments:
+        if set(type(experiment.config.model).model_fields) <= {"name", "preset"}:
+            spaces.append(None)
+            continue
+        name = where if where.endswith((".yaml", ".yml")) else f"{where}/{experiment.config.model.name}.yaml"
+        try:
+            spaces.append(load_space(name, experiment))
+        except ConfigError as error:
+            if len(experiments) == 1:
+                raise
+            issues += [
+                ConfigIssue(f"{experiment.label}, {error.source}", f"{issue.path}: {issue.message}", issue.line)
+                for issue in error.issues
+            ]
+    if not issues and not any(spaces):
+        issues.append(ConfigIssue("model", "has no settings, so there is nothing to tune; run it"))
+    if issues:
+        raise ConfigError(source, issues)
+    return tuple(spaces)
 
 
 def read_space(name_or_path: str | Path) -> tuple[SpaceConfig, Document, Path]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -13,6 +14,8 @@ from mmrec_bench.experiments.knockout import KnockoutConfig
 from mmrec_bench.experiments.lis_config import LoadedProbe, load_lis
 from mmrec_bench.experiments.schema import Experiment, entry_of, is_suite, load_experiment
 from mmrec_bench.experiments.seeds import Seedlist
+from mmrec_bench.experiments.space import Space, spaces_of
+from mmrec_bench.experiments.tuning_config import SHIPPED_SPACES, TuningConfig
 from mmrec_bench.resources import find_yaml
 from mmrec_bench.settings import BaseConfig, explained_error, load_yaml
 
@@ -45,6 +48,8 @@ class SuiteConfig(BaseConfig):
     """Overrides for every experiment; those of the trainer pass by what is fitted in closed form."""
     knockout: KnockoutConfig = KnockoutConfig()
     """How the modality truth test is made where an experiment asks for it."""
+    tuning: TuningConfig | None = None
+    """How every model is tuned before it is run; left out, experiments are run as they are."""
     experiments: Annotated[tuple[SuiteItem, ...], Field(min_length=1)]
     """What to run."""
     probes: tuple[str, ...] = ()
@@ -67,6 +72,7 @@ class Suite:
         experiments: Its experiments, in order.
         knockouts: Those among them whose modalities are tested.
         probes: Its LIS probes.
+        spaces: Search space of each experiment; None for one that is run as it is.
     """
 
     config: SuiteConfig
@@ -74,6 +80,14 @@ class Suite:
     experiments: tuple[Experiment, ...]
     knockouts: tuple[Experiment, ...] = ()
     probes: tuple[LoadedProbe, ...] = ()
+    spaces: tuple[Space | None, ...] = ()
+
+    def with_chosen(self, chosen: Sequence[Experiment | None]) -> Suite:
+        """Return the suite with what its studies chose, by row, in place of its experiments; without rows of None."""
+        tested = {id(item) for item in self.knockouts}
+        rows = [(one, id(was) in tested) for was, one in zip(self.experiments, chosen, strict=True) if one is not None]
+        knockouts = tuple(one for one, is_tested in rows if is_tested)
+        return replace(self, experiments=tuple(one for one, _ in rows), knockouts=knockouts)
 
 
 def load_suite(
@@ -124,7 +138,11 @@ def load_suite(
             ]
     if issues:
         raise ConfigError(str(path), issues)
-    return Suite(config, path.stem, tuple(experiments), tuple(knockouts), tuple(probes))
+    spaces: tuple[Space | None, ...] = ()
+    if (tuning := config.tuning) is not None:
+        where = SHIPPED_SPACES if tuning.spaces is None else str(path.parent / tuning.spaces)
+        spaces = spaces_of(str(path), experiments, where)
+    return Suite(config, path.stem, tuple(experiments), tuple(knockouts), tuple(probes), spaces)
 
 
 def _suite_experiment(

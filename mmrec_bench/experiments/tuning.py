@@ -53,10 +53,12 @@ class Study:
     Attributes:
         folder: Where it lies.
         manifest: Its facts.
+        label: Name of the row of its winner; that of the model by default.
     """
 
     folder: Path
     manifest: Mapping[str, Any]
+    label: str | None = None
 
     @property
     def winner(self) -> Experiment:
@@ -68,7 +70,21 @@ class Study:
             **{key: facts[key] for key in ("search", "budget", "spent")},
             "trial": facts["best"]["trial"],
         }
-        return replace(found, tuning=told)
+        return replace(found, tuning=told, label=self.label or found.label)
+
+
+def with_winners(
+    experiments: Sequence[Experiment], spaces: Sequence[Space | None], studies: Mapping[int, Study]
+) -> tuple[Experiment | None, ...]:
+    """Return what is run of experiments after their studies, by row.
+
+    That is the winner of a study, the experiment as it is where there is nothing to tune, and None where its study
+    failed.
+    """
+    chosen = enumerate(zip(experiments, spaces, strict=True))
+    return tuple(
+        studies[row].winner if row in studies else one if space is None else None for row, (one, space) in chosen
+    )
 
 
 def tune(
@@ -112,7 +128,7 @@ def tune(
                     weights = [_digest_of(key.weights(settings.out, trial.number)) for trial in trials]
                     _write(folder, space, facts, trials, best, weights)
     folder = key.folder(settings.out)
-    return Study(folder, key.manifest(folder))
+    return Study(folder, key.manifest(folder), experiment.label)
 
 
 @dataclass(frozen=True, slots=True)

@@ -78,3 +78,38 @@ def test_every_model_of_a_suite_has_the_same_budget(
     assert {study["model"]: study["spent"]["trials"] for study in studies} == {"mf": 2, "itemknn": 2}
     runs = [json.loads(path.read_text()) for path in (tmp_path / "runs" / "synthetic").rglob("manifest.json")]
     assert {run["model"]: run["tuning"] is None for run in runs} == {"popularity": True, "mf": False, "itemknn": False}
+
+
+def test_a_suite_declares_its_tuning(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """`bench` tunes, runs the winners, and goes on with the rest where a study fails."""
+    configs = Path("configs/synthetic").resolve()
+    suite = tmp_path / "mine.yaml"
+    suite.write_text(
+        "schema_version: 1\ntitle: Mine\nseeds: [0, 1]\ntuning: {spaces: spaces, trials: 2, sampler: random}\n"
+        f"experiments:\n  - config: {configs / 'popularity.yaml'}\n"
+        f"  - {{config: {configs / 'mf.yaml'}, label: factors}}\n"
+        f"  - {{config: {configs / 'lightgcn.yaml'}, set: [trainer.learning_rate=1.0e+30]}}\n",
+        encoding="utf-8",
+    )
+    (tmp_path / "spaces").mkdir()
+    (tmp_path / "spaces" / "mf.yaml").write_text(SPACE.replace("mlp", "mf"), encoding="utf-8")
+    (tmp_path / "spaces" / "lightgcn.yaml").write_text(
+        "schema_version: 1\nmodel: lightgcn\naxes: {model.n_layers: {choices: [1, 2]}}\n", encoding="utf-8"
+    )
+    told = ["--set", "trainer.max_epochs=1", "--threads", "1", "--device", "cpu", "--out", str(tmp_path / "runs")]
+    command = ["bench", str(suite), *told, "--report-dir", str(tmp_path / "reports")]
+    assert call(monkeypatch, *command) == 1
+    report = (tmp_path / "reports" / "mine" / "report.md").read_text(encoding="utf-8")
+    assert "no trial of the study of" in report
+    assert "| factors |" in report.replace("**", "")
+    runs = [json.loads(path.read_text()) for path in (tmp_path / "runs" / "synthetic").rglob("manifest.json")]
+    assert sorted((run["model"], run["seed"]) for run in runs) == [("mf", 0), ("mf", 1), ("popularity", 0)]
+    assert {run["tuning"]["budget"]["trials"] for run in runs if run["model"] == "mf"} == {2}
+    capsys.readouterr()
+    assert call(monkeypatch, "tune", str(suite), "--trials", "2", *told) == 2
+    assert "declared by the suite itself" in capsys.readouterr().err
+    suite.write_text(suite.read_text(encoding="utf-8").replace("trials: 2, ", ""), encoding="utf-8")
+    assert call(monkeypatch, "validate", str(suite)) == 2
+    assert "needs trials, seconds, or both" in capsys.readouterr().err
