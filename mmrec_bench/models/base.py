@@ -157,12 +157,8 @@ class GradientModel(nn.Module, ABC):
         """Prepare an epoch (0-based), such as drawing edges; every draw depends on seed and epoch only."""
 
 
-class Recommender(nn.Module, ABC):
-    """A retrieval model: after training it exports vectors or a scorer."""
-
-    @abstractmethod
-    def export(self) -> Scoring:
-        """Return what retrieval needs, computed in evaluation mode without gradients."""
+class Model(nn.Module, ABC):
+    """What the models of all tasks share."""
 
     @property
     def item_representation(self) -> nn.Module | None:
@@ -175,6 +171,14 @@ class Recommender(nn.Module, ABC):
     def facts(self) -> Mapping[str, float]:
         """Return finite numbers worth knowing of the trained model; they are written into the run's manifest."""
         return {}
+
+
+class Recommender(Model):
+    """A retrieval model: after training it exports vectors or a scorer."""
+
+    @abstractmethod
+    def export(self) -> Scoring:
+        """Return what retrieval needs, computed in evaluation mode without gradients."""
 
 
 class GradientRecommender(GradientModel, Recommender):

@@ -6,20 +6,20 @@ label.
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
-from torch import Tensor, nn
+from torch import Tensor
 
 from mmrec_bench.data.features import FeatureTable
 from mmrec_bench.data.items import ItemTable
 from mmrec_bench.data.points import ClickHistories, Points
 from mmrec_bench.errors import DataError
 from mmrec_bench.losses import binary_cross_entropy
-from mmrec_bench.models.base import Batch, ClosedForm, GradientModel, LossTerms, ModelConfig
+from mmrec_bench.models.base import Batch, ClosedForm, GradientModel, LossTerms, Model, ModelConfig
 from mmrec_bench.seeding import Seeds
 from mmrec_bench.types import FloatArray, IntArray
 
@@ -124,7 +124,7 @@ class PointBatch(Batch):
     labels: Tensor
 
 
-class CtrModel(nn.Module, ABC):
+class CtrModel(Model):
     """A model that gives every impression the probability of a click."""
 
     history_length: int = 0
@@ -133,15 +133,6 @@ class CtrModel(nn.Module, ABC):
     @abstractmethod
     def predict(self, inputs: PointInputs) -> Tensor:
         """Return probabilities, float32 ``[B]`` in [0, 1], in evaluation mode without gradients."""
-
-    @property
-    def item_representation(self) -> nn.Module | None:
-        """The part that stands for the identities of items, whose parameters are counted apart."""
-        return None
-
-    def facts(self) -> Mapping[str, float]:
-        """Return finite numbers worth knowing of the trained model; they are written into the run's manifest."""
-        return {}
 
 
 class GradientCtrModel(GradientModel, CtrModel):

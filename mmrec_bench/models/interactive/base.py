@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from abc import abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal, Self, TypeAlias
@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from mmrec_bench.data.interactions import Interactions
 from mmrec_bench.data.lexicon import Lexicon, matrix_of
 from mmrec_bench.graph.relations import Relations, relate
-from mmrec_bench.models.base import ClosedForm, ModelConfig
+from mmrec_bench.models.base import ClosedForm, Model, ModelConfig
 from mmrec_bench.models.interactive.board import Board, Candidates, CatalogueBoard, SampledBoard, SharedTensors
 from mmrec_bench.retrieval.base import Representations, Scoring
 from mmrec_bench.seeding import Seeds
@@ -130,7 +130,7 @@ class State:
         return values.masked_fill(~self.open[:, :n_items], -torch.inf)
 
 
-class InteractiveSystem(nn.Module, ABC):
+class InteractiveSystem(Model):
     """An interactive system around a base model; subclasses say what is worth showing and what answers mean."""
 
     config: InteractiveConfig
@@ -144,15 +144,6 @@ class InteractiveSystem(nn.Module, ABC):
     def relations(self) -> Relations:
         """How items and terms are related."""
         return relations_of(self._context.lexicon)
-
-    @property
-    def item_representation(self) -> nn.Module | None:
-        """The part that stands for the identities of items, whose parameters are counted apart."""
-        return None
-
-    def facts(self) -> Mapping[str, float]:
-        """Return finite numbers worth knowing of the trained system; they are written into the run's manifest."""
-        return {}
 
     def start(self, candidates: Candidates) -> State:
         """Begin sessions: score the candidates by the base, and terms by the mean of what they match."""

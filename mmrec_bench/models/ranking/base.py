@@ -7,18 +7,18 @@ position, a click or a label.
 from __future__ import annotations
 
 import dataclasses
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from mmrec_bench.data.features import FeatureTable
 from mmrec_bench.data.items import ItemTable
 from mmrec_bench.data.lists import Lists
-from mmrec_bench.models.base import Batch, ClosedForm, GradientModel, LossTerms, ModelConfig
+from mmrec_bench.models.base import Batch, ClosedForm, GradientModel, LossTerms, Model, ModelConfig
 from mmrec_bench.seeding import Seeds
 
 Teaching: TypeAlias = Literal["labels", "clicks", "order"]
@@ -145,7 +145,7 @@ class Arrangement:
         return cls(order.masked_fill(~inputs.mask, -1), scores.gather(1, order))
 
 
-class Ranker(nn.Module, ABC):
+class Ranker(Model):
     """A model that puts lists in order."""
 
     history_length: int = 0
@@ -154,15 +154,6 @@ class Ranker(nn.Module, ABC):
     @abstractmethod
     def arrange(self, inputs: ListInputs) -> Arrangement:
         """Put lists in order, in evaluation mode without gradients."""
-
-    @property
-    def item_representation(self) -> nn.Module | None:
-        """The part that stands for the identities of items, whose parameters are counted apart."""
-        return None
-
-    def facts(self) -> Mapping[str, float]:
-        """Return finite numbers worth knowing of the trained model; they are written into the run's manifest."""
-        return {}
 
 
 class ScoringRanker(Ranker):
