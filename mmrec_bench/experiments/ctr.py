@@ -10,18 +10,16 @@ import torch
 
 from mmrec_bench.data.points import Points, clicks_before
 from mmrec_bench.data.split import VaultLedger
-from mmrec_bench.errors import ModelError
 from mmrec_bench.evaluation.ctr import CtrEvaluation, CtrEvaluator
 from mmrec_bench.evaluation.ctr_protocol import CtrProtocol
 from mmrec_bench.experiments import building as write
 from mmrec_bench.experiments.prepare import Prepared
 from mmrec_bench.experiments.schema import Experiment
-from mmrec_bench.experiments.station import VAULT_PURPOSE, Judgement
+from mmrec_bench.experiments.station import VAULT_PURPOSE, Judgement, built
 from mmrec_bench.models.ctr.base import CtrContext, CtrModel, CtrPart, Extra
 from mmrec_bench.models.ctr.fields import FieldsConfig
 from mmrec_bench.seeding import Seeds
 from mmrec_bench.training.config import TrainerConfig
-from mmrec_bench.training.memory import check_training_memory, memory_errors
 from mmrec_bench.training.records import Validation
 
 KNOWN, NEW = "users:known", "users:new"
@@ -55,14 +53,7 @@ class CtrStation:
         seeds, batch_size = Seeds(seed), (config.trainer or TrainerConfig()).batch_size
         part = CtrPart(train, clicks_before(train, train), self._extra)
         context = CtrContext(part, dataset.features, dataset.items, seeds, batch_size)
-        seeds.seed_global("init")
-        with memory_errors(self._device, "building the model", "Lower model.embedding_dim"):
-            model = config.entry.build(config.model, context)
-            if not isinstance(model, CtrModel):
-                raise ModelError(f"'{config.entry.name}' is registered for ctr, but its class is no CtrModel")
-            model.to(self._device)
-        check_training_memory(model, self._device)
-        return model, context
+        return built(config.model, context, seeds, CtrModel, self._device), context
 
     def validate(self, model: CtrModel) -> Validation:
         """Predict the impressions of the validation part."""

@@ -16,6 +16,7 @@ from mmrec_bench.data.lists import Lists
 from mmrec_bench.errors import ConfigError, ConfigIssue
 from mmrec_bench.evaluation.ranking import RankingEvaluation, RankingEvaluator, arranged
 from mmrec_bench.evaluation.ranking_protocol import RankingProtocol
+from mmrec_bench.experiments.station import built
 from mmrec_bench.models.base import MODELS, ModelField
 from mmrec_bench.models.ranking.base import Ranker, RankingContext
 from mmrec_bench.retrieval.base import tie_ranks
@@ -116,10 +117,7 @@ def fit(
     ties = tie_ranks(np.arange(train.n_items).astype(str), protocol.tie_seed)
     evaluator, seeds = RankingEvaluator.of(protocol, valid, ties, device), Seeds(seed)
     context = RankingContext(train, features, seeds=seeds, batch_size=told.trainer.batch_size)
-    seeds.seed_global("init")
-    ranker = entry.build(told.model, context)
-    assert isinstance(ranker, Ranker)
-    ranker.to(device)
+    ranker: Ranker = built(told.model, context, seeds, Ranker, device)
 
     def validate(current: Ranker) -> Validation:
         means = evaluator.evaluate(current).means

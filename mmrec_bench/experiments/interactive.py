@@ -14,19 +14,17 @@ from mmrec_bench.data.lexicon import Lexicon
 from mmrec_bench.data.online_users import OnlineUsers
 from mmrec_bench.data.rules import TRAIN
 from mmrec_bench.data.split import VaultLedger
-from mmrec_bench.errors import ModelError
 from mmrec_bench.evaluation.interactive_protocol import InteractiveProtocol
 from mmrec_bench.evaluation.sessions import InteractiveEvaluation, InteractiveEvaluator
 from mmrec_bench.experiments import building as write
 from mmrec_bench.experiments.candidates import restored
 from mmrec_bench.experiments.prepare import Prepared
 from mmrec_bench.experiments.schema import Experiment
-from mmrec_bench.experiments.station import VAULT_PURPOSE, Judgement
+from mmrec_bench.experiments.station import VAULT_PURPOSE, Judgement, built
 from mmrec_bench.experiments.transcripts import KINDS, Transcripts
 from mmrec_bench.models.interactive.base import InteractiveContext, InteractiveSystem
 from mmrec_bench.seeding import Seeds
 from mmrec_bench.training.config import TrainerConfig
-from mmrec_bench.training.memory import check_training_memory, memory_errors
 from mmrec_bench.training.records import Validation
 from mmrec_bench.types import BoolArray
 
@@ -59,14 +57,7 @@ class InteractiveStation:
         batch_size = (config.trainer or TrainerConfig()).batch_size
         offline = train.select(self._offline()[train.users])
         context = InteractiveContext(offline, self._lexicon, self._base, self._prepared.ties, seeds, batch_size)
-        seeds.seed_global("init")
-        with memory_errors(self._device, "building the model", "Lower model.embedding_dim"):
-            model = config.entry.build(config.model, context)
-            if not isinstance(model, InteractiveSystem):
-                raise ModelError(f"'{config.entry.name}' is registered for sessions, but is no InteractiveSystem")
-            model.to(self._device)
-        check_training_memory(model, self._device)
-        return model, context
+        return built(config.model, context, seeds, InteractiveSystem, self._device), context
 
     def validate(self, model: InteractiveSystem) -> Validation:
         """Hold sessions with the users of the validation part."""

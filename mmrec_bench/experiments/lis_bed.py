@@ -18,8 +18,8 @@ from mmrec_bench.evaluation.ctr import CtrEvaluator, predicted
 from mmrec_bench.experiments.lis_config import LisConfig
 from mmrec_bench.experiments.prepare import Prepared
 from mmrec_bench.experiments.start import continue_from
-from mmrec_bench.models.base import MODELS
-from mmrec_bench.models.ctr.base import CtrContext, CtrPart, Extra
+from mmrec_bench.experiments.station import built
+from mmrec_bench.models.ctr.base import CtrContext, CtrModel, CtrPart, Extra
 from mmrec_bench.models.ctr.fields import FieldsModel
 from mmrec_bench.seeding import Seeds
 from mmrec_bench.training.config import TrainerConfig
@@ -123,11 +123,10 @@ class TestBed:
     def _build(self, part: CtrPart, batch_size: int) -> tuple[FieldsModel, CtrContext]:
         settings, data = self._config.model, self._dataset
         context = CtrContext(part, data.features, data.items, self._seeds, batch_size)
-        self._seeds.seed_global("init")
-        model = MODELS[settings.name].build(settings, context)
+        model = built(settings, context, self._seeds, CtrModel, self._device)
         if not isinstance(model, FieldsModel):
             raise ModelError(f"model '{settings.name}' has no table of item vectors, which a probe exchanges")
-        return model.to(self._device), context
+        return model, context
 
 
 def table_of(model: FieldsModel) -> FloatArray:

@@ -11,7 +11,6 @@ import torch
 from mmrec_bench.data.interactions import Interactions
 from mmrec_bench.data.lists import Lists
 from mmrec_bench.data.split import VaultLedger
-from mmrec_bench.errors import ModelError
 from mmrec_bench.evaluation.ranking import RankingEvaluation, RankingEvaluator
 from mmrec_bench.evaluation.ranking_protocol import RankingProtocol
 from mmrec_bench.experiments import building as write
@@ -19,11 +18,10 @@ from mmrec_bench.experiments.candidates import RetrievedCandidates
 from mmrec_bench.experiments.click_log import log_clicks
 from mmrec_bench.experiments.prepare import Prepared
 from mmrec_bench.experiments.schema import Experiment
-from mmrec_bench.experiments.station import VAULT_PURPOSE, Judgement
+from mmrec_bench.experiments.station import VAULT_PURPOSE, Judgement, built
 from mmrec_bench.models.ranking.base import Ranker, RankingContext
 from mmrec_bench.seeding import Seeds
 from mmrec_bench.training.config import TrainerConfig
-from mmrec_bench.training.memory import check_training_memory, memory_errors
 from mmrec_bench.training.records import Validation
 from mmrec_bench.types import IntArray
 
@@ -55,14 +53,7 @@ class RankingStation:
             train = log_clicks(train, clicks)
         batch_size = (config.trainer or TrainerConfig()).batch_size
         context = RankingContext(train, dataset.features, dataset.items, seeds, batch_size)
-        seeds.seed_global("init")
-        with memory_errors(self._device, "building the model", "Lower model.embedding_dim"):
-            model = config.entry.build(config.model, context)
-            if not isinstance(model, Ranker):
-                raise ModelError(f"'{config.entry.name}' is registered for ranking, but its class is no Ranker")
-            model.to(self._device)
-        check_training_memory(model, self._device)
-        return model, context
+        return built(config.model, context, seeds, Ranker, self._device), context
 
     def validate(self, model: Ranker) -> Validation:
         """Put the lists of the validation part in order."""

@@ -10,19 +10,17 @@ import torch
 
 from mmrec_bench.data.interactions import Interactions
 from mmrec_bench.data.split import VaultLedger
-from mmrec_bench.errors import ModelError
 from mmrec_bench.evaluation.cold import COLD_ONLY, cold_only
 from mmrec_bench.evaluation.protocol import RetrievalProtocol
 from mmrec_bench.evaluation.retrieval import Evaluation, RetrievalEvaluator, SliceResult
 from mmrec_bench.experiments import building as write
 from mmrec_bench.experiments.prepare import Prepared
 from mmrec_bench.experiments.schema import Experiment
-from mmrec_bench.experiments.station import VAULT_PURPOSE, Judgement
+from mmrec_bench.experiments.station import VAULT_PURPOSE, Judgement, built
 from mmrec_bench.models.base import ModelContext, Recommender
 from mmrec_bench.retrieval.config import RetrieverConfig, build_retriever
 from mmrec_bench.seeding import Seeds
 from mmrec_bench.training.config import TrainerConfig
-from mmrec_bench.training.memory import check_training_memory, memory_errors
 from mmrec_bench.training.records import Validation
 from mmrec_bench.types import IntArray
 
@@ -102,14 +100,7 @@ def build_model(
     context = ModelContext(
         prepared.split.train, prepared.dataset.features, prepared.dataset.items, seeds, batch_size=batch_size
     )
-    seeds.seed_global("init")
-    with memory_errors(device, "building the model", "Lower model.embedding_dim"):
-        model = config.entry.build(config.model, context)
-        if not isinstance(model, Recommender):
-            raise ModelError(f"'{config.entry.name}' is registered for retrieval, but its class is no Recommender")
-        model.to(device)
-    check_training_memory(model, device)
-    return model, context
+    return built(config.model, context, seeds, Recommender, device), context
 
 
 def _slice_facts(result: SliceResult) -> dict[str, float]:

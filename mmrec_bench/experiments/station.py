@@ -7,9 +7,14 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import pandas as pd
+import torch
 from torch import nn
 
 from mmrec_bench.data.split import VaultLedger
+from mmrec_bench.errors import ModelError
+from mmrec_bench.models.base import MODELS, ModelConfig
+from mmrec_bench.seeding import Seeds
+from mmrec_bench.training.memory import check_training_memory, memory_errors
 from mmrec_bench.training.records import Validation
 from mmrec_bench.training.trainer import Context
 
@@ -44,3 +49,28 @@ class Station(Protocol):
 
     def judge(self, model: Any, ledger: VaultLedger) -> Judgement:
         """Measure a trained model on validation and test part; opens the vault, once."""
+
+
+def built(settings: ModelConfig, context: Any, seeds: Seeds, kind: type[Any], device: torch.device) -> Any:
+    """Return an untrained model on its device; its initial weights hang on the seed, and on nothing drawn before.
+
+    Args:
+        settings: Of a registered model.
+        context: What models of its task are built from.
+        seeds: Random streams of the run.
+        kind: The base class of all models of its task; what is returned is one of it.
+        device: Where it is going to live.
+
+    Raises:
+        ModelError: Its class is of another kind.
+        ResourceError: There is too little memory to build or to train it.
+    """
+    entry = MODELS[settings.name]
+    seeds.seed_global("init")
+    with memory_errors(device, "building the model", "Lower model.embedding_dim"):
+        model = entry.build(settings, context)
+        if not isinstance(model, kind):
+            raise ModelError(f"'{entry.name}' is registered for {entry.task}, but its class is no {kind.__name__}")
+        model.to(device)
+    check_training_memory(model, device)
+    return model
