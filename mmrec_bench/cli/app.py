@@ -33,20 +33,23 @@ from mmrec_bench.cli.console import (
     print_rows,
     run_settings,
 )
+from mmrec_bench.cli.plan import plan
 from mmrec_bench.cli.running import finish, print_report, run_experiments
 from mmrec_bench.cli.tune import run_studies, space_of, tune
 from mmrec_bench.data.cards import card_names, find_data, load_card
 from mmrec_bench.errors import MMRecBenchError
 from mmrec_bench.experiments.artefact import RunArtefact, find_runs
 from mmrec_bench.experiments.compare import differences
+from mmrec_bench.experiments.forecast import Forecast
 from mmrec_bench.experiments.knockout import DEFAULT_MARGIN, KnockoutConfig
 from mmrec_bench.experiments.prepare import Preparer
 from mmrec_bench.experiments.schema import Experiment, is_suite, load_experiment
-from mmrec_bench.experiments.suite import Failure, plan
+from mmrec_bench.experiments.suite import Failure
 from mmrec_bench.experiments.suite_config import load_suite
 from mmrec_bench.experiments.tuning import with_winners
-from mmrec_bench.experiments.variants import variants
+from mmrec_bench.experiments.variants import variants_of
 from mmrec_bench.models.base import MODELS
+from mmrec_bench.reports.forecast import comparison_table
 from mmrec_bench.reports.report import make_report
 from mmrec_bench.resources import find_yaml
 from mmrec_bench.settings import Document, load_yaml
@@ -64,6 +67,7 @@ app.add_typer(lis.app, name="lis")
 app.add_typer(sessions.app, name="sessions")
 app.command()(audit)
 app.command()(compare)
+app.command()(plan)
 app.command()(tune)
 
 
@@ -93,7 +97,7 @@ def run(
     """Run one experiment, each of its seeds, and print the table."""
     seeds = (f"seeds={seed}",) if seed else ()
     experiment = load_experiment(config, (*overrides, *seeds))
-    tampered = _variants([experiment] if knockout else [], _knockout(margin))
+    tampered = variants_of([experiment] if knockout else [], _knockout(margin))
     settings = run_settings(out_dir, device, threads, resume, reuse_stale)
     preparer = Preparer(data_dir)
     preparer(experiment)  # bad data is bad input: one error, exit code 2
@@ -128,7 +132,7 @@ def bench(
     if (tuning := loaded.config.tuning) is not None:
         studies, failures = run_studies(loaded.spaces, tuning.search, tuning.budget, preparer, settings)
         loaded = loaded.with_chosen(with_winners(loaded.experiments, loaded.spaces, studies))
-    tampered = _variants(loaded.knockouts, loaded.config.knockout)
+    tampered = variants_of(loaded.knockouts, loaded.config.knockout)
     outcome = run_experiments(loaded.experiments, tampered, settings, preparer, reuse_stale)
     probes, failures = [], [*failures, *outcome.failures]
     for probe in loaded.probes:
@@ -136,6 +140,7 @@ def bench(
             probes.append(lis.measured(probe, preparer, settings))
         except MMRecBenchError as error:
             failures.append(Failure(f"probe {probe.path.stem}", None, str(error)))
+    told = Forecast.load(Forecast.path(out_dir, loaded.name))
     report = make_report(
         loaded.config.title,
         shlex.join(["mmrec-bench", *sys.argv[1:]]),
@@ -145,29 +150,12 @@ def bench(
         description=loaded.config.description,
         failures=failures,
         probes=probes,
+        forecast=None if told is None else comparison_table(told, (*outcome.runs, *outcome.extra)),
     )
     print_report(report, headline_only=True)
     page, numbers = report.write(report_dir / loaded.name)
     out.print(f"report: {page}\nnumbers: {numbers}", highlight=False, markup=False)
     finish(dataclasses.replace(outcome, failures=tuple(failures)))
-
-
-@app.command("plan")
-def plan_suite(
-    suite: Annotated[str, typer.Argument(help="A suite's or an experiment's YAML.")],
-    overrides: Overrides = [],  # noqa: B006
-    out_dir: Out = Path("runs"),
-    data_dir: DataDir = None,
-) -> None:
-    """List the runs of a suite and what lies in their folders: new, partial, stale or done."""
-    experiments, tampered = _experiments(suite, tuple(overrides))
-    planned, failures = plan(experiments, Preparer(data_dir), out_dir, tampered)
-    rows = [(item.state, item.experiment.label, str(item.key.seed), str(item.key.folder(out_dir))) for item in planned]
-    print_rows(("state", "model", "seed", "folder"), rows)
-    for failure in failures:
-        errors.print(f"cannot run {failure.label}: {failure.message}", style="red", highlight=False, markup=False)
-    if failures:
-        raise typer.Exit(1)
 
 
 @app.command()
@@ -271,12 +259,8 @@ def _experiments(config: str, overrides: tuple[str, ...]) -> tuple[Sequence[Expe
     """Return the experiments of a suite, or the one, and what its knockouts run besides."""
     if is_suite(load_yaml(find_yaml("configs", config))):
         suite = load_suite(config, overrides)
-        return suite.experiments, _variants(suite.knockouts, suite.config.knockout)
+        return suite.experiments, variants_of(suite.knockouts, suite.config.knockout)
     return [load_experiment(config, overrides)], []
-
-
-def _variants(experiments: Sequence[Experiment], config: KnockoutConfig) -> list[Experiment]:
-    return [one for experiment in experiments for item in variants(experiment, config) for one in item.experiments]
 
 
 def _knockout(margin: float) -> KnockoutConfig:

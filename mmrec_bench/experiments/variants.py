@@ -65,6 +65,15 @@ def variants(experiment: Experiment, config: KnockoutConfig) -> list[Variant]:
     return found
 
 
+def variants_of(experiments: Sequence[Experiment], config: KnockoutConfig) -> list[Experiment]:
+    """Return all that the modality truth tests of these experiments run besides.
+
+    Raises:
+        ConfigError: As of `variants`.
+    """
+    return [one for experiment in experiments for item in variants(experiment, config) for one in item.experiments]
+
+
 def _reseeded(changes: Sequence[Alteration], seed: int) -> tuple[Alteration, ...]:
     return tuple(
         change.model_copy(update={"seed": seed}) if "seed" in type(change).model_fields else change

@@ -26,6 +26,7 @@ TASK_TITLES = {
     "ctr": "CTR: will this user click this item now?",
     "lis": "LIS: what would the future bring a CTR model?",
     "interactive": "Interactive: which query or item to show next, round after round?",
+    "forecast": "Forecast: what was said before, and what came",
 }
 
 
@@ -72,7 +73,8 @@ class Report:
             parts.append(f"## {TASK_TITLES.get(task, task)}\n")
             for group in groups:
                 parts += [table.markdown() for table in group.tables]
-                parts.append("\n".join(f"- {fact}" for fact in group.facts) + "\n")
+                if group.facts:
+                    parts.append("\n".join(f"- {fact}" for fact in group.facts) + "\n")
         if self.failures:
             parts.append("## Failed\n")
             parts += [
@@ -102,6 +104,7 @@ def make_report(
     description: str = "",
     failures: Sequence[Failure] = (),
     probes: Sequence[LisReport] = (),
+    forecast: Table | None = None,
 ) -> Report:
     """Return the report of these runs; a pure function of their folders.
 
@@ -114,6 +117,7 @@ def make_report(
         description: What it shows.
         failures: What failed.
         probes: LIS probes, which stand in a section of their own.
+        forecast: What was said before of the cost, beside what came.
     """
     grouped: dict[TableKey, list[Row]] = collect(runs)
     knockouts = knockouts_of([*runs, *extra])
@@ -128,6 +132,8 @@ def make_report(
     for probe in probes:
         made = [table for table in (probe.lis_table(), probe.ais_table()) if table is not None]
         groups.setdefault("lis", []).append(Group(made, probe.facts()))
+    if forecast is not None:
+        groups["forecast"] = [Group([forecast], ())]
     frames = [frame_of(key, rows) for key, rows in grouped.items()]
     frames += [knockout_frame(knockout, margin) for knockout in knockouts]
     frame = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
