@@ -1,0 +1,54 @@
+"""Accuracy against cost: the front, and that what is drawn is what the runs hold."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from mmrec_bench.reports.plots.pareto import pareto_front, pareto_plot, points_of
+from mmrec_bench.reports.user_scores import user_scores
+
+from .made_up import KEY, row, rows
+
+
+def test_the_front_of_known_points() -> None:
+    points = [(1.0, 0.1), (2.0, 0.3), (2.0, 0.2), (3.0, 0.3), (4.0, 0.25), (5.0, 0.5), (0.5, 0.05)]
+    assert pareto_front(points) == [True, True, False, False, False, True, True]
+
+
+def test_points_that_are_the_same_are_on_the_front_together() -> None:
+    assert pareto_front([(1.0, 0.2), (1.0, 0.2), (2.0, 0.1)]) == [True, True, False]
+
+
+def test_the_front_agrees_with_a_sweep() -> None:
+    rng = np.random.default_rng(0)
+    points = [(float(cost), float(score)) for cost, score in rng.integers(0, 12, (60, 2))]
+    best: dict[float, float] = {}
+    for cost, score in points:
+        best[cost] = max(best.get(cost, -1.0), score)
+    kept, highest = set(), -1.0
+    for cost in sorted(best):
+        if best[cost] > highest:
+            highest = best[cost]
+            kept.add((cost, highest))
+    assert pareto_front(points) == [point in kept for point in points]
+
+
+def test_points_are_means_over_users_and_seeds_of_what_the_runs_hold() -> None:
+    made = rows()
+    scores = user_scores({row.fingerprint: row for row in made}, KEY.select_by)
+    for point, one in zip(points_of(made, "seconds", scores), made, strict=True):
+        assert point.label == one.label
+        assert point.cost == pytest.approx(np.mean([run.manifest["seconds"]["train"] for run in one.runs]))
+        assert point.score == pytest.approx(np.mean([run.metrics["test"]["recall@20"] for run in one.runs]))
+        assert point.low < point.score < point.high
+
+
+def test_a_model_without_parameters_is_drawn_and_one_row_alone_is_not() -> None:
+    made = [row("mf", 0.3, parameters=100), row("popularity", 0.1, parameters=0), row("ease", 0.2, parameters=2_000)]
+    scores = user_scores({one.fingerprint: one for one in made}, KEY.select_by)
+    plot = pareto_plot(KEY, made, "parameters", scores)
+    assert plot is not None
+    assert all(f">{text}<" in plot.svg for text in ("popularity", "mf", "ease", "0"))
+    assert pareto_plot(KEY, made[:1], "parameters", scores) is None
+    assert pareto_plot(KEY, [row("popularity", 0.1, parameters=0)] * 2, "parameters", scores) is None
