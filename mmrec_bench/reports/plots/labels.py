@@ -74,7 +74,7 @@ def _around(x: float, y: float) -> Iterator[Label]:
     yield Label(x - NEAR, y, "right", False)
     yield Label(x, y - 13, "center", False)
     yield Label(x, y + 13, "center", False)
-    for down in (-11, 11):
+    for down in (-11.0, 11.0):
         yield Label(x + NEAR - 2, y + down, "left", False)
         yield Label(x - NEAR + 2, y + down, "right", False)
     for far in FAR:
