@@ -7,6 +7,21 @@ from typing import Any
 from mmrec_bench.errors import MissingExtraError
 
 
+def import_codecarbon() -> Any:
+    """Return the codecarbon module.
+
+    Raises:
+        MissingExtraError: It is not installed; names the command.
+    """
+    try:
+        import codecarbon
+    except ImportError:
+        raise MissingExtraError(
+            "--energy needs codecarbon: pip install 'mmrec-bench[energy]'. Or leave the option out"
+        ) from None
+    return codecarbon
+
+
 def import_faiss(purpose: str, otherwise: str = "") -> Any:
     """Return the faiss module.
 

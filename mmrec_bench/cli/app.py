@@ -20,6 +20,7 @@ from mmrec_bench.cli.compare import compare
 from mmrec_bench.cli.console import (
     DataDir,
     Device,
+    Energy,
     Margin,
     Out,
     Overrides,
@@ -33,13 +34,13 @@ from mmrec_bench.cli.console import (
     print_rows,
     run_settings,
 )
+from mmrec_bench.cli.diff import diff
 from mmrec_bench.cli.plan import plan
 from mmrec_bench.cli.running import finish, print_report, run_experiments
 from mmrec_bench.cli.tune import run_studies, space_of, tune
 from mmrec_bench.data.cards import card_names, find_data, load_card
 from mmrec_bench.errors import MMRecBenchError
 from mmrec_bench.experiments.artefact import RunArtefact, find_runs
-from mmrec_bench.experiments.compare import differences
 from mmrec_bench.experiments.forecast import Forecast
 from mmrec_bench.experiments.knockout import DEFAULT_MARGIN, KnockoutConfig
 from mmrec_bench.experiments.prepare import Preparer
@@ -67,6 +68,7 @@ app.add_typer(lis.app, name="lis")
 app.add_typer(sessions.app, name="sessions")
 app.command()(audit)
 app.command()(compare)
+app.command()(diff)
 app.command()(plan)
 app.command()(tune)
 
@@ -91,6 +93,7 @@ def run(
     threads: Threads = None,
     resume: Resume = False,
     reuse_stale: ReuseStale = False,
+    energy: Energy = False,
     knockout: Annotated[bool, typer.Option("--knockout", help="Test which modalities the model uses, too.")] = False,
     margin: Margin = DEFAULT_MARGIN,
 ) -> None:
@@ -98,7 +101,7 @@ def run(
     seeds = (f"seeds={seed}",) if seed else ()
     experiment = load_experiment(config, (*overrides, *seeds))
     tampered = variants_of([experiment] if knockout else [], _knockout(margin))
-    settings = run_settings(out_dir, device, threads, resume, reuse_stale)
+    settings = run_settings(out_dir, device, threads, resume, reuse_stale, energy)
     preparer = Preparer(data_dir)
     preparer(experiment)  # bad data is bad input: one error, exit code 2
     outcome = run_experiments([experiment], tampered, settings, preparer, reuse_stale)
@@ -123,10 +126,11 @@ def bench(
     device: Device = "auto",
     threads: Threads = None,
     reuse_stale: ReuseStale = False,
+    energy: Energy = False,
 ) -> None:
     """Run a suite: skip what is there, go on with what was interrupted, write the report."""
     loaded = load_suite(suite, tuple(overrides), tuple(seed) or None)
-    settings = run_settings(out_dir, device, threads, resume=True, reuse_stale=reuse_stale)
+    settings = run_settings(out_dir, device, threads, resume=True, reuse_stale=reuse_stale, energy=energy)
     preparer = Preparer(data_dir)
     failures: list[Failure] = []
     if (tuning := loaded.config.tuning) is not None:
@@ -172,19 +176,6 @@ def report(
     print_report(made, headline_only=True)
     page, numbers = made.write(report_dir)
     out.print(f"report: {page}\nnumbers: {numbers}", highlight=False, markup=False)
-
-
-@app.command()
-def diff(
-    left: Annotated[Path, typer.Argument(help="A run folder.")],
-    right: Annotated[Path, typer.Argument(help="Another run folder.")],
-) -> None:
-    """Show in what two runs differ: config, data, code, environment, metrics."""
-    rows = differences(RunArtefact.load(left), RunArtefact.load(right))
-    if rows:
-        print_rows(("what", "left", "right"), rows)
-    else:
-        out.print("no difference")
 
 
 @app.command()

@@ -14,6 +14,7 @@ from rich.table import Table as RichTable
 
 from mmrec_bench.experiments.environment import choose_device, limit_memory, use_threads
 from mmrec_bench.experiments.run import RunSettings
+from mmrec_bench.extras import import_codecarbon
 from mmrec_bench.reports.tables import Table
 
 out = Console(soft_wrap=True)
@@ -28,6 +29,9 @@ DataDir = Annotated[
 Device = Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")]
 Threads = Annotated[int | None, typer.Option("--threads", min=1, help="Threads; all cores by default.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint of an interrupted run.")]
+Energy = Annotated[
+    bool, typer.Option("--energy", help="Measure the energy of runs, or estimate it; needs the extra 'energy'.")
+]
 ReuseStale = Annotated[
     bool, typer.Option("--reuse-stale", help="Keep finished runs and features that were made by other code.")
 ]
@@ -38,13 +42,15 @@ ReportDir = Annotated[Path, typer.Option("--report-dir", help="Where reports are
 
 
 def run_settings(
-    out_dir: Path, device: str, threads: int | None, resume: bool, reuse_stale: bool = False
+    out_dir: Path, device: str, threads: int | None, resume: bool, reuse_stale: bool = False, energy: bool = False
 ) -> RunSettings:
     """Return how runs are made, and have this process use the device and threads."""
     chosen = choose_device(device)
     if chosen.type == "cpu":  # CUDA reserves addresses that count, but are no memory
         limit_memory()
-    return RunSettings(out_dir, chosen, use_threads(threads), resume, reuse_stale)
+    if energy:
+        import_codecarbon()  # what is not installed is told before the first run, not by it
+    return RunSettings(out_dir, chosen, use_threads(threads), resume, reuse_stale, energy)
 
 
 def print_table(table: Table) -> None:

@@ -28,6 +28,8 @@ PACKAGES = (
     "faiss-gpu-cu12",
     "numpy",
     "scipy",
+    "scikit-learn",
+    "lightgbm",
     "pandas",
     "pyarrow",
     "pydantic",

@@ -18,6 +18,7 @@ from mmrec_bench.experiments import building as write
 from mmrec_bench.experiments.artefact import RunArtefact, RunKey
 from mmrec_bench.experiments.audit import made_tables
 from mmrec_bench.experiments.ctr import CtrStation
+from mmrec_bench.experiments.energy import EnergyMeter
 from mmrec_bench.experiments.environment import (
     PeakMemory,
     code_digest,
@@ -85,13 +86,13 @@ def _build(
 ) -> None:
     config, device = experiment.config, settings.device
     prepared, inputs = with_inputs(prepared, settings, observer)
-    started = time.perf_counter()
-    with PeakMemory() as memory:
+    started, cpu_started = time.perf_counter(), time.process_time()
+    with PeakMemory() as memory, EnergyMeter(settings.energy) as energy:
         if device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(device)
         station, model, context, start = built(experiment, prepared, key.seed, settings, observer)
         inputs = [*inputs, *start]
-        prepare_seconds = time.perf_counter() - started
+        prepare_seconds, cpu_prepare = time.perf_counter() - started, time.process_time() - cpu_started
         checkpoints = CheckpointStore(folder / "checkpoint.safetensors", identity=f"{key.fingerprint}/{key.seed}")
         result = train(
             model,
@@ -104,10 +105,10 @@ def _build(
             observer,
             settings.resume,
         )
-        started = time.perf_counter()
+        started, cpu_started = time.perf_counter(), time.process_time()
         ledger = VaultLedger()
         judgement = station.judge(model, ledger)
-        test_seconds = time.perf_counter() - started
+        test_seconds, cpu_test = time.perf_counter() - started, time.process_time() - cpu_started
     tables = made_tables(prepared.dataset, inputs)
     audit = prepared.auditor(tables, CHEAP).facts()  # last: it looks at the test part, too
     write.write_config(
@@ -120,7 +121,12 @@ def _build(
     write.write_table(folder / files.PER_USER, judgement.per_user)
     write.write_table(folder / files.RANKINGS, judgement.rankings)
     write.write_weights(folder / files.WEIGHTS, model.state_dict())
-    seconds = {"prepare": prepare_seconds, **result.seconds, "test": test_seconds}
+    cost = {
+        "seconds": {"prepare": prepare_seconds, **result.seconds, "test": test_seconds},
+        "cpu_seconds": {"prepare": cpu_prepare, "train_and_validate": result.cpu_seconds, "test": cpu_test},
+        "energy": energy.facts,
+        "peak_memory_mib": memory.peak_mib,
+    }
     write.write_manifest(
         folder,
         manifest(
@@ -130,9 +136,8 @@ def _build(
             settings,
             model,
             result,
-            seconds,
+            cost,
             judgement,
-            memory.peak_mib,
             ledger,
             inputs,
             audit,
@@ -247,9 +252,8 @@ def manifest(
     settings: RunSettings,
     model: Any,
     result: TrainingResult,
-    seconds: Mapping[str, float],
+    cost: Mapping[str, Any],
     judgement: Judgement,
-    peak_memory_mib: float,
     ledger: VaultLedger,
     inputs: Sequence[Mapping[str, Any]],
     audit: Mapping[str, Any],
@@ -293,8 +297,7 @@ def manifest(
             "best_score": result.best_score,
             "stopped_by": result.stopped_by,
         },
-        "seconds": dict(seconds),
-        "peak_memory_mib": peak_memory_mib,
+        **cost,
         "vault_openings": [asdict(opening) for opening in ledger.openings],
         "leak": None,
         "audit": dict(audit),

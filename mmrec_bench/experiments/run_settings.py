@@ -18,6 +18,7 @@ class RunSettings:
         threads: Threads of torch and faiss.
         resume: Whether an interrupted run goes on from its checkpoint.
         reuse_stale: Whether features and first stages that other code made are used as they are.
+        energy: Whether the energy of runs is measured, or estimated where it cannot be.
     """
 
     out: Path
@@ -25,3 +26,4 @@ class RunSettings:
     threads: int
     resume: bool = False
     reuse_stale: bool = False
+    energy: bool = False

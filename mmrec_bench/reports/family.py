@@ -10,7 +10,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from mmrec_bench.errors import ArtefactError
+from mmrec_bench.errors import ArtefactError, ConfigError
+from mmrec_bench.experiments.differences import differences, side_of_run
 from mmrec_bench.reports.collect import Row, TableKey
 from mmrec_bench.settings import BaseConfig, load_yaml
 from mmrec_bench.statistics.families import Adjustment
@@ -77,7 +78,8 @@ class Family:
             pairs = [(key, *pair) for key, rows in tables.items() for pair in combinations(rows, 2)]
         if not pairs:
             held = "; ".join(f"{key.dataset}: {', '.join(rows)}" for key, rows in named.items()) or "no run"
-            raise ArtefactError(f"nothing to compare: no two rows share a table ({held}). {_told_apart(list(named))}")
+            apart = [row for rows in named.values() for row in rows.values()]
+            raise ArtefactError(f"nothing to compare: no two rows share a table ({held}). {told_apart(apart)}")
         return pairs
 
     def _declared(self, named: Mapping[TableKey, Mapping[str, Row]]) -> Pairs:
@@ -87,8 +89,8 @@ class Family:
                 _known(label, named)
             shared = [(key, rows[first], rows[second]) for key, rows in named.items() if {first, second} <= set(rows)]
             if not shared:
-                keys = [key for key, rows in named.items() if first in rows or second in rows]
-                raise ArtefactError(f"'{first}' and '{second}' never share a table. {_told_apart(keys)}")
+                apart = [row for rows in named.values() for label, row in rows.items() if label in (first, second)]
+                raise ArtefactError(f"'{first}' and '{second}' never share a table. {told_apart(apart)}")
             pairs += shared
         return sorted(pairs, key=lambda pair: list(named).index(pair[0]))
 
@@ -98,9 +100,10 @@ class Family:
         for key, rows in named.items():
             if label not in rows:
                 holder = next(other for other, held in named.items() if label in held)
+                apart = told_apart([named[holder][label], *rows.values()])
                 raise ArtefactError(
-                    f"the baseline '{label}' has no run in the table of {', '.join(rows)} on {key.dataset}. "
-                    f"{_told_apart([holder, key])} Leave these runs out, or run the baseline there"
+                    f"the baseline '{label}' has no run in the table of {', '.join(rows)} on {key.dataset}. {apart} "
+                    "Leave these runs out, or run the baseline there"
                 )
         return [(key, row, rows[label]) for key, rows in named.items() for row in rows.values() if row.label != label]
 
@@ -122,11 +125,32 @@ def _known(label: str, named: Mapping[TableKey, Mapping[str, Row]]) -> None:
         raise ArtefactError(f"no row is called '{label}'; rows: {', '.join(labels) or 'none'}")
 
 
-def _told_apart(keys: Sequence[TableKey]) -> str:
-    """Return in what tables differ, in words; empty for fewer than two."""
+MEANING = ("data", "split", "protocol")
+"""Groups of differences that keep rows out of one table."""
+
+
+def told_apart(rows: Sequence[Row]) -> str:
+    """Return in what the tables of rows differ, in words: what their keys say, and the settings behind it."""
+    firsts = list({row.key: row for row in rows}.values())
     names = [field.name for field in fields(TableKey)]
-    columns = zip(names, zip(*map(astuple, keys), strict=True), strict=False)
+    columns = zip(names, zip(*(astuple(row.key) for row in firsts), strict=True), strict=False)
     differing = [
         f"{name} {' / '.join(dict.fromkeys(map(str, values)))}" for name, values in columns if len(set(values)) > 1
     ]
-    return f"Their tables differ in: {'; '.join(differing)}." if differing else ""
+    if not differing:
+        return ""
+    settings = dict.fromkeys(text for row in firsts[1:] for text in _settings_apart(firsts[0], row))
+    return f"Their tables differ in: {'; '.join((*differing, *settings))}."
+
+
+def _settings_apart(one: Row, other: Row) -> list[str]:
+    """Return the keys of the configs that keep two rows apart, as `diff` tells them; none where one cannot be read."""
+    try:
+        found = differences(*(side_of_run(row.runs[0]) for row in (one, other)))
+    except (ArtefactError, ConfigError):
+        return []
+    return [
+        f"{told.what} {told.left} / {told.right}"
+        for told in found.moving
+        if told.group in MEANING and told.what.startswith(("protocol.", "dataset."))
+    ]

@@ -8,7 +8,9 @@ from typing import Any, Literal, Protocol, TypeAlias
 
 StoppedBy: TypeAlias = Literal["patience", "max_epochs", "closed_form"]
 
-HISTORY_KEYS = frozenset({"epoch", "train_seconds", "validate_seconds", "loss", "learning_rate", "valid"})
+HISTORY_KEYS = frozenset(
+    {"epoch", "train_seconds", "validate_seconds", "cpu_seconds", "loss", "learning_rate", "valid"}
+)
 """Keys of a line of ``history.jsonl`` that are no loss term."""
 
 
@@ -33,6 +35,7 @@ class EpochRecord:
         epoch: Number of the epoch, from 0.
         train_seconds: Wall-clock seconds of drawing, steps and checks.
         validate_seconds: Wall-clock seconds of the validation, 0 without one.
+        cpu_seconds: Seconds that processors spent on both, all threads of this process together.
         learning_rate: Learning rate of this epoch; None for a closed form.
         loss: Sum of the terms; None for a closed form.
         terms: Mean over the batches of each loss term, taken before the step of its batch.
@@ -42,6 +45,7 @@ class EpochRecord:
     epoch: int
     train_seconds: float
     validate_seconds: float
+    cpu_seconds: float
     learning_rate: float | None
     loss: float | None
     terms: Mapping[str, float]
@@ -53,6 +57,7 @@ class EpochRecord:
             "epoch": self.epoch,
             "train_seconds": self.train_seconds,
             "validate_seconds": self.validate_seconds,
+            "cpu_seconds": self.cpu_seconds,
             "learning_rate": self.learning_rate,
             "loss": self.loss,
             **self.terms,
@@ -88,6 +93,11 @@ class TrainingResult:
             "train": sum(record.train_seconds for record in self.history),
             "validate": sum(record.validate_seconds for record in self.history),
         }
+
+    @property
+    def cpu_seconds(self) -> float:
+        """Processor seconds of training and validation, those before a resume included."""
+        return sum(record.cpu_seconds for record in self.history)
 
 
 class Observer(Protocol):

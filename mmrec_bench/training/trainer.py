@@ -89,7 +89,7 @@ def train(
     for epoch in range(len(history), config.max_epochs):
         if progress.waited >= config.patience:
             break
-        started = time.perf_counter()
+        started, cpu_started = time.perf_counter(), time.process_time()
         learning_rate = config.learning_rate_at(epoch)
         for group in optimizer.param_groups:
             group["lr"] = learning_rate
@@ -107,6 +107,7 @@ def train(
             epoch=epoch,
             train_seconds=trained - started,
             validate_seconds=time.perf_counter() - trained if validation else 0.0,
+            cpu_seconds=time.process_time() - cpu_started,
             learning_rate=learning_rate,
             loss=sum(terms.values()),
             terms=terms,
@@ -159,7 +160,7 @@ def _fit(
 ) -> TrainingResult:
     """Fit a closed form and validate it."""
     observer.on_start((), 1)
-    started = time.perf_counter()
+    started, cpu_started = time.perf_counter(), time.process_time()
     seeds.seed_global("epoch", 0)
     with memory_errors(device, "fitting the model"):
         model.fit(context)
@@ -170,6 +171,7 @@ def _fit(
         epoch=0,
         train_seconds=fitted - started,
         validate_seconds=time.perf_counter() - fitted,
+        cpu_seconds=time.process_time() - cpu_started,
         learning_rate=None,
         loss=None,
         terms={},

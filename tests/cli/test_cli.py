@@ -48,7 +48,13 @@ def test_one_experiment_from_yaml_to_table(
     assert call(monkeypatch, "report", str(tmp_path / "runs"), "--report-dir", str(tmp_path / "report")) == 0
     assert (tmp_path / "report" / "report.csv").is_file()
     assert call(monkeypatch, "diff", str(folder), str(folder)) == 0
-    assert "no difference" in capsys.readouterr().out
+    assert "no difference that can move a number" in capsys.readouterr().out
+    assert call(monkeypatch, "diff", str(folder), "configs/synthetic/lightgcn.yaml") == 1
+    told = capsys.readouterr().out
+    assert "trainer.max_epochs" in told
+    assert "not compared" in told
+    assert call(monkeypatch, "diff", str(folder), "configs/suites/quick.yaml") == 2
+    assert "name two suites" in capsys.readouterr().err
 
 
 def test_bench_ends_with_a_report_and_exit_code_1_after_a_failure(

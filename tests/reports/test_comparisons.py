@@ -54,6 +54,18 @@ def runs(n_seeds: int = 5, **facts: Any) -> list[RunArtefact]:
     return [artefact(seed, model, **facts) for model in LEVELS for seed in range(n_seeds)]
 
 
+def test_rows_of_other_protocols_are_refused_with_the_settings_that_differ(monkeypatch: pytest.MonkeyPatch) -> None:
+    def config(run: MadeUp) -> dict[str, Any]:
+        return {
+            "protocol": {"cutoffs": [20], "exclude": ["train"]} if run.manifest["model"] == "mf" else {"cutoffs": [10]}
+        }
+
+    monkeypatch.setattr(MadeUp, "config", config, raising=False)
+    made = [*(artefact(seed, "mf") for seed in range(2)), *(artefact(0, "vbpr", protocol_id="other") for _ in range(1))]
+    with pytest.raises(ArtefactError, match=r"differ in: protocol_id p / other; protocol.cutoffs \[20\] / \[10\]"):
+        compare_runs(made, against("mf"))
+
+
 def stacked(made: list[RunArtefact], model: str) -> np.ndarray:
     return np.stack([run.scores for run in made if run.manifest["model"] == model])  # type: ignore[attr-defined]
 

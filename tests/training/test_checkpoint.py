@@ -33,8 +33,8 @@ def state(fill: float = 0.5) -> TrainingState:
         "half": torch.tensor([1.5, -0.0], dtype=torch.bfloat16),
     }
     history = (
-        EpochRecord(0, 1.25, 0.0, 1e-3, 0.1 + 0.2, {"bpr": 0.1 + 0.2}, None),
-        EpochRecord(1, 1.5, 0.5, 1e-3, 1 / 3, {"bpr": 1 / 3}, {"recall@20": 2 / 3}),
+        EpochRecord(0, 1.25, 0.0, 1.5, 1e-3, 0.1 + 0.2, {"bpr": 0.1 + 0.2}, None),
+        EpochRecord(1, 1.5, 0.5, 2.5, 1e-3, 1 / 3, {"bpr": 1 / 3}, {"recall@20": 2 / 3}),
     )
     optimizer = {0: {"step": torch.tensor(2.0), "exp_avg": whole * 2}, 2: {"step": torch.tensor(1.0)}}
     best = {"table": whole + 1, "a/b": torch.ones(1)}

@@ -38,12 +38,13 @@ def test_scores_must_be_finite(score: float) -> None:
 
 
 def test_history_line_and_seconds() -> None:
-    first = EpochRecord(0, 1.0, 0.0, 1e-3, 0.75, {"bpr": 0.5, "reg": 0.25}, None)
-    second = EpochRecord(1, 2.0, 0.5, 1e-3, 0.5, {"bpr": 0.4, "reg": 0.1}, {"recall@20": 0.07})
+    first = EpochRecord(0, 1.0, 0.0, 1.0, 1e-3, 0.75, {"bpr": 0.5, "reg": 0.25}, None)
+    second = EpochRecord(1, 2.0, 0.5, 4.5, 1e-3, 0.5, {"bpr": 0.4, "reg": 0.1}, {"recall@20": 0.07})
     assert first.as_json() == {
         "epoch": 0,
         "train_seconds": 1.0,
         "validate_seconds": 0.0,
+        "cpu_seconds": 1.0,
         "learning_rate": 1e-3,
         "loss": 0.75,
         "bpr": 0.5,
@@ -52,3 +53,4 @@ def test_history_line_and_seconds() -> None:
     assert second.as_json()["valid"] == {"recall@20": 0.07}
     result = TrainingResult(1, 0.07, {}, 2, (first, second), "max_epochs")
     assert result.seconds == {"train": 3.0, "validate": 0.5}
+    assert result.cpu_seconds == 5.5

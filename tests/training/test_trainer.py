@@ -217,7 +217,7 @@ def test_closed_form_is_fitted_and_validated_once(toy: ModuleType) -> None:
     assert not model.training
     assert (result.best_epoch, result.best_score, result.epochs_run, result.stopped_by) == (0, 0.25, 1, "closed_form")
     (record,) = result.history
-    assert set(record.as_json()) == {"epoch", "train_seconds", "validate_seconds", "valid"}
+    assert set(record.as_json()) == {"epoch", "train_seconds", "validate_seconds", "cpu_seconds", "valid"}
     assert watch.records == [record]
     assert watch.started == (0, 1)
 
