@@ -3,6 +3,15 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import Annotated, TypeAlias
+
+from pydantic import BeforeValidator
+
+from mmrec_bench.settings import explained_error
+
+FORM = "ISO 8601, such as 2014-01-01 or 2014-01-01T12:00:00Z, or whole seconds since 1970"
+FARTHEST = 2**62
+"""Beyond these seconds, on both sides of 1970, sums of moments no longer fit into 64 bits."""
 
 
 def to_seconds(moment: int | str) -> int:
@@ -17,8 +26,7 @@ def to_seconds(moment: int | str) -> int:
         parsed = datetime.fromisoformat(moment)
         return int((parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).timestamp())
     except (ValueError, OverflowError):
-        example = "ISO 8601, such as 2014-01-01 or 2014-01-01T12:00:00Z, or seconds since 1970"
-        raise ValueError(f"a moment is {example}; got {moment!r}") from None
+        raise ValueError(f"a moment is {FORM}; got {moment!r}") from None
 
 
 def to_text(seconds: int) -> str:
@@ -27,3 +35,19 @@ def to_text(seconds: int) -> str:
         return datetime.fromtimestamp(seconds, UTC).isoformat()
     except (ValueError, OverflowError, OSError):
         return f"second {seconds}"
+
+
+def _readable(value: object) -> object:
+    if isinstance(value, bool) or not isinstance(value, int | str):
+        raise explained_error(f"a moment is {FORM}; got {value!r}")
+    try:
+        seconds = to_seconds(value)
+    except ValueError as error:
+        raise explained_error(str(error)) from None
+    if abs(seconds) > FARTHEST:
+        raise explained_error(f"a moment lies within {FARTHEST} seconds of 1970; got {value}")
+    return value
+
+
+Moment: TypeAlias = Annotated[int | str, BeforeValidator(_readable)]
+"""A field that takes a moment, ISO 8601 or seconds since 1970, and keeps it as it was written."""

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple, Self
 
 import numpy as np
-from pydantic import PositiveFloat, field_validator, model_validator
+from pydantic import PositiveFloat, model_validator
 
-from mmrec_bench.data.moments import to_seconds, to_text
+from mmrec_bench.data.moments import Moment, to_seconds, to_text
 from mmrec_bench.data.points import Points
 from mmrec_bench.data.provenance import TimePromise
 from mmrec_bench.data.split_rule import UNUSED, Fraction, Labelled, SplitConfig, split_rule
@@ -44,7 +44,7 @@ class TimeWindow(SplitConfig):
     name: Literal["time-window"] = "time-window"
     cut_share: Fraction | None = None
     """Share of all rows that come before T; 0.8 by default."""
-    cut_at: int | str | None = None
+    cut_at: Moment | None = None
     """T as a moment: ISO 8601 (``2014-01-01``, UTC where no zone is given), or seconds since 1970."""
     valid_share: Fraction | None = None
     """Share of all rows that are validated; 0.1 by default."""
@@ -69,16 +69,6 @@ class TimeWindow(SplitConfig):
         cut = {} if "cut_at" in given else {"cut_share": 0.8}
         valid = {} if "valid_days" in given else {"valid_share": 0.1}
         return {**cut, **valid, **given}
-
-    @field_validator("cut_at")
-    @classmethod
-    def _readable(cls, value: int | str | None) -> int | str | None:
-        try:
-            if value is not None:
-                to_seconds(value)
-        except ValueError as error:
-            raise explained_error(str(error)) from None
-        return value
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

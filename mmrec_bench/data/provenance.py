@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal, Self, TypeAlias
 
-from pydantic import PositiveInt, field_validator, model_validator
+from pydantic import PositiveInt, model_validator
 
-from mmrec_bench.data.moments import to_seconds
+from mmrec_bench.data.moments import Moment
 from mmrec_bench.settings import BaseConfig, explained_error
 
 TimePromise: TypeAlias = Literal["global", "user", "none"]
@@ -38,18 +38,8 @@ class Field(BaseConfig):
     made_of: Literal["content", "interactions", "train"] = "content"
     """``content``: of what an item is, known when it appears. ``interactions``: of what users did, in all parts, such
     as reviews, average ratings or sales ranks. ``train``: of what users did in the delivered part train alone."""
-    until: int | str | None = None
+    until: Moment | None = None
     """Latest moment of what it was made of: ISO 8601, or seconds since 1970."""
-
-    @field_validator("until")
-    @classmethod
-    def _readable(cls, value: int | str | None) -> int | str | None:
-        try:
-            if value is not None:
-                to_seconds(value)
-        except ValueError as error:
-            raise explained_error(str(error)) from None
-        return value
 
 
 class Provenance(BaseConfig):

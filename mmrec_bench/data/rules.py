@@ -8,7 +8,7 @@ from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import NonNegativeInt, field_validator, model_validator
+from pydantic import NonNegativeInt, model_validator
 
 # Importing rules registers them.
 import mmrec_bench.data.list_rules
@@ -16,7 +16,7 @@ import mmrec_bench.data.point_rules  # noqa: F401
 from mmrec_bench.data.chance import pair_hash
 from mmrec_bench.data.interactions import Interactions
 from mmrec_bench.data.lists import Lists
-from mmrec_bench.data.moments import to_seconds, to_text
+from mmrec_bench.data.moments import Moment, to_seconds, to_text
 from mmrec_bench.data.provenance import TimePromise
 from mmrec_bench.data.split_rule import (
     PARTS,
@@ -156,9 +156,9 @@ class GlobalTime(SplitConfig):
     """Share of all rows that are validated; 0.1 by default."""
     test_fraction: Fraction | None = None
     """Share of all rows that are tested; 0.1 by default."""
-    valid_from: int | str | None = None
+    valid_from: Moment | None = None
     """First moment of validation: ISO 8601 (``2014-01-01``, UTC where no zone is given), or seconds since 1970."""
-    test_from: int | str | None = None
+    test_from: Moment | None = None
     """First moment of the test."""
 
     def promise(self, delivered: TimePromise) -> TimePromise:
@@ -173,16 +173,6 @@ class GlobalTime(SplitConfig):
             given = {key: value for key, value in data.items() if value is not None}
             return {"valid_fraction": 0.1, "test_fraction": 0.1, **given}
         return data
-
-    @field_validator("valid_from", "test_from")
-    @classmethod
-    def _readable(cls, value: int | str | None) -> int | str | None:
-        try:
-            if value is not None:
-                to_seconds(value)
-        except ValueError as error:
-            raise explained_error(str(error)) from None
-        return value
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

@@ -7,7 +7,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from mmrec_bench.data.moments import to_seconds, to_text
+from mmrec_bench.data.moments import Moment, to_seconds, to_text
+from mmrec_bench.errors import ConfigError
+from mmrec_bench.settings import BaseConfig, Document
 
 
 @pytest.fixture(autouse=True)
@@ -44,3 +46,22 @@ def test_beyond_the_calendar() -> None:
 def test_what_is_no_moment_is_explained(moment: str) -> None:
     with pytest.raises(ValueError, match="a moment is ISO 8601, such as 2014-01-01"):
         to_seconds(moment)
+
+
+class _Holds(BaseConfig):
+    at: Moment | None = None
+
+
+@pytest.mark.parametrize("value", ["2014-01-01", 5, None])
+def test_a_moment_stays_as_it_was_written(value: object) -> None:
+    assert Document("f.yaml", {"at": value}).parse(_Holds).at == value
+
+
+@pytest.mark.parametrize("value", ["soon", True, 1.5, [1], {}, 2**63])
+def test_a_field_of_another_kind_is_one_issue_with_its_value(value: object) -> None:
+    with pytest.raises(ConfigError) as caught:
+        Document("f.yaml", {"at": value}).parse(_Holds)
+    (issue,) = caught.value.issues
+    assert issue.path == "at"
+    assert "1970" in issue.message
+    assert "got" in issue.message
