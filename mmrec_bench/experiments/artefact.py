@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 import pandas as pd
 import pyarrow
@@ -18,7 +18,8 @@ from mmrec_bench.experiments.folders import (
     MANIFEST,
     PARTIAL,
     STALE,
-    ArtefactKey,
+    Artefact,
+    SeededKey,
     checked_manifest,
     read_json,
 )
@@ -37,20 +38,8 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class RunKey(ArtefactKey):
-    """What a run is, and so where it lies.
-
-    Attributes:
-        dataset: Name of the data set.
-        model: Name of the model; of a model around another, both with a hyphen.
-        fingerprint: Digest of config, inputs, data, split and features.
-        seed: The seed.
-    """
-
-    dataset: str
-    model: str
-    fingerprint: str
-    seed: int
+class RunKey(SeededKey):
+    """What a run is, and so where it lies; the fingerprint covers config, inputs, data, split and features."""
 
     @property
     def name(self) -> str:
@@ -67,7 +56,7 @@ class RunKey(ArtefactKey):
 
 
 @dataclass(frozen=True, slots=True)
-class RunArtefact:
+class RunArtefact(Artefact):
     """A finished run.
 
     Attributes:
@@ -76,18 +65,18 @@ class RunArtefact:
         metrics: Content of ``metrics.json``: ``valid``, ``test`` and ``test_slices``.
     """
 
-    folder: Path
-    manifest: Mapping[str, Any]
+    KIND, FILES, REQUIRED = "run folder", FILES, REQUIRED
+
     metrics: Mapping[str, Any]
 
     @classmethod
-    def load(cls, folder: Path) -> RunArtefact:
+    def load(cls, folder: Path) -> Self:
         """Read a run folder and check that its files are those that were written.
 
         Raises:
             ArtefactError: It is missing, incomplete, changed, or of another schema.
         """
-        manifest = checked_manifest(folder, "run folder", FILES, REQUIRED)
+        manifest = checked_manifest(folder, cls.KIND, cls.FILES, cls.REQUIRED)
         return cls(folder, manifest, read_json(folder / METRICS))
 
     def config(self) -> dict[str, Any]:

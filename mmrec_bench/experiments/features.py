@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +18,7 @@ from mmrec_bench.data.features import FeatureTable
 from mmrec_bench.data.interactions import Interactions
 from mmrec_bench.errors import ArtefactError
 from mmrec_bench.experiments.features_config import EncoderField, FeaturesConfig
-from mmrec_bench.experiments.folders import CONFIG, HISTORY, MANIFEST, ArtefactKey, checked_manifest
+from mmrec_bench.experiments.folders import CONFIG, HISTORY, MANIFEST, Artefact, ArtefactKey, fingerprint_of
 from mmrec_bench.models.encoders.base import ENCODERS, Encoder
 from mmrec_bench.settings import load_yaml
 from mmrec_bench.types import StringArray
@@ -51,8 +49,7 @@ class FeaturesKey(ArtefactKey):
         facts = config.model_dump(mode="json", exclude={"dataset": True, "trainer": {"checkpoint_seconds"}})
         facts["dataset"] = {"name": dataset.name, "items": items_digest(dataset.item_ids)}
         facts["tables"] = dataset.feature_fingerprints()
-        text = json.dumps(facts, sort_keys=True, allow_nan=False)
-        return cls(dataset.name, config.encoder.name, hashlib.blake2b(text.encode(), digest_size=8).hexdigest())
+        return cls(dataset.name, config.encoder.name, fingerprint_of(facts))
 
     @property
     def name(self) -> str:
@@ -69,26 +66,10 @@ class FeaturesKey(ArtefactKey):
 
 
 @dataclass(frozen=True, slots=True)
-class FeaturesArtefact:
-    """Features that were made.
+class FeaturesArtefact(Artefact):
+    """Features that were made."""
 
-    Attributes:
-        folder: Where they lie.
-        manifest: Content of ``manifest.json``.
-    """
-
-    folder: Path
-    manifest: Mapping[str, Any]
-
-    @classmethod
-    def load(cls, folder: Path) -> FeaturesArtefact:
-        """Read a folder of made features and check that its files are those that were written.
-
-        Raises:
-            ArtefactError: It is missing, incomplete, changed, or of another schema or kind.
-        """
-        manifest = checked_manifest(folder, "folder of made features", FILES, REQUIRED)
-        return cls(folder, manifest)
+    KIND, FILES, REQUIRED = "folder of made features", FILES, REQUIRED
 
     @property
     def fingerprint(self) -> str:

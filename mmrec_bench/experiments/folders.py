@@ -6,8 +6,9 @@ import hashlib
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any, ClassVar, Literal, Self, TypeAlias
 
 from mmrec_bench.errors import ArtefactError
 from mmrec_bench.experiments.environment import code_digest
@@ -57,6 +58,58 @@ class ArtefactKey(ABC):
                 return "damaged"
             return "done" if made_by == code_digest() else "stale"
         return "partial" if self.partial(out).exists() else "new"
+
+
+@dataclass(frozen=True, slots=True)
+class SeededKey(ArtefactKey):
+    """What something is that a model learned of data with a seed.
+
+    Attributes:
+        dataset: Name of the data set.
+        model: Name of the model; of a model around another, both with a hyphen.
+        fingerprint: Digest of what decides it, but for the seed.
+        seed: The seed.
+    """
+
+    dataset: str
+    model: str
+    fingerprint: str
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Artefact:
+    """A finished folder of facts; a subclass says what it is and what belongs to it.
+
+    Attributes:
+        folder: Where it lies.
+        manifest: Content of ``manifest.json``.
+    """
+
+    KIND: ClassVar[str]
+    """What it is, for messages: ``run folder``."""
+    FILES: ClassVar[tuple[str, ...]]
+    """Files that belong to it, the manifest among them."""
+    REQUIRED: ClassVar[tuple[str, ...]]
+    """Facts of the manifest without which nothing can be done with it."""
+
+    folder: Path
+    manifest: Mapping[str, Any]
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Read a folder and check that its files are those that were written.
+
+        Raises:
+            ArtefactError: It is missing, incomplete, changed, or of another schema.
+        """
+        return cls(folder, checked_manifest(folder, cls.KIND, cls.FILES, cls.REQUIRED))
+
+
+def fingerprint_of(facts: Any) -> str:
+    """Return the digest of plain facts by which a folder is named: 16 hexadecimal digits."""
+    text = json.dumps(facts, sort_keys=True, allow_nan=False)
+    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
 
 def checked_manifest(folder: Path, what: str, files: Sequence[str], required: Sequence[str]) -> dict[str, Any]:

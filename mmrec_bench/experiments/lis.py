@@ -6,8 +6,6 @@ is a probe and no metric; its folders are marked, and no table of experiments ta
 
 from __future__ import annotations
 
-import hashlib
-import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -24,7 +22,15 @@ from mmrec_bench.data.points import Points
 from mmrec_bench.data.split import VaultLedger
 from mmrec_bench.experiments import building as write
 from mmrec_bench.experiments.environment import code_digest, device_facts, git_state, package_versions, use_threads
-from mmrec_bench.experiments.folders import CONFIG, HISTORY, SCHEMA_VERSION, ArtefactKey, checked_manifest
+from mmrec_bench.experiments.folders import (
+    CONFIG,
+    HISTORY,
+    SCHEMA_VERSION,
+    Artefact,
+    ArtefactKey,
+    SeededKey,
+    fingerprint_of,
+)
 from mmrec_bench.experiments.lis_bed import TestBed, table_of
 from mmrec_bench.experiments.lis_config import LisConfig, LoadedProbe
 from mmrec_bench.experiments.lis_leaks import Given, Sources, Variant, given_by
@@ -46,20 +52,8 @@ VAULT_PURPOSE = "LIS: impressions on which M_T and whatever is put into it are c
 
 
 @dataclass(frozen=True, slots=True)
-class LisKey(ArtefactKey):
-    """What one seed of a probe is, and so where it lies.
-
-    Attributes:
-        dataset: Name of the data set.
-        model: Name of the model.
-        fingerprint: Digest of config, data and split, features apart.
-        seed: The seed.
-    """
-
-    dataset: str
-    model: str
-    fingerprint: str
-    seed: int
+class LisKey(SeededKey):
+    """What one seed of a probe is, and so where it lies; the fingerprint covers config, data and split, no features."""
 
     @property
     def name(self) -> str:
@@ -76,25 +70,10 @@ class LisKey(ArtefactKey):
 
 
 @dataclass(frozen=True, slots=True)
-class ProbeArtefact:
-    """One seed of a probe that was made.
+class ProbeArtefact(Artefact):
+    """One seed of a probe that was made."""
 
-    Attributes:
-        folder: Where it lies.
-        manifest: Content of ``manifest.json``.
-    """
-
-    folder: Path
-    manifest: Mapping[str, Any]
-
-    @classmethod
-    def load(cls, folder: Path) -> ProbeArtefact:
-        """Read a folder and check that its files are those that were written.
-
-        Raises:
-            ArtefactError: It is missing, incomplete, changed, or of another schema.
-        """
-        return cls(folder, checked_manifest(folder, "folder of a probe", FILES, REQUIRED))
+    KIND, FILES, REQUIRED = "folder of a probe", FILES, REQUIRED
 
     def scores(self) -> pd.DataFrame:
         """Return a row an impression of the evaluation window: who, what, when, label, and a probability a variant."""
@@ -146,9 +125,7 @@ class Probe:
         left_out = {"features", "seeds", "dataset", "n_draws", "bootstrap_seed", "margin"}
         facts = self.config.model_dump(mode="json", exclude=left_out)
         facts["dataset"] = {"name": self.prepared.dataset.name, **self.prepared.fingerprints}
-        text = json.dumps(facts, sort_keys=True, allow_nan=False)
-        fingerprint = hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
-        return LisKey(self.prepared.dataset.name, self.config.model.name, fingerprint, seed)
+        return LisKey(self.prepared.dataset.name, self.config.model.name, fingerprint_of(facts), seed)
 
 
 def probe_seed(probe: Probe, seed: int, settings: RunSettings, told: Callable[[str], None]) -> ProbeArtefact:

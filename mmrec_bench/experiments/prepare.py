@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
@@ -26,6 +24,7 @@ from mmrec_bench.evaluation.interactive_protocol import InteractiveProtocol
 from mmrec_bench.evaluation.protocol import ProtocolConfig, RetrievalProtocol
 from mmrec_bench.experiments.artefact import WEIGHTS, RunArtefact, RunKey
 from mmrec_bench.experiments.audit import Auditor
+from mmrec_bench.experiments.folders import fingerprint_of
 from mmrec_bench.experiments.inputs import FeatureInput, plan_features
 from mmrec_bench.experiments.lexicons import lexicon_of
 from mmrec_bench.experiments.list_checks import check_lists
@@ -374,5 +373,4 @@ def _fingerprint(config: ExperimentConfig, dataset: dict[str, Any]) -> str:
             "retriever": {"memory_mib"},
         },
     )
-    text = json.dumps({**facts, "dataset": dataset}, sort_keys=True, allow_nan=False)
-    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+    return fingerprint_of({**facts, "dataset": dataset})

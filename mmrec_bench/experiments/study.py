@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Any, Literal, TypeAlias
 from mmrec_bench.errors import ConfigError, ConfigIssue
 from mmrec_bench.experiments.artefact import RunKey
 from mmrec_bench.experiments.environment import code_digest
-from mmrec_bench.experiments.folders import CONFIG, MANIFEST, ArtefactKey, checked_manifest
+from mmrec_bench.experiments.folders import CONFIG, MANIFEST, ArtefactKey, checked_manifest, fingerprint_of
 from mmrec_bench.experiments.space import Space
 from mmrec_bench.experiments.trial_queue import TrialRecord
 from mmrec_bench.seeding import derive_seed
@@ -41,8 +40,8 @@ class Budget:
         if self.trials is None and self.seconds is None:
             raise ConfigError("budget", [ConfigIssue("", "needs --trials, --seconds, or both")])
         for name, value in (("trials", self.trials), ("seconds", self.seconds)):
-            if value is not None and not value > 0:
-                raise ConfigError("budget", [ConfigIssue(f"--{name}", f"must be above 0; got {value}")])
+            if value is not None and not 0 < value < math.inf:
+                raise ConfigError("budget", [ConfigIssue(f"--{name}", f"must be above 0, and finite; got {value}")])
 
     def within(self, trials: Sequence[TrialRecord]) -> tuple[TrialRecord, ...]:
         """Return the trials that the budget pays, from number 0 on without a gap."""
@@ -104,9 +103,9 @@ class StudyKey(ArtefactKey):
     def of(cls, base: RunKey, space: Space, search: Search, budget: Budget) -> StudyKey:
         """Return the identity of a study of the experiment whose runs have the key ``base``."""
         told = space.config.model_dump(mode="json")["axes"]
-        trials = _digest({"base": base.fingerprint, "axes": told, "search": _plain(search)})
+        trials = fingerprint_of({"base": base.fingerprint, "axes": told, "search": _plain(search)})
         seeds = list(space.experiment.config.seeds)
-        return cls(base.dataset, base.model, trials, _digest([trials, _plain(budget), seeds]))
+        return cls(base.dataset, base.model, trials, fingerprint_of([trials, _plain(budget), seeds]))
 
     @property
     def name(self) -> str:
@@ -181,7 +180,3 @@ def winner_of(trials: Sequence[TrialRecord]) -> TrialRecord | None:
 
 def _plain(value: Search | Budget) -> dict[str, Any]:
     return {name: getattr(value, name) for name in value.__slots__}
-
-
-def _digest(facts: Any) -> str:
-    return hashlib.blake2b(json.dumps(facts, sort_keys=True).encode(), digest_size=8).hexdigest()

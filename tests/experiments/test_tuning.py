@@ -203,8 +203,9 @@ def test_seconds_end_a_study(world: Path, tmp_path: Path, monkeypatch: pytest.Mo
     assert study.manifest["spent"]["trials"] == 3, "the trial that crosses the budget is the last"
     study = study_of(world, tmp_path / "runs", budget=Budget(seconds=10.0, trials=2))
     assert study.manifest["spent"]["seconds"] == 8.0
-    with pytest.raises(ConfigError, match="--seconds"):
-        Budget(seconds=0.0)
+    for seconds in (0.0, float("inf"), float("nan")):
+        with pytest.raises(ConfigError, match=f"--seconds: must be above 0, and finite; got {seconds}"):
+            Budget(seconds=seconds)
     with pytest.raises(ConfigError, match="--trials"):
         Budget()
 
