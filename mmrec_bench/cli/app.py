@@ -13,8 +13,8 @@ import typer
 from rich.markup import escape
 
 import mmrec_bench
+from mmrec_bench.cli import card, features, lis, sessions
 from mmrec_bench.cli import doctor as doctor_facts
-from mmrec_bench.cli import features, lis, sessions
 from mmrec_bench.cli.audit import audit
 from mmrec_bench.cli.compare import compare
 from mmrec_bench.cli.console import (
@@ -63,6 +63,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+app.add_typer(card.app, name="card")
 app.add_typer(features.app, name="features")
 app.add_typer(lis.app, name="lis")
 app.add_typer(sessions.app, name="sessions")
@@ -159,6 +160,7 @@ def bench(
     print_report(report, headline_only=True)
     page, numbers = report.write(report_dir / loaded.name)
     out.print(f"report: {page}\nnumbers: {numbers}", highlight=False, markup=False)
+    card.write(report_dir / loaded.name, outcome.runs)
     finish(dataclasses.replace(outcome, failures=tuple(failures)))
 
 
@@ -176,6 +178,7 @@ def report(
     print_report(made, headline_only=True)
     page, numbers = made.write(report_dir)
     out.print(f"report: {page}\nnumbers: {numbers}", highlight=False, markup=False)
+    card.write(report_dir, found)
 
 
 @app.command()

@@ -82,7 +82,7 @@ def compare_runs(runs: Sequence[RunArtefact], family: Family) -> list[ComparedTa
             rows = {row.fingerprint: row for other, *both in pairs if other == key for row in both}
             metric = _metric(family, key)
             found = user_scores(rows, metric)
-            oriented[key] = {name: _sign(metric) * _seeds_of(rows[name], scores) for name, scores in found.items()}
+            oriented[key] = {name: _sign(metric) * seeds_of(rows[name], scores) for name, scores in found.items()}
         scores, names = oriented[key], (first.fingerprint, second.fingerprint)
         rng = Seeds(0).numpy(f"compare/{'/'.join(names)}/{_metric(family, key)}")  # whatever else is compared
         made.append(compare(scores[names[0]], scores[names[1]], rng, family.margin))
@@ -106,7 +106,8 @@ def fixed(row: Row) -> bool:
     return len(row.runs) == 1 and row.key.task == "retrieval" and bool(row.runs[0].manifest.get("closed_form"))
 
 
-def _seeds_of(row: Row, scores: DoubleArray) -> DoubleArray:
+def seeds_of(row: Row, scores: DoubleArray) -> DoubleArray:
+    """Return the scores of a row, those of a fixed one as often as a claim needs seeds."""
     return np.repeat(scores, CLAIM_SEEDS, axis=0) if fixed(row) else scores
 
 

@@ -47,6 +47,11 @@ def test_one_experiment_from_yaml_to_table(
     assert "there already" in capsys.readouterr().out
     assert call(monkeypatch, "report", str(tmp_path / "runs"), "--report-dir", str(tmp_path / "report")) == 0
     assert (tmp_path / "report" / "report.csv").is_file()
+    (card,) = (tmp_path / "report" / "cards").glob("synthetic-lightgcn-*.json")
+    assert call(monkeypatch, "card", "verify", str(card), str(tmp_path / "runs")) == 0
+    assert call(monkeypatch, "card", str(folder), "--out", str(tmp_path / "cards")) == 0
+    assert (tmp_path / "cards" / card.name).read_text() == card.read_text()
+    capsys.readouterr()
     assert call(monkeypatch, "diff", str(folder), str(folder)) == 0
     assert "no difference that can move a number" in capsys.readouterr().out
     assert call(monkeypatch, "diff", str(folder), "configs/synthetic/lightgcn.yaml") == 1
