@@ -35,6 +35,7 @@ from mmrec_bench.cli.console import (
     run_settings,
 )
 from mmrec_bench.cli.diff import diff
+from mmrec_bench.cli.executors import ExecutorOption, RunMemory, Workers, make_executor, threads_of
 from mmrec_bench.cli.plan import plan
 from mmrec_bench.cli.running import finish, print_report, run_experiments
 from mmrec_bench.cli.tune import run_studies, space_of, tune
@@ -97,15 +98,19 @@ def run(
     energy: Energy = False,
     knockout: Annotated[bool, typer.Option("--knockout", help="Test which modalities the model uses, too.")] = False,
     margin: Margin = DEFAULT_MARGIN,
+    executor: ExecutorOption = "local",
+    workers: Workers = 1,
+    run_memory: RunMemory = None,
 ) -> None:
     """Run one experiment, each of its seeds, and print the table."""
     seeds = (f"seeds={seed}",) if seed else ()
     experiment = load_experiment(config, (*overrides, *seeds))
     tampered = variants_of([experiment] if knockout else [], _knockout(margin))
-    settings = run_settings(out_dir, device, threads, resume, reuse_stale, energy)
+    made_by = make_executor(executor, workers, run_memory, data_dir)
+    settings = run_settings(out_dir, device, threads_of(threads, workers), resume, reuse_stale, energy)
     preparer = Preparer(data_dir)
     preparer(experiment)  # bad data is bad input: one error, exit code 2
-    outcome = run_experiments([experiment], tampered, settings, preparer, reuse_stale)
+    outcome = run_experiments([experiment], tampered, settings, preparer, reuse_stale, made_by)
     for _, artefact in outcome.runs:
         out.print(f"run: {artefact.folder}", highlight=False, markup=False)
     command = shlex.join(sys.argv)
@@ -128,9 +133,14 @@ def bench(
     threads: Threads = None,
     reuse_stale: ReuseStale = False,
     energy: Energy = False,
+    executor: ExecutorOption = "local",
+    workers: Workers = 1,
+    run_memory: RunMemory = None,
 ) -> None:
     """Run a suite: skip what is there, go on with what was interrupted, write the report."""
     loaded = load_suite(suite, tuple(overrides), tuple(seed) or None)
+    made_by = make_executor(executor, workers, run_memory, data_dir)
+    threads = threads_of(threads, workers)
     settings = run_settings(out_dir, device, threads, resume=True, reuse_stale=reuse_stale, energy=energy)
     preparer = Preparer(data_dir)
     failures: list[Failure] = []
@@ -138,7 +148,7 @@ def bench(
         studies, failures = run_studies(loaded.spaces, tuning.search, tuning.budget, preparer, settings)
         loaded = loaded.with_chosen(with_winners(loaded.experiments, loaded.spaces, studies))
     tampered = variants_of(loaded.knockouts, loaded.config.knockout)
-    outcome = run_experiments(loaded.experiments, tampered, settings, preparer, reuse_stale)
+    outcome = run_experiments(loaded.experiments, tampered, settings, preparer, reuse_stale, made_by)
     probes, failures = [], [*failures, *outcome.failures]
     for probe in loaded.probes:
         try:

@@ -73,7 +73,7 @@ class RunProgress:
     ) -> None:
         self._progress.stop()
 
-    def on_run(self, planned: PlannedRun, number: int, total: int) -> EpochBar:
+    def on_run(self, planned: PlannedRun, number: int, total: int) -> EpochBar | None:
         """Announce a run."""
         name = f"{planned.experiment.label} on {planned.key.dataset}, seed {planned.key.seed}"
         notes = {"stale": " (again: the code has changed)", "damaged": " (again: its files have changed)"}
@@ -96,3 +96,16 @@ class RunProgress:
         self._errors.print(f"FAILED {where}: {failure.message}", style="red", highlight=False, markup=False)
         if failure.trace is not None:
             self._errors.print(failure.trace, style="dim", highlight=False, markup=False)
+
+    def on_note(self, text: str) -> None:
+        """Say it."""
+        self._console.print(text, highlight=False, markup=False)
+
+
+class LineProgress(RunProgress):
+    """Shows runs of which several go on at once: a line at the start and at the end of each, and no epochs."""
+
+    def on_run(self, planned: PlannedRun, number: int, total: int) -> None:
+        """Announce a run."""
+        super().on_run(planned, number, total)
+        self._progress.update(self._epochs, visible=False)

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 import typer
 
 from mmrec_bench.cli.console import errors, out, print_table
-from mmrec_bench.cli.progress import RunProgress
+from mmrec_bench.cli.progress import LineProgress, RunProgress
 from mmrec_bench.experiments.prepare import Preparer
 from mmrec_bench.experiments.run import RunSettings
 from mmrec_bench.experiments.schema import Experiment
-from mmrec_bench.experiments.suite import Outcome, plan, run_all
+from mmrec_bench.experiments.suite import Executor, Outcome, plan, run_all
 from mmrec_bench.reports.report import Report
 
 
@@ -21,14 +21,16 @@ def run_experiments(
     settings: RunSettings,
     preparer: Preparer,
     reuse_stale: bool,
+    executor: Executor | None = None,
 ) -> Outcome:
     """Make the runs of experiments that are not there, and show how it goes."""
-    with RunProgress(out, errors, resume=settings.resume) as progress:
+    shown = RunProgress if executor is None else LineProgress
+    with shown(out, errors, resume=settings.resume) as progress:
         planned, failures = plan(experiments, preparer, settings.out, tampered)
         for failure in failures:
             progress.on_failure(failure)
         try:
-            return run_all(planned, settings, progress, failures=failures, reuse_stale=reuse_stale)
+            return run_all(planned, settings, progress, failures=failures, reuse_stale=reuse_stale, executor=executor)
         except KeyboardInterrupt:
             errors.print("interrupted: finished runs are kept; `bench`, or `run --resume`, goes on", highlight=False)
             raise typer.Exit(130) from None

@@ -41,6 +41,7 @@ class FeatureInput:
         tables: Returns the feature tables that the encoder is trained on, as they are.
         alterations: Changes of these tables in this experiment. The encoder is trained on the tables as they are, and
             encodes the changed ones.
+        key: Their identity; None for what lies in a folder that was named.
     """
 
     name: str
@@ -48,6 +49,7 @@ class FeatureInput:
     make: Callable[[RunSettings, Observer | None], FeaturesArtefact]
     tables: Callable[[], Mapping[str, FeatureTable]]
     alterations: tuple[Alteration, ...]
+    key: FeaturesKey | None = None
 
     @property
     def fingerprint(self) -> str:
@@ -104,7 +106,8 @@ def plan_features(
         return FeatureInput(name, artefact.fingerprint, made, lambda: load(card, modalities).features, concerned)
     tables = load(source.dataset.card, source.dataset.modalities)
     concerned = tuple(change for change in alterations if change.modality in tables.features)
-    return FeatureInput(name, FeaturesKey.of(source, tables).fingerprint, aligned, lambda: tables.features, concerned)
+    key = FeaturesKey.of(source, tables)
+    return FeatureInput(name, key.fingerprint, aligned, lambda: tables.features, concerned, key)
 
 
 def resolve(

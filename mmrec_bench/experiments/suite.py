@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from mmrec_bench.errors import MMRecBenchError
 from mmrec_bench.experiments.artefact import RunArtefact, RunKey
@@ -71,6 +71,10 @@ class Outcome:
     extra: tuple[tuple[str, RunArtefact], ...] = ()
 
 
+Result: TypeAlias = tuple[PlannedRun, RunArtefact | Failure, bool]
+"""A planned run, what became of it, and whether it was there already."""
+
+
 class SuiteObserver(Protocol):
     """Is told how a suite goes on."""
 
@@ -82,6 +86,18 @@ class SuiteObserver(Protocol):
 
     def on_failure(self, failure: Failure) -> None:
         """A run failed; the suite goes on."""
+
+    def on_note(self, text: str) -> None:
+        """Something to know where several runs go on at once: one has ended, waits, or is tried again."""
+
+
+class Executor(Protocol):
+    """Makes the runs of a plan; the results are the same whoever makes them."""
+
+    def results(
+        self, planned: Sequence[PlannedRun], settings: RunSettings, observer: SuiteObserver, reuse_stale: bool
+    ) -> Iterable[Result]:
+        """Make every run that is not there, and tell what became of each; a failed one does not stop the others."""
 
 
 def plan(
@@ -124,6 +140,7 @@ def run_all(
     *,
     failures: Sequence[Failure] = (),
     reuse_stale: bool = False,
+    executor: Executor | None = None,
 ) -> Outcome:
     """Make every run that is not there; go on after a failed one.
 
@@ -133,8 +150,9 @@ def run_all(
         observer: Is told how it goes on.
         failures: Failures of planning, reported with the others.
         reuse_stale: Whether runs made by other code count as there.
+        executor: Who makes them; this process, one after the other, by default.
     """
-    results = list(_results(planned, settings, observer, reuse_stale))
+    results = list((executor or InProcess()).results(planned, settings, observer, reuse_stale))
     finished = [(item, result) for item, result, _ in results if isinstance(result, RunArtefact)]
     return Outcome(
         tuple((item.experiment.label, result) for item, result in finished if not item.extra),
@@ -144,35 +162,39 @@ def run_all(
     )
 
 
-def _results(
-    planned: Sequence[PlannedRun], settings: RunSettings, observer: SuiteObserver, reuse_stale: bool
-) -> Iterator[tuple[PlannedRun, RunArtefact | Failure, bool]]:
-    total = len(planned)
-    locked: list[tuple[int, PlannedRun]] = []
-    for number, item in enumerate(planned, start=1):
-        state = item.key.state(settings.out)  # again: another process may have made it since the plan
-        reused = state == "done" or (state == "stale" and reuse_stale)
-        try:
-            if reused:
-                artefact = RunArtefact.load(item.key.folder(settings.out))
-                observer.on_reused(item, number, total)
+class InProcess:
+    """Makes runs in this process, one after the other (implements `Executor`)."""
+
+    def results(
+        self, planned: Sequence[PlannedRun], settings: RunSettings, observer: SuiteObserver, reuse_stale: bool
+    ) -> Iterator[Result]:
+        """Make the runs in their order; those that other processes are making come last."""
+        total = len(planned)
+        locked: list[tuple[int, PlannedRun]] = []
+        for number, item in enumerate(planned, start=1):
+            state = item.key.state(settings.out)  # again: another process may have made it since the plan
+            reused = state == "done" or (state == "stale" and reuse_stale)
+            try:
+                if reused:
+                    artefact = RunArtefact.load(item.key.folder(settings.out))
+                    observer.on_reused(item, number, total)
+                else:
+                    epochs = observer.on_run(item, number, total)
+                    artefact = run(item.experiment, item.prepared, item.key, settings, epochs)
+            except RunLockedError:
+                locked.append((number, item))
+            except Exception as error:
+                yield item, _failed(item, error, observer), False
             else:
+                yield item, artefact, reused
+        for number, item in locked:  # somebody else is making these: their result will do
+            try:
                 epochs = observer.on_run(item, number, total)
-                artefact = run(item.experiment, item.prepared, item.key, settings, epochs)
-        except RunLockedError:
-            locked.append((number, item))
-        except Exception as error:
-            yield item, _failed(item, error, observer), False
-        else:
-            yield item, artefact, reused
-    for number, item in locked:  # somebody else is making these: their result will do
-        try:
-            epochs = observer.on_run(item, number, total)
-            artefact = run(item.experiment, item.prepared, item.key, settings, epochs, wait=True)
-        except Exception as error:
-            yield item, _failed(item, error, observer), False
-        else:
-            yield item, artefact, False
+                artefact = run(item.experiment, item.prepared, item.key, settings, epochs, wait=True)
+            except Exception as error:
+                yield item, _failed(item, error, observer), False
+            else:
+                yield item, artefact, False
 
 
 def _failed(item: PlannedRun, error: Exception, observer: SuiteObserver) -> Failure:

@@ -1,0 +1,141 @@
+"""Several processes make what one makes, and lose nothing when they die."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import psutil
+import pytest
+
+from mmrec_bench.experiments.executors import local
+from mmrec_bench.experiments.executors.local import LocalExecutor
+from mmrec_bench.experiments.run import RunSettings
+
+from .suites import Diary, children, execute, same, write_models, write_suite
+
+
+@pytest.fixture
+def models(world: Path) -> Path:
+    write_models(world)
+    return world
+
+
+def last_checkpoint(out: Path) -> int:
+    """Return when the last checkpoint was written, in nanoseconds."""
+    return max((path.stat().st_mtime_ns for path in out.rglob("checkpoint.safetensors")), default=0)
+
+
+def alone(settings: RunSettings) -> RunSettings:
+    return replace(settings, out=settings.out.with_name("alone"))
+
+
+def test_two_workers_make_what_one_process_makes(models: Path, settings: RunSettings) -> None:
+    """Runs on made features, one that fails with our error, and one whose plan fails."""
+    suite = write_suite(
+        models,
+        "popularity",
+        "mf",
+        "vbpr",
+        "{config: mf.yaml, label: diverges, set: [trainer.learning_rate=1e30]}",
+        "{config: mf.yaml, label: no-data, set: [dataset.card=missing.yaml]}",
+    )
+    (models / "missing.yaml").write_text("schema_version: 1\nname: missing\nformat: mmrec\ninteractions: no.inter\n")
+    diary = Diary()
+    done = execute(suite, settings, LocalExecutor(2, None), diary)
+    assert len(done.runs) == 5
+    assert [(item.label, item.seed, item.trace) for item in done.failures] == [
+        ("no-data", None, None), ("diverges", 0, None), ("diverges", 1, None),
+    ]  # fmt: skip
+    assert same(done, execute(suite, alone(settings), None, Diary()))
+    assert sum(line.startswith("features fused") for line in diary.lines) == 1, "made once, for both seeds"
+    again = Diary()
+    assert execute(suite, settings, LocalExecutor(2, None), again).reused == 5
+    assert sum(line.startswith("reused") for line in again.lines) == 5
+    assert not children(), "no worker is left behind"
+
+
+def test_a_killed_worker_is_replaced_and_its_run_goes_on(models: Path, settings: RunSettings) -> None:
+    """Killed once its checkpoint is there: the second worker need not start over, and ends bit-identical."""
+    sets = "[trainer.max_epochs=40, trainer.patience=1000, trainer.checkpoint_seconds=0]"
+    suite = write_suite(models, "mf", sets=sets, seeds="[0]")
+
+    def kill() -> None:
+        while not list(settings.out.rglob("checkpoint.safetensors")):
+            time.sleep(0.005)
+        for process in children():
+            process.kill()
+
+    killer = threading.Thread(target=kill)
+    diary = Diary(lambda line: killer.start() if line == "run mf 0" else None)
+    done = execute(suite, settings, LocalExecutor(2, None), diary)
+    killer.join()
+    assert any("was lost (signal SIGKILL" in line and "try 2 of 3" in line for line in diary.lines)
+    assert diary.lines.count("run mf 0") == 1, "announced once"
+    assert same(done, execute(suite, alone(settings), None, Diary()))
+
+
+def test_a_run_whose_workers_always_die_fails_and_the_others_do_not(models: Path, settings: RunSettings) -> None:
+    suite = write_suite(models, "mf", "popularity", seeds="[0]")
+
+    def kill(line: str) -> None:
+        if line == "run mf 0" or line.startswith("mf on tiny, seed 0: its worker was lost"):
+            threading.Timer(0.2, lambda: [process.kill() for process in children()]).start()
+
+    diary = Diary(kill)
+    executor = LocalExecutor(2, None, run_memory_mib=10**9)  # more than there is: one at a time, in order
+    done = execute(suite, settings, executor, diary)
+    assert [label for label, _ in done.runs] == ["popularity"]
+    (failure,) = done.failures
+    assert (failure.label, failure.seed) == ("mf", 0)
+    assert f"lost {local.RETRIES + 1} times" in failure.message
+    assert "SIGKILL" in failure.message
+
+
+def test_runs_wait_for_memory(models: Path, settings: RunSettings) -> None:
+    suite = write_suite(models, "popularity", "itemknn", seeds="[0]")
+    diary = Diary()
+    done = execute(suite, settings, LocalExecutor(2, None, run_memory_mib=10**9), diary)
+    assert len(done.runs) == 2
+    assert [line.split(":")[0] for line in diary.lines][:2] == ["run popularity 0", "itemknn on tiny, seed 0"]
+    assert "waits for memory, wants 1,000,000,000 MiB (declared)" in diary.lines[1]
+    assert diary.lines.index("run itemknn 0") > [line.startswith("done") for line in diary.lines].index(True)
+
+
+def test_what_needs_a_failed_run_fails_with_its_reason(models: Path, settings: RunSettings) -> None:
+    (models / "ica.yaml").write_text((models / "ica.yaml").read_text().replace("max_epochs: 5", "learning_rate: 1e30"))
+    suite = write_suite(models, "vbpr", seeds="[0, 1]")
+    done = execute(suite, settings, LocalExecutor(2, None), Diary())
+    assert [(item.label, item.seed) for item in done.failures] == [("vbpr", 0), ("vbpr", 1)]
+    assert all(item.message.startswith("features fused (ica), which it needs: ") for item in done.failures)
+
+
+@pytest.mark.slow
+def test_workers_end_with_the_process_that_started_them(models: Path, settings: RunSettings) -> None:
+    """Ctrl-C and kill -9 of `bench`: nothing goes on, and the same command finishes with the same tables."""
+    sets = "[trainer.max_epochs=60, trainer.patience=1000, trainer.checkpoint_seconds=0]"
+    suite = write_suite(models, "mf", sets=sets)
+    code = "from mmrec_bench.cli import main; main()"
+    options = ["--out", str(settings.out), "--report-dir", str(models / "reports"), "--threads", "1", "--device", "cpu"]
+    command = [sys.executable, "-c", code, "bench", str(suite), *options, "--workers", "2"]
+    for stop in (signal.SIGINT, signal.SIGKILL):
+        before = last_checkpoint(settings.out)
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        while process.poll() is None and last_checkpoint(settings.out) == before:
+            time.sleep(0.01)
+        workers = psutil.Process(process.pid).children(recursive=True)
+        os.kill(process.pid, stop)
+        _, told = process.communicate(timeout=60)
+        assert process.returncode == (130 if stop == signal.SIGINT else -signal.SIGKILL), told
+        assert workers
+        assert not psutil.wait_procs(workers, timeout=10)[1]
+    assert list(settings.out.rglob("checkpoint.safetensors"))
+    resuming = replace(settings, resume=True, threads=1)
+    done = execute(suite, resuming, LocalExecutor(2, None), Diary())
+    assert same(done, execute(suite, replace(alone(settings), threads=1), None, Diary()))
