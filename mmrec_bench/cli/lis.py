@@ -29,9 +29,9 @@ from mmrec_bench.experiments.lis_config import LoadedProbe, is_lis, load_lis
 from mmrec_bench.experiments.lis_features import feature_sets, measure_features
 from mmrec_bench.experiments.prepare import Preparer
 from mmrec_bench.experiments.run_settings import RunSettings
-from mmrec_bench.reports.charts import bars
 from mmrec_bench.reports.files import write_all
 from mmrec_bench.reports.lis import LisReport
+from mmrec_bench.reports.plots.bars import bars_plot
 from mmrec_bench.resources import find_yaml
 from mmrec_bench.settings import load_yaml
 
@@ -103,7 +103,8 @@ def compare(
     chart = [
         *((f"LIS, {row.variant.name}", row.impact.mean, *row.impact.interval) for row in report.bounds), *chart,
     ]  # fmt: skip
-    texts = {"compare.md": table.markdown(), "compare.svg": bars(f"{name}: AIS beside LIS", chart)}
+    plot = bars_plot("compare", f"{name}: AIS beside LIS", table.note, "gain of AUC over M_T", chart)
+    texts = {"compare.md": table.markdown(), "compare.svg": plot.svg}
     for written in write_all(report_dir / name, texts):
         out.print(f"report: {written}", highlight=False, markup=False)
 

@@ -16,8 +16,8 @@ from mmrec_bench.experiments.lis import BASELINE, ProbeArtefact
 from mmrec_bench.experiments.lis_config import LisConfig
 from mmrec_bench.experiments.lis_leaks import Variant
 from mmrec_bench.metrics.bootstrap import user_draws
-from mmrec_bench.reports.charts import bars
 from mmrec_bench.reports.files import write_all
+from mmrec_bench.reports.plots.bars import bars_plot
 from mmrec_bench.reports.tables import ABSENT, Table
 from mmrec_bench.types import BoolArray, FloatArray
 
@@ -227,9 +227,10 @@ class LisReport:
         parts += [table.markdown() for table in shown if table is not None]
         parts.append("\n".join(f"- {fact}" for fact in self.facts()) + "\n")
         plotted = [(row.variant.name, row.impact.mean, *row.impact.interval) for row in self.rows]
-        chart = bars(f"{self.title}: gain of AUC over M_T, 95 % intervals", plotted)
+        note = f"Gain of test AUC over M_T, mean over n = {len(self.seeds)} seeds, with {_percent(LEVEL)} intervals."
+        chart = bars_plot("lis", self.title, note, "gain of AUC over M_T", plotted)
         return write_all(
-            folder, {"lis.md": "\n".join(parts), "lis.csv": self.frame().to_csv(index=False), "lis.svg": chart}
+            folder, {"lis.md": "\n".join(parts), "lis.csv": self.frame().to_csv(index=False), "lis.svg": chart.svg}
         )
 
 

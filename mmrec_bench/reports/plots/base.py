@@ -64,6 +64,7 @@ def draw(name: str, title: str, note: str, chart: AnyChart, subtitle: str = "") 
     look = {
         "aria": False,  # one text for the whole picture, not one a mark
         "font": FONT,
+        "lineBreak": "\n",
         "background": "white",
         "view": {"stroke": None},
         "axis": {

@@ -49,35 +49,59 @@ def curves_chart(curves: Sequence[Curve], x_title: str, y_title: str, *, steps: 
     bottom, top = min(values) - room, max(values) + room
     height = max(HEIGHT, LINE * len(curves))
     ends = [height * (top - curve.spots[-1][1]) / (top - bottom) for curve in curves]
-    names = spread(ends, LINE, 0, height)
+    names = [top - place / height * (top - bottom) for place in spread(ends, LINE, 0, height)]
     across = [x for curve in curves for x, _ in curve.spots]
     domain = [min(across), max(across)] if max(across) > min(across) else [min(across), min(across) * 1.1 or 1.0]
     scale = alt.Scale(type="log" if log else "linear", domain=domain, nice=False)
     x = alt.X("x:Q", scale=scale, axis=alt.Axis(title=x_title) if log else alt.Axis(title=x_title, tickMinStep=1))
-    y = alt.Y("y:Q", title=y_title, scale=alt.Scale(domain=[bottom, top], nice=False))
-    low = alt.Y("low:Q", title=y_title, scale=alt.Scale(domain=[bottom, top], nice=False))
-    layers: list[alt.Chart] = []
-    for place, curve in reversed(list(enumerate(curves))):  # the first lie above
-        own = place < len(COLOURS)
-        colour, dash = (COLOURS[place], list(DASHES[place])) if own else (PALE, [1, 0])
-        points = [{"x": at, "y": value} for at, value in curve.spots]
-        if curve.band and own:
-            around = [
-                {"x": at, "low": ends[0], "high": ends[1]}
-                for (at, _), ends in zip(curve.spots, curve.band, strict=True)
-            ]  # fmt: skip
-            area = alt.Chart(records(around)).mark_area(color=colour, opacity=0.15)
-            layers.append(area.encode(x=x, y=low, y2="high:Q"))
-        line = alt.Chart(records(points)).mark_line(
-            color=colour, strokeDash=dash, strokeWidth=2 if own else 1, interpolate="step-after" if steps else "linear"
-        )  # fmt: skip
-        layers.append(line.encode(x=x, y=y))
-        end = alt.Chart(records([points[-1]]))
-        to = {"x2": alt.value(WIDTH + 14), "y2": alt.value(names[place])}
-        layers.append(end.mark_rule(color=colour, strokeWidth=0.6).encode(x=x, y=y, **to))
-        name = end.mark_text(align="left", baseline="middle", color=INK if own else PALE, text=curve.label)
-        layers.append(name.encode(x=alt.value(WIDTH + 17), y=alt.value(names[place])))
-        if curve.mark is not None:
-            marked = alt.Chart(records([{"x": curve.mark[0], "y": curve.mark[1]}]))
-            layers.append(marked.mark_point(size=45, filled=True, opacity=1, color=colour).encode(x=x, y=y))
-    return alt.layer(*layers, width=WIDTH, height=height)
+    values_scale = alt.Scale(domain=[bottom, top], nice=False)
+    y, low, beside = (alt.Y(f"{field}:Q", title=y_title, scale=values_scale) for field in ("y", "low", "to_y"))
+    places = list(reversed(range(len(curves))))  # the first lie above
+    own = {place: place < len(COLOURS) for place in places}
+    colours = {place: COLOURS[place] if own[place] else PALE for place in places}
+    lines = [
+        {"curve": place, "colour": colours[place], "width": 2 if own[place] else 1, "x": at, "y": value}
+        for place in places
+        for at, value in curves[place].spots
+    ]
+    bands = [
+        {"curve": place, "colour": colours[place], "x": at, "low": least, "high": greatest}
+        for place in places
+        if own[place]
+        for (at, _), (least, greatest) in zip(curves[place].spots, curves[place].band, strict=False)
+    ]
+    tails = [
+        {"x": curves[place].spots[-1][0], "y": curves[place].spots[-1][1], "name": curves[place].label,
+         "colour": colours[place], "ink": INK if own[place] else PALE, "to_y": names[place]}
+        for place in places
+    ]  # fmt: skip
+    marks = [
+        {"x": mark[0], "y": mark[1], "colour": colours[place]}
+        for place in places
+        if (mark := curves[place].mark) is not None
+    ]
+    colour = alt.Color("colour:N", scale=None)
+    dashes = alt.Scale(domain=places, range=[list(DASHES[place]) if own[place] else [1, 0] for place in places])
+    line = alt.Chart(records(lines)).mark_line(interpolate="step-after" if steps else "linear")
+    tail = alt.Chart(records(tails))
+    return alt.layer(
+        alt.Chart(records(bands))
+        .mark_area(opacity=0.15)
+        .encode(x=x, y=low, y2="high:Q", color=colour, detail="curve:N"),
+        line.encode(
+            x=x,
+            y=y,
+            color=colour,
+            strokeDash=alt.StrokeDash("curve:O", scale=dashes, legend=None),
+            strokeWidth=alt.StrokeWidth("width:Q", scale=None),
+        ),
+        alt.Chart(records(marks)).mark_point(size=45, filled=True, opacity=1).encode(x=x, y=y, color=colour),
+        tail.mark_rule(strokeWidth=0.7, opacity=0.6).encode(
+            x=x, y=y, x2=alt.value(WIDTH + 14), y2="to_y:Q", color=colour
+        ),
+        tail.mark_text(align="left", baseline="middle").encode(
+            x=alt.value(WIDTH + 17), y=beside, text="name:N", color=alt.Color("ink:N", scale=None)
+        ),
+        width=WIDTH,
+        height=height,
+    )

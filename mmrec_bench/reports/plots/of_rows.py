@@ -4,10 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from mmrec_bench.reports.collect import Row, TableKey
-from mmrec_bench.reports.plots.base import Plot
+from mmrec_bench.reports.plots.base import Plot, stem_of, told
+from mmrec_bench.reports.plots.learning import learning_plots
 from mmrec_bench.reports.plots.pareto import COSTS, pareto_plot
+from mmrec_bench.reports.plots.ranks import ranks_plot
+from mmrec_bench.reports.plots.slices import slices_plot
+from mmrec_bench.reports.plots.users import differences_plot
 from mmrec_bench.reports.user_scores import user_scores
+from mmrec_bench.statistics.ranks import critical_difference
 
 
 def plots_of(key: TableKey, rows: Sequence[Row]) -> list[Plot]:
@@ -21,5 +28,15 @@ def plots_of(key: TableKey, rows: Sequence[Row]) -> list[Plot]:
         ArtefactError: Runs were tested on different users, or lack the scores of single users.
     """
     scores = user_scores({row.fingerprint: row for row in rows}, key.select_by)
-    made = [pareto_plot(key, rows, cost, scores) for cost in COSTS]
+    made = [
+        *(pareto_plot(key, rows, cost, scores) for cost in COSTS),
+        *learning_plots(key, rows),
+        slices_plot(key, rows),
+        differences_plot(key, rows, scores),
+    ]
+    if len(rows) > 2 and key.task != "ctr":  # parts of a metric rank nobody
+        by_user = np.stack([scores[row.fingerprint].mean(axis=0) for row in rows], axis=1)
+        what = f"test {key.select_by} of {len(by_user):,} users"
+        ranks = critical_difference(by_user)
+        made.append(ranks_plot(f"{stem_of(key)}-ranks", key.heading, [r.label for r in rows], ranks, what, told(key)))
     return [plot for plot in made if plot is not None]
