@@ -33,7 +33,8 @@ def compare(
         float | None, typer.Option("--margin", help="Share of the second mean within which rows count as equivalent.")
     ] = None,
     out_dir: Annotated[
-        Path | None, typer.Option("--out", help="Write comparisons.md, .csv and .json to this folder.")
+        Path | None,
+        typer.Option("--out", help="Write comparisons.md, .csv, .json and diagrams of ranks to this folder."),
     ] = None,
 ) -> None:
     """Compare runs in pairs. Without a family or a baseline all pairs are explored, and nothing is claimed."""

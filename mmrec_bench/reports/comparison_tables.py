@@ -35,6 +35,11 @@ def facts_of_comparisons(made: ComparedTable, family: Family) -> list[str]:
             "differences, intervals and verdicts are of the metric; d_z and better / worse are of these parts, "
             "not of users served."
         )
+    if made.ranks is None:
+        why = (
+            "nobody is ranked by parts of a metric" if made.key.task == "ctr" else "they need three rows, and two users"
+        )
+        facts.append(f"No ranks, and no critical-difference diagram: {why}.")
     if made.lines[0].found.n_users < FEW_USERS:
         facts.append(f"Careful: with fewer than {FEW_USERS} users tests are wrong more often than they say.")
     if family.margin is not None:

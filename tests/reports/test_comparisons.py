@@ -196,7 +196,7 @@ def test_a_family_is_read_strictly(tmp_path: Path) -> None:
 def test_what_is_written_holds_what_is_shown(tmp_path: Path) -> None:
     family = against("mf", margin=0.05)
     tables = compare_runs(runs(), family)
-    page, numbers, told = write_comparisons(tmp_path / "out", tables, family, "mmrec-bench compare runs")
+    page, numbers, told, svg, png = write_comparisons(tmp_path / "out", tables, family, "mmrec-bench compare runs")
     text = page.read_text(encoding="utf-8")
     for part in ("# title", "mmrec-bench compare runs", "freedom - mf", "equivalent", "seeds for 1%", "Friedman"):
         assert part in text, part
@@ -205,3 +205,15 @@ def test_what_is_written_holds_what_is_shown(tmp_path: Path) -> None:
     assert [one["p"] for one in facts["comparisons"]] == pytest.approx(frame["p"].tolist())
     assert facts["ranks"][0]["ranks"]["freedom"] == pytest.approx(1.0, abs=0.2)
     assert frame["verdict"].tolist() == list(verdicts(tables).values())
+    assert svg.name in text
+    assert all(f">{label}  {rank:.2f}<" in svg.read_text() for label, rank in facts["ranks"][0]["ranks"].items())
+    assert png.read_bytes().startswith(b"\x89PNG")
+
+
+def test_two_rows_have_no_diagram_and_it_is_said_why(tmp_path: Path) -> None:
+    family = against("mf")
+    tables = compare_runs([run for run in runs() if run.manifest["model"] in ("mf", "vbpr")], family)
+    assert len(write_comparisons(tmp_path, tables, family, "command")) == 3
+    assert any(
+        "no critical-difference diagram: they need three rows" in one for one in facts_of_comparisons(*tables, family)
+    )

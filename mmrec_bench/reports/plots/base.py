@@ -23,9 +23,8 @@ INK, PALE, GRID = "#222222", "#767676", "#e6e6e6"
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000", "#E69F00", "#56B4E9", "#7A5195")
 """Okabe and Ito's colours (https://jfly.uni-koeln.de/color/) without yellow, which is lost on white, and a violet."""
 
-SHAPES = ("circle", "square", "triangle-up", "diamond", "cross", "triangle-down", "triangle-right", "triangle-left")
 DASHES: tuple[tuple[int, ...], ...] = ((1, 0), (6, 3), (2, 2), (8, 3, 2, 3), (1, 3), (10, 4), (4, 2, 1, 2), (3, 6))
-"""Of lines and points, in the order of `COLOURS`, since grey prints tell colours poorly."""
+"""Of lines, in the order of `COLOURS`, since grey prints tell colours poorly."""
 
 AnyChart: TypeAlias = "alt.Chart | alt.LayerChart | alt.FacetChart | alt.HConcatChart | alt.VConcatChart"
 
@@ -99,7 +98,7 @@ def stem_of(key: TableKey) -> str:
     return file_stem(f"{key.dataset}-{key.task}-{digest}")
 
 
-def told(key: TableKey) -> str:
+def subtitle_of(key: TableKey) -> str:
     """Return the small text under the title of a plot: what its numbers mean."""
     return f"protocol {key.protocol_id}, data {key.data}"
 

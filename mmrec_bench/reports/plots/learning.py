@@ -8,7 +8,7 @@ from statistics import fmean
 from typing import Any, Literal, TypeAlias
 
 from mmrec_bench.reports.collect import Row, TableKey
-from mmrec_bench.reports.plots.base import COLOURS, Plot, draw, seeds_of, stem_of, told
+from mmrec_bench.reports.plots.base import COLOURS, Plot, draw, seeds_of, stem_of, subtitle_of
 from mmrec_bench.reports.plots.curves import Curve, curves_chart
 
 Axis: TypeAlias = Literal["epochs", "seconds"]
@@ -81,4 +81,4 @@ def _plot(
     if left_out:
         note += f" Validated once, and not drawn: {', '.join(left_out)}."
     chart = curves_chart(curves, TITLES[axis], f"validation {key.select_by}", steps=False, log=axis == "seconds")
-    return draw(f"{stem_of(key)}-learning-{axis}", f"{key.heading}: learning by {axis}", note, chart, told(key))
+    return draw(f"{stem_of(key)}-learning-{axis}", f"{key.heading}: learning by {axis}", note, chart, subtitle_of(key))

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from mmrec_bench.reports.collect import Row, TableKey
-from mmrec_bench.reports.plots.base import Plot, stem_of, told
+from mmrec_bench.reports.plots.base import Plot, stem_of, subtitle_of
 from mmrec_bench.reports.plots.learning import learning_plots
 from mmrec_bench.reports.plots.pareto import COSTS, pareto_plot
 from mmrec_bench.reports.plots.ranks import ranks_plot
@@ -38,5 +38,7 @@ def plots_of(key: TableKey, rows: Sequence[Row]) -> list[Plot]:
         by_user = np.stack([scores[row.fingerprint].mean(axis=0) for row in rows], axis=1)
         what = f"test {key.select_by} of {len(by_user):,} users"
         ranks = critical_difference(by_user)
-        made.append(ranks_plot(f"{stem_of(key)}-ranks", key.heading, [r.label for r in rows], ranks, what, told(key)))
+        made.append(
+            ranks_plot(f"{stem_of(key)}-ranks", key.heading, [r.label for r in rows], ranks, what, subtitle_of(key))
+        )
     return [plot for plot in made if plot is not None]

@@ -10,7 +10,7 @@ from math import ceil, floor, log10
 import altair as alt
 
 from mmrec_bench.reports.collect import Row, TableKey
-from mmrec_bench.reports.plots.base import COLOURS, PALE, SIZE, Plot, draw, records, seeds_of, stem_of, told
+from mmrec_bench.reports.plots.base import COLOURS, PALE, SIZE, Plot, draw, records, seeds_of, stem_of, subtitle_of
 from mmrec_bench.reports.plots.labels import place
 from mmrec_bench.statistics.contrast import LEVEL, over_users
 from mmrec_bench.types import DoubleArray
@@ -97,7 +97,7 @@ def pareto_plot(key: TableKey, rows: Sequence[Row], cost: str, scores: Mapping[s
     )
     chart = _chart(key.select_by, what, FORMATS[cost], points)
     title = f"{key.heading}: accuracy and {what.lower()}"
-    return draw(f"{stem_of(key)}-pareto-{cost}", title, note, chart, told(key))
+    return draw(f"{stem_of(key)}-pareto-{cost}", title, note, chart, subtitle_of(key))
 
 
 def _devices(rows: Sequence[Row]) -> list[str]:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import altair as alt
 
 from mmrec_bench.reports.collect import Estimate, Row, TableKey
-from mmrec_bench.reports.plots.base import COLOURS, INK, SIZE, Plot, draw, records, seeds_of, stem_of, told
+from mmrec_bench.reports.plots.base import COLOURS, INK, SIZE, Plot, draw, records, seeds_of, stem_of, subtitle_of
 
 WIDTH, LINE, COLUMNS = 150, 15, 4
 
@@ -56,4 +56,4 @@ def slices_plot(key: TableKey, rows: Sequence[Row]) -> Plot | None:
         "standard deviation over seeds; each panel has a scale of its own, which need not begin at zero. Filled: the "
         "best on validation."
     )
-    return draw(f"{stem_of(key)}-slices", f"{key.heading}: slices", note, chart, told(key))
+    return draw(f"{stem_of(key)}-slices", f"{key.heading}: slices", note, chart, subtitle_of(key))

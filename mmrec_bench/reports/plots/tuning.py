@@ -2,16 +2,34 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple
 
 from mmrec_bench.experiments.studies import StudyArtefact
 from mmrec_bench.reports.plots.base import Plot, draw, file_stem
 from mmrec_bench.reports.plots.curves import Curve, curves_chart
 
-Group: TypeAlias = tuple[str, ...]
-"""What studies share that may stand in one picture: task, data set, protocol, metric, and content of data and split."""
+
+class Group(NamedTuple):
+    """What studies share that may stand in one picture.
+
+    Attributes:
+        task: Task of the model.
+        dataset: Name of the data set.
+        protocol_id: What scores mean.
+        select_by: The validation metric.
+        data: Fingerprint of the data.
+        split: Fingerprint of the split.
+    """
+
+    task: str
+    dataset: str
+    protocol_id: str
+    select_by: str
+    data: str
+    split: str
 
 
 def study_groups(studies: Sequence[StudyArtefact]) -> dict[Group, list[StudyArtefact]]:
@@ -19,18 +37,13 @@ def study_groups(studies: Sequence[StudyArtefact]) -> dict[Group, list[StudyArte
     groups: dict[Group, list[StudyArtefact]] = {}
     for study in studies:
         facts, prints = study.manifest, study.manifest["fingerprints"]
-        told = (
-            facts["task"],
-            facts["dataset"],
-            facts["protocol_id"],
-            facts["select_by"],
-            prints["data"],
-            prints["split"],
+        group = Group(
+            facts["task"], facts["dataset"], facts["protocol_id"], facts["select_by"], prints["data"], prints["split"]
         )
-        groups.setdefault(told, []).append(study)
+        groups.setdefault(group, []).append(study)
     return {
-        told: sorted(members, key=lambda study: (-study.manifest["best"]["score"], str(study.folder)))
-        for told, members in groups.items()
+        group: sorted(members, key=lambda study: (-study.manifest["best"]["score"], str(study.folder)))
+        for group, members in groups.items()
     }
 
 
@@ -38,10 +51,9 @@ def study_labels(studies: Sequence[StudyArtefact]) -> list[str]:
     """Return the name of each study of a group: its model, and its fingerprint where a model has several."""
     counts = Counter(study.manifest["model"] for study in studies)
     return [
-        str(facts["model"])
-        if counts[facts["model"]] == 1
-        else f"{facts['model']} [{facts['fingerprints']['study'][:6]}]"
-        for facts in (study.manifest for study in studies)
+        model if counts[model] == 1 else f"{model} [{study.manifest['fingerprints']['study'][:6]}]"
+        for study in studies
+        for model in [str(study.manifest["model"])]
     ]
 
 
@@ -75,12 +87,12 @@ def by_seconds(study: StudyArtefact) -> tuple[tuple[float, float], ...]:
 
 def tuning_plots(studies: Sequence[StudyArtefact]) -> list[Plot]:
     """Return best-so-far curves by trials and by seconds, of each data set and protocol."""
-    return [plot for told, members in study_groups(studies).items() for plot in _plots(told, members)]
+    return [plot for group, members in study_groups(studies).items() for plot in _plots(group, members)]
 
 
-def _plots(told: Group, studies: Sequence[StudyArtefact]) -> list[Plot]:
-    task, dataset, protocol_id, metric, *_ = told
-    stem = file_stem(f"{dataset}-{task}-{protocol_id.rpartition('/')[2]}-{metric}")
+def _plots(group: Group, studies: Sequence[StudyArtefact]) -> list[Plot]:
+    digest = hashlib.blake2b("/".join(group).encode(), digest_size=3).hexdigest()
+    stem, metric = file_stem(f"{group.dataset}-{group.task}-{digest}"), group.select_by
     labels = study_labels(studies)
     made = []
     for name, what, curve_of, log in (
@@ -94,8 +106,8 @@ def _plots(told: Group, studies: Sequence[StudyArtefact]) -> list[Plot]:
             f"{budgets_told(studies)} One seed a study ({', '.join(map(str, seeds))}): another would draw another line."
         )
         chart = curves_chart(curves, what, f"best validation {metric} so far", steps=True, log=log)
-        title = f"{dataset}: tuning by {name}"
-        made.append(draw(f"{stem}-tuning-{name}", title, note, chart, f"protocol {protocol_id}"))
+        title = f"{group.dataset}: tuning by {name}"
+        made.append(draw(f"{stem}-tuning-{name}", title, note, chart, f"protocol {group.protocol_id}"))
     return made
 
 

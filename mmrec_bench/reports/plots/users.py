@@ -9,7 +9,7 @@ import altair as alt
 import numpy as np
 
 from mmrec_bench.reports.collect import Row, TableKey
-from mmrec_bench.reports.plots.base import COLOURS, INK, SIZE, Plot, draw, records, seeds_of, stem_of, told
+from mmrec_bench.reports.plots.base import COLOURS, INK, SIZE, Plot, draw, records, seeds_of, stem_of, subtitle_of
 from mmrec_bench.statistics.scores import user_differences
 from mmrec_bench.types import DoubleArray
 
@@ -95,7 +95,7 @@ def differences_plot(key: TableKey, rows: Sequence[Row], scores: Mapping[str, Do
         "better, to the left (orange) worse; users served alike are in no bar."
     )
     title = f"{key.heading}: users beside {rows[0].label}"
-    return draw(f"{stem_of(key)}-users", title, note, chart, told(key))
+    return draw(f"{stem_of(key)}-users", title, note, chart, subtitle_of(key))
 
 
 def _percent(share: float) -> str:

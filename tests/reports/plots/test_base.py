@@ -6,7 +6,7 @@ import re
 from xml.etree import ElementTree
 
 from mmrec_bench.reports.plots import plots_of
-from mmrec_bench.reports.plots.base import COLOURS, DASHES, SHAPES, file_stem, stem_of
+from mmrec_bench.reports.plots.base import COLOURS, DASHES, file_stem, stem_of
 
 from .made_up import KEY, row, rows
 
@@ -54,8 +54,8 @@ def test_a_png_is_a_png_of_the_asked_size() -> None:
         assert int.from_bytes(content[16:20], "big") == round(scale * width)
 
 
-def test_every_style_has_a_colour_dashes_and_a_shape_of_its_own() -> None:
-    assert len(set(COLOURS)) == len(set(DASHES)) == len(set(SHAPES)) == len(COLOURS)
+def test_every_style_has_a_x_of_its_own() -> None:
+    assert len(set(COLOURS)) == len(set(DASHES)) == len(COLOURS) == len(DASHES)
 
 
 def test_names_are_file_names_and_differ_by_table() -> None:
