@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -29,3 +31,22 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def data_dir() -> Path:
     """Folder of real data; only for tests marked `data`."""
     return Path(os.environ["MMREC_BENCH_DATA"])
+
+
+CHROMIUM = Path("/usr/bin/chromium")
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """A headless Chromium, as `make browser` installs it; tests that open pages are skipped without one."""
+    if not CHROMIUM.is_file():
+        pytest.skip("no Chromium: make browser")
+    from playwright.sync_api import sync_playwright
+
+    silent = ("background-networking", "component-update", "sync", "gpu")
+    with sync_playwright() as playwright:
+        opened = playwright.chromium.launch(
+            executable_path=str(CHROMIUM), args=["--no-sandbox", *(f"--disable-{name}" for name in silent)]
+        )
+        yield opened
+        opened.close()

@@ -37,7 +37,7 @@ from mmrec_bench.cli.console import (
 from mmrec_bench.cli.diff import diff
 from mmrec_bench.cli.executors import ExecutorOption, RunMemory, Workers, make_executor, threads_of
 from mmrec_bench.cli.plan import plan
-from mmrec_bench.cli.running import finish, print_report, run_experiments
+from mmrec_bench.cli.running import finish, print_report, run_experiments, write_report
 from mmrec_bench.cli.tune import run_studies, space_of, tune
 from mmrec_bench.data.cards import card_names, find_data, load_card
 from mmrec_bench.errors import MMRecBenchError
@@ -168,8 +168,7 @@ def bench(
         forecast=None if told is None else comparison_table(told, (*outcome.runs, *outcome.extra)),
     )
     print_report(report, headline_only=True)
-    page, numbers = report.write(report_dir / loaded.name)
-    out.print(f"report: {page}\nnumbers: {numbers}", highlight=False, markup=False)
+    write_report(report, report_dir / loaded.name)
     card.write(report_dir / loaded.name, outcome.runs)
     finish(dataclasses.replace(outcome, failures=tuple(failures)))
 
@@ -186,8 +185,7 @@ def report(
     command = shlex.join(["mmrec-bench", *sys.argv[1:]])
     made = make_report(title, command, found, margin=_knockout(margin).margin)
     print_report(made, headline_only=True)
-    page, numbers = made.write(report_dir)
-    out.print(f"report: {page}\nnumbers: {numbers}", highlight=False, markup=False)
+    write_report(made, report_dir)
     card.write(report_dir, found)
 
 

@@ -15,7 +15,7 @@ from rich.table import Table as RichTable
 from mmrec_bench.experiments.environment import choose_device, limit_memory, use_threads
 from mmrec_bench.experiments.run import RunSettings
 from mmrec_bench.extras import import_codecarbon
-from mmrec_bench.reports.tables import Table
+from mmrec_bench.reports.table import Table
 
 out = Console(soft_wrap=True)
 errors = Console(stderr=True, soft_wrap=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import typer
 
@@ -54,3 +55,9 @@ def print_report(made: Report, *, headline_only: bool) -> None:
                 print_table(table)
             for fact in group.facts:
                 out.print(f"- {fact}", style="dim", highlight=False, markup=False)
+
+
+def write_report(made: Report, folder: Path) -> None:
+    """Write a report and say where it is."""
+    page, text, numbers = made.write(folder)
+    out.print(f"report: {page}\nMarkdown: {text}\nnumbers: {numbers}", highlight=False, markup=False)

@@ -10,6 +10,7 @@ from typing import Any, Self, TypeVar
 
 import pandas as pd
 import pyarrow
+import pyarrow.parquet as pq
 
 from mmrec_bench.errors import ArtefactError
 from mmrec_bench.experiments.folders import (
@@ -88,9 +89,18 @@ class RunArtefact(Artefact):
         lines = self._read(HISTORY, lambda path: path.read_text(encoding="utf-8").splitlines())
         return [json.loads(line) for line in lines]
 
-    def per_user(self) -> pd.DataFrame:
-        """Return the metrics of each user: ``part``, ``user_id``, ``n_truth`` and a column a metric."""
-        return self._read(PER_USER, pd.read_parquet)
+    def per_user(self, columns: Sequence[str] | None = None) -> pd.DataFrame:
+        """Return the metrics of each user: ``part``, ``user_id``, ``n_truth`` and a column a metric.
+
+        Args:
+            columns: Names of columns to read, as far as they are there; None reads all.
+        """
+
+        def read(path: Path) -> pd.DataFrame:
+            there = None if columns is None else [name for name in pq.read_schema(path).names if name in columns]
+            return pd.read_parquet(path, columns=there)
+
+        return self._read(PER_USER, read)
 
     def rankings(self) -> pd.DataFrame:
         """Return the ranked lists: ``part``, ``user_id``, ``rank`` (1 = top), ``item_id``, ``score``."""

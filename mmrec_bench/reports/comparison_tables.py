@@ -5,7 +5,8 @@ from __future__ import annotations
 from mmrec_bench.reports.comparison_numbers import GAIN, numbers_of
 from mmrec_bench.reports.comparisons import Compared, ComparedTable, fixed
 from mmrec_bench.reports.family import Family
-from mmrec_bench.reports.tables import ABSENT, Table, code_facts
+from mmrec_bench.reports.table import ABSENT, Table
+from mmrec_bench.reports.tables import code_facts
 from mmrec_bench.statistics.comparison import CLAIM_SEEDS
 from mmrec_bench.statistics.contrast import LEVEL
 

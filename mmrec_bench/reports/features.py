@@ -12,7 +12,7 @@ import pandas as pd
 
 from mmrec_bench.experiments.evaluate_features import FeatureEvaluation, FeatureRow
 from mmrec_bench.reports.files import write_all
-from mmrec_bench.reports.tables import ABSENT, Table
+from mmrec_bench.reports.table import ABSENT, Table
 
 SHOWN = ("recall@20", "ndcg@20")
 """Metrics of the table, where the protocol has them; else its metric of selection."""

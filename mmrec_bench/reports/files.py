@@ -9,17 +9,18 @@ from mmrec_bench.errors import ResourceError
 
 
 def write_all(folder: Path, contents: Mapping[str, str | bytes]) -> tuple[Path, ...]:
-    """Write texts and bytes by file name and return their paths.
+    """Write texts and bytes by path below the folder, and return their paths.
 
     Raises:
         ResourceError: The folder cannot be written.
     """
     try:
-        folder.mkdir(parents=True, exist_ok=True)
         for name, content in contents.items():
-            partial = folder / f".{name}.partial"
+            path = folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            partial = path.with_name(f".{path.name}.partial")
             partial.write_bytes(content.encode() if isinstance(content, str) else content)
-            partial.replace(folder / name)
+            partial.replace(path)
     except OSError as error:
         raise ResourceError(f"cannot write the report to {folder}: {error.strerror or error}") from None
     return tuple(folder / name for name in contents)

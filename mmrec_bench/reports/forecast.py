@@ -7,7 +7,7 @@ from statistics import fmean
 
 from mmrec_bench.experiments.artefact import RunArtefact
 from mmrec_bench.experiments.forecast import Case, Forecast, RunForecast
-from mmrec_bench.reports.tables import ABSENT, Table
+from mmrec_bench.reports.table import ABSENT, Table
 
 CASES: tuple[Case, ...] = ("least", "likely", "most")
 MIB = 1 << 20

@@ -1,13 +1,16 @@
-"""How sure a table is of its order: intervals of each row, and of its difference from the best."""
+"""How sure a table is of its order: intervals of each row, and of its difference from the first."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from mmrec_bench.reports.collect import Row, TableKey
-from mmrec_bench.reports.tables import ABSENT, Table
+from mmrec_bench.reports.comparisons import seeds_of
+from mmrec_bench.reports.session_facts import lower_is_better
+from mmrec_bench.reports.standing import few_seeds, simultaneous, verdict_of
+from mmrec_bench.reports.table import ABSENT, Cell, Table, interval, number
 from mmrec_bench.reports.user_scores import user_scores
-from mmrec_bench.statistics.contrast import LEVEL, contrast, over_users
+from mmrec_bench.statistics.contrast import LEVEL, Contrast, over_users
 
 
 def intervals_of(key: TableKey, rows: Sequence[Row]) -> Table:
@@ -16,29 +19,33 @@ def intervals_of(key: TableKey, rows: Sequence[Row]) -> Table:
     The first row is the best on validation, so that no test score chooses whom the others are compared with.
     """
     scores = user_scores({row.fingerprint: row for row in rows}, key.select_by)
-    best = scores[rows[0].fingerprint]
+    sign = -1 if lower_is_better([key.select_by]) else 1
+    first, few = rows[0], few_seeds(rows)
     body = []
     for row in rows:
         own = scores[row.fingerprint]
-        cells = [row.label, str(len(row.seeds)), f"{own.mean():.4f}", _interval(over_users(own.mean(axis=0)), "")]
-        if row is rows[0]:
-            cells += [ABSENT, ABSENT]
-        else:
-            found = contrast(own, best)
-            ends = None if found.low is None or found.high is None else (found.low, found.high)
-            if ends is None:
-                ends = over_users(own.mean(axis=0) - best.mean(axis=0))
-            cells += [f"{found.difference:+.4f}", _interval(ends, "+")]
-        body.append(tuple(cells))
+        low, high = over_users(own.mean(axis=0)) or (None, None)
+        score = number(float(own.mean()), ".4f"), interval(low, high, ".4f")
+        cells: tuple[str, ...] = (ABSENT, ABSENT, ABSENT)
+        if row is not first:
+            both = seeds_of(row, own), seeds_of(first, scores[first.fingerprint])
+            found = simultaneous(*both, len(rows))
+            verdict = verdict_of(_oriented(found, sign), bool({row.label, first.label} & set(few)))
+            cells = number(found.difference, "+.4f"), interval(found.low, found.high, "+.4f"), Cell(verdict)
+        body.append((row.label, number(len(row.seeds), "d"), *score, *cells))
     level = f"{LEVEL:.0%}".replace("%", " %")
     note = (
-        f"Test {key.select_by}. Protocol `{key.protocol_id}`, data `{key.data}`. Intervals ({level}) by Student's t, "
-        f"over users as drawn from many; those of differences from `{rows[0].label}` pair users, and are over seeds, "
-        "too, where both have two or more. Not adjusted for the number of rows."
+        f"Test {key.select_by}. Protocol `{key.protocol_id}`, data `{key.data}`. The {level} interval of a score is "
+        "over users as drawn from many, for these very seeds, by Student's t. Differences are from "
+        f"`{first.label}`, first on validation; their intervals pair users, are over seeds, too, where both rows have "
+        f"two or more, and hold all together with {level} (Bonferroni, {max(len(rows) - 1, 1)} differences)."
     )
-    header = ("model", "n", key.select_by, f"{level} interval", "difference", f"{level} interval of it")
+    header = ("model", "n", key.select_by, f"{level} interval", "difference", "interval of it", "verdict")
     return Table(f"{key.heading}: intervals", note, header, tuple(body))
 
 
-def _interval(ends: tuple[float, float] | None, sign: str) -> str:
-    return ABSENT if ends is None else f"[{ends[0]:{sign}.4f}, {ends[1]:{sign}.4f}]"
+def _oriented(found: Contrast, sign: int) -> Contrast:
+    """Return a difference of which more is better."""
+    if sign > 0 or found.low is None or found.high is None:
+        return found
+    return Contrast(-found.difference, -found.high, -found.low)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pandas as pd
 
 from mmrec_bench.reports.knockout import Knockout
-from mmrec_bench.reports.tables import ABSENT, FRAME_COLUMNS, Table, code_facts
+from mmrec_bench.reports.table import ABSENT, Table
+from mmrec_bench.reports.tables import FRAME_COLUMNS, code_facts
 from mmrec_bench.statistics.contrast import LEVEL
 
 

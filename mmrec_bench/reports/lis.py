@@ -18,7 +18,7 @@ from mmrec_bench.experiments.lis_leaks import Variant
 from mmrec_bench.metrics.bootstrap import user_draws
 from mmrec_bench.reports.files import write_all
 from mmrec_bench.reports.plots.bars import bars_plot
-from mmrec_bench.reports.tables import ABSENT, Table
+from mmrec_bench.reports.table import ABSENT, Table
 from mmrec_bench.types import BoolArray, FloatArray
 
 SLICES = {"all": None, "known users": True, "new users": False}

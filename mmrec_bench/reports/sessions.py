@@ -8,7 +8,7 @@ import numpy as np
 
 from mmrec_bench.reports.collect import Row, TableKey
 from mmrec_bench.reports.session_facts import base_of, curve
-from mmrec_bench.reports.tables import ABSENT, Table
+from mmrec_bench.reports.table import ABSENT, Table
 from mmrec_bench.reports.user_scores import user_scores
 from mmrec_bench.statistics.contrast import LEVEL, contrast, over_users
 from mmrec_bench.types import DoubleArray

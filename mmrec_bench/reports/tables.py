@@ -1,10 +1,9 @@
-"""Tables as plain text cells, made once and shown on the terminal, in Markdown and in CSV."""
+"""The tables of one data set and protocol: accuracy, slices, beyond accuracy, cost; and what a reader must know."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 
 import pandas as pd
 
@@ -13,8 +12,9 @@ from mmrec_bench.reports.audit import audit_facts
 from mmrec_bench.reports.collect import Estimate, Row, TableKey
 from mmrec_bench.reports.ranking_facts import of_candidates, ranking_facts
 from mmrec_bench.reports.session_facts import lower_is_better, session_facts, session_headline, session_numbers
+from mmrec_bench.reports.standing import Standing
+from mmrec_bench.reports.table import ABSENT, Cell, Table, number
 
-ABSENT = "-"
 HEADLINE = {
     "retrieval": ("recall@10", "recall@20", "ndcg@10", "ndcg@20"),
     "ranking": (
@@ -33,36 +33,18 @@ HEADLINE = {
 """What the field prints, by task; shown where the protocol has it. Of sessions see `session_headline`."""
 
 
-@dataclass(frozen=True, slots=True)
-class Table:
-    """A table of text.
-
-    Attributes:
-        title: Heading.
-        note: One line under it that says what the numbers are.
-        header: Column names; the first column is text, the others are numbers.
-        rows: Cells.
-    """
-
-    title: str
-    note: str
-    header: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-
-    def markdown(self) -> str:
-        """Return the table in Markdown, numbers aligned right."""
-        lines = [
-            "| " + " | ".join(self.header) + " |",
-            "|" + "|".join([" :-- "] + [" --: "] * (len(self.header) - 1)) + "|",
-            *("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in self.rows),
-        ]
-        return f"### {self.title}\n\n{self.note}\n\n" + "\n".join(lines) + "\n"
+def headline(key: TableKey, rows: Sequence[Row]) -> list[str]:
+    """Return the test metrics that the table of accuracy shows."""
+    names = rows[0].metric_names()
+    sessions = key.task == "interactive"
+    shown = session_headline(names, key.select_by) if sessions else [n for n in HEADLINE[key.task] if n in names]
+    return shown if key.select_by in shown else [key.select_by, *shown]
 
 
-def tables_of(key: TableKey, rows: Sequence[Row]) -> list[Table]:
+def tables_of(key: TableKey, rows: Sequence[Row], standings: Mapping[str, Standing]) -> list[Table]:
     """Return the tables of one data set and protocol: accuracy, slices, beyond accuracy, cost."""
     names = rows[0].metric_names()
-    return [_accuracy(key, rows, names), *_slices(key, rows), *_catalogue(key, rows, names), _cost(key, rows)]
+    return [_accuracy(key, rows, standings), *_slices(key, rows), *_catalogue(key, rows, names), _cost(key, rows)]
 
 
 def facts_of(key: TableKey, rows: Sequence[Row]) -> list[str]:
@@ -119,24 +101,31 @@ def _seeds(rows: Sequence[Row]) -> str:
     return f"n = {'/'.join(map(str, counts))} seed{'s' if counts != [1] else ''}"
 
 
-def _cell(estimate: Estimate | None, digits: int = 4) -> str:
-    return ABSENT if estimate is None else estimate.text(digits)
+def estimate_cell(estimate: Estimate | None, digits: int = 4) -> Cell:
+    """Return the cell of a mean over seeds; None is absent."""
+    if estimate is None:
+        return Cell(ABSENT)
+    spread = [] if estimate.sd is None else [("sd", estimate.sd)]
+    return Cell(estimate.text(digits), [("mean", estimate.mean), *spread])
 
 
-def _accuracy(key: TableKey, rows: Sequence[Row], names: Sequence[str]) -> Table:
-    sessions = key.task == "interactive"
-    shown = session_headline(names, key.select_by) if sessions else [n for n in HEADLINE[key.task] if n in names]
-    if key.select_by not in shown:
-        shown = [key.select_by, *shown]
+def _accuracy(key: TableKey, rows: Sequence[Row], standings: Mapping[str, Standing]) -> Table:
+    def scores(row: Row) -> Iterator[Cell]:
+        for name in shown:
+            standing = standings.get(name)
+            cell = estimate_cell(row.metric("test", name))
+            yield cell.marked(standing.mark(row.label)) if standing else cell
+
+    shown = headline(key, rows)
     ceilings = [row.fact("lists", "test", "ceiling") for row in rows]
     retrieved = any(ceilings)
     body = tuple(
         (
             row.label,
-            str(len(row.seeds)),
-            *(_cell(row.metric("test", name)) for name in shown),
-            _cell(row.metric("valid", key.select_by)),
-            *([_cell(ceiling)] if retrieved else ()),
+            number(len(row.seeds), "d"),
+            *scores(row),
+            estimate_cell(row.metric("valid", key.select_by)),
+            *([estimate_cell(ceiling)] if retrieved else ()),
         )
         for row, ceiling in zip(rows, ceilings, strict=True)
     )
@@ -159,7 +148,7 @@ def _slices(key: TableKey, rows: Sequence[Row]) -> list[Table]:
         return []
     sizes = {name: rows[0].slice(name, "n_users") for name in shown}
     header = ("model", *(f"{name} ({'?' if size is None else int(size.mean)})" for name, size in sizes.items()))
-    body = tuple((row.label, *(_cell(row.slice(name, key.select_by)) for name in shown)) for row in rows)
+    body = tuple((row.label, *(estimate_cell(row.slice(name, key.select_by)) for name in shown)) for row in rows)
     note = f"Test {key.select_by} on slices (users in brackets). {_which(key)}, {_seeds(rows)}."
     return [Table(f"{key.heading}: slices", note, header, body)]
 
@@ -169,7 +158,7 @@ def _catalogue(key: TableKey, rows: Sequence[Row], names: Sequence[str]) -> list
     shown = [name for name in names if name.partition("@")[0] in CATALOGUE_METRICS and name.endswith(f"@{k}")]
     if not shown:
         return []
-    body = tuple((row.label, *(_cell(row.metric("test", name)) for name in shown)) for row in rows)
+    body = tuple((row.label, *(estimate_cell(row.metric("test", name)) for name in shown)) for row in rows)
     note = f"What is recommended, whoever likes it. {_which(key)}, test lists, {_seeds(rows)}."
     return [Table(f"{key.heading}: beyond accuracy", note, ("model", *shown), body)]
 
@@ -180,10 +169,10 @@ def _cost(key: TableKey, rows: Sequence[Row]) -> Table:
         seconds = [row.fact("seconds", phase) for phase in ("prepare", "train", "validate", "test")]
         return (
             row.label,
-            *(ABSENT if count is None else f"{int(count.mean):,}" for count in parameters),
-            _cell(row.fact("training", "epochs_run"), 0),
-            *(_cell(value, 1) for value in seconds),
-            _cell(row.fact("peak_memory_mib"), 0),
+            *(number(None if count is None else int(count.mean), ",d") for count in parameters),
+            estimate_cell(row.fact("training", "epochs_run"), 0),
+            *(estimate_cell(value, 1) for value in seconds),
+            estimate_cell(row.fact("peak_memory_mib"), 0),
         )
 
     manifests = [run.manifest for row in rows for run in row.runs]

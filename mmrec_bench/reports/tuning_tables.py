@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from mmrec_bench.experiments.studies import StudyArtefact
 from mmrec_bench.reports.plots.tuning import budgets_told, study_groups, study_labels
-from mmrec_bench.reports.tables import Table
+from mmrec_bench.reports.table import Table
 
 
 def tuning_tables(studies: Sequence[StudyArtefact]) -> list[Table]:

@@ -3,39 +3,100 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from mmrec_bench.errors import ArtefactError
+from mmrec_bench.experiments.artefact import RunArtefact
 from mmrec_bench.reports.collect import Row
-from mmrec_bench.types import DoubleArray
+from mmrec_bench.types import BoolArray, DoubleArray, IntArray
 
 
 def user_scores(rows: Mapping[str, Row], metric: str) -> dict[str, DoubleArray]:
-    """Return the test scores of each row, float64 ``[n_seeds, n_users]``, users in one order.
+    """Return the test scores of each row, float64 ``[n_seeds, n_users]``, users in one order; see `UserScores`."""
+    return UserScores(rows).of(metric)
 
-    See `linearised` for users with several lists.
 
-    Raises:
-        ArtefactError: Two runs were tested on different users or lists, or a run has no scores of users in the metric.
+@dataclass(frozen=True, slots=True)
+class _Lists:
+    """Which rows of ``per_user.parquet`` are test lists, and whose.
+
+    Attributes:
+        test: Which rows, bool ``[n_rows]``.
+        ids: Id of the user of each test list ``[n_lists]``.
+        users: User of each test list, as a place in `names`, int64 ``[n_lists]``.
+        names: Their ids, sorted, ``[n_users]``.
     """
-    scores: dict[str, DoubleArray] = {}
-    sizes: pd.Series[int] | None = None
-    for label, row in rows.items():
-        columns = []
-        for run in row.runs:
-            table = run.per_user()
-            if metric not in table:
-                known = ", ".join(name for name in run.metrics["test"] if name in table)
-                raise ArtefactError(f"{run.folder}: has no scores of single users in '{metric}'; it has: {known}")
-            n_lists, own = linearised(table[table["part"] == "test"], metric)
-            sizes = n_lists if sizes is None else sizes
-            if not n_lists.equals(sizes):
-                raise ArtefactError(f"{run.folder}: was tested on other users than the runs it is compared with")
-            columns.append(own)
-        scores[label] = np.stack(columns)
-    return scores
+
+    test: BoolArray
+    ids: Any
+    users: IntArray
+    names: pd.Index
+
+
+class UserScores:
+    """Test scores of single users of rows that are compared, by metric.
+
+    See `linearised` for users with several lists. Whose lists are whose is read once; scores are read metric by metric,
+    so that those of one fit into memory.
+    """
+
+    def __init__(self, rows: Mapping[str, Row]) -> None:
+        self._rows = rows
+        self._lists: dict[int, _Lists] = {}
+        self._newest: _Lists | None = None
+
+    def of(self, metric: str) -> dict[str, DoubleArray]:
+        """Return the scores of each row, float64 ``[n_seeds, n_users]``, users in one order.
+
+        Raises:
+            ArtefactError: Two runs were tested on different users or lists, or a run has no scores of users in it.
+        """
+        scores: dict[str, DoubleArray] = {}
+        first: tuple[pd.Index, IntArray] | None = None
+        for label, row in self._rows.items():
+            columns = []
+            for run in row.runs:
+                lists = self._lists_of(run)
+                values = _column(run, metric)[lists.test]
+                counted = ~np.isnan(values)
+                n_lists = np.bincount(lists.users[counted], minlength=len(lists.names))
+                held = n_lists > 0
+                names = lists.names if held.all() else lists.names[held]
+                first = first or (names, n_lists[held])
+                if not (names.equals(first[0]) and np.array_equal(n_lists[held], first[1])):
+                    raise ArtefactError(f"{run.folder}: was tested on other users than the runs it is compared with")
+                sums = np.bincount(lists.users[counted], values[counted], minlength=len(lists.names))
+                columns.append(_of_ratio(sums[held].astype(np.float64), n_lists[held].astype(np.float64)))
+            scores[label] = np.stack(columns)
+        return scores
+
+    def holds(self, metric: str) -> bool:
+        """Whether there are scores of single users in a metric; rows of one protocol have the same metrics."""
+        return all(metric in row.runs[0].per_user([metric]) for row in self._rows.values())
+
+    def _lists_of(self, run: RunArtefact) -> _Lists:
+        if id(run) not in self._lists:
+            table = run.per_user(["part", "user_id"])
+            test = (table["part"] == "test").to_numpy()
+            ids = table["user_id"][test].to_numpy()
+            newest = self._newest
+            if newest is None or not (np.array_equal(newest.test, test) and np.array_equal(newest.ids, ids)):
+                users, names = pd.factorize(ids, sort=True)
+                self._newest = newest = _Lists(test, ids, users.astype(np.int64), pd.Index(names))
+            self._lists[id(run)] = newest
+        return self._lists[id(run)]
+
+
+def _column(run: RunArtefact, metric: str) -> DoubleArray:
+    table = run.per_user([metric])
+    if metric not in table:
+        known = ", ".join(name for name in run.metrics["test"] if name in run.per_user())
+        raise ArtefactError(f"{run.folder}: has no scores of single users in '{metric}'; it has: {known}")
+    return table[metric].to_numpy(np.float64)
 
 
 def linearised(table: pd.DataFrame, metric: str) -> tuple[pd.Series[int], DoubleArray]:
@@ -52,7 +113,11 @@ def linearised(table: pd.DataFrame, metric: str) -> tuple[pd.Series[int], Double
     """
     counted = table[table[metric].notna()]
     grouped = counted.groupby("user_id", sort=True, observed=True)[metric]
-    sizes = grouped.size()
-    sums, counts = grouped.sum().to_numpy(np.float64), sizes.to_numpy(np.float64)
-    mean = sums.sum() / max(counts.sum(), 1)
-    return sizes, mean + (sums - mean * counts) / counts.mean() if len(counts) else sums
+    sizes: pd.Series[int] = grouped.size()
+    counts = np.asarray(sizes, np.float64)
+    return sizes, _of_ratio(grouped.sum().to_numpy(np.float64), counts)
+
+
+def _of_ratio(sums: DoubleArray, n_lists: DoubleArray) -> DoubleArray:
+    mean = sums.sum() / max(n_lists.sum(), 1)
+    return mean + (sums - mean * n_lists) / n_lists.mean() if len(n_lists) else sums

@@ -85,7 +85,7 @@ def spread(first: DoubleArray, second: DoubleArray) -> Spread | None:
     return Spread(float(of_users), common, n_users - 1, float(freedom))
 
 
-def contrast(first: DoubleArray, second: DoubleArray) -> Contrast:
+def contrast(first: DoubleArray, second: DoubleArray, alpha: float = 1 - LEVEL) -> Contrast:
     """Return the difference of two groups of runs scored on the same users, in the same order.
 
     The interval is ``difference +- sqrt(t_users^2 V_users + t_seeds^2 max(V_seeds - V_residual, 0))``, see `spread`:
@@ -95,11 +95,12 @@ def contrast(first: DoubleArray, second: DoubleArray) -> Contrast:
     Args:
         first: float64 ``[n_seeds, n_users]``.
         second: float64 ``[m_seeds, n_users]``.
+        alpha: One minus the level of the interval; a share of it for each of several intervals that hold together.
     """
     difference, found = difference_of(first, second), spread(first, second)
     if found is None:
         return Contrast(difference, None, None)
-    half = found.half_width(1 - LEVEL)
+    half = found.half_width(alpha)
     return Contrast(difference, difference - half, difference + half)
 
 
@@ -128,16 +129,17 @@ def difference_of(first: DoubleArray, second: DoubleArray) -> float:
     return float((first.mean(axis=0) - second.mean(axis=0)).mean())
 
 
-def over_users(scores: DoubleArray) -> tuple[float, float] | None:
+def over_users(scores: DoubleArray, alpha: float = 1 - LEVEL) -> tuple[float, float] | None:
     """Return the interval of a mean over users as drawn from many, for these very seeds; None for a single user.
 
     Args:
         scores: Scores, or differences of scores, float64 ``[n_users]``.
+        alpha: One minus the level of the interval.
     """
     n_users = len(scores)
     if n_users < 2:
         return None
-    half = float(stats.t.ppf((1 + LEVEL) / 2, n_users - 1) * scores.std(ddof=1) / np.sqrt(n_users))
+    half = float(stats.t.isf(alpha / 2, n_users - 1) * scores.std(ddof=1) / np.sqrt(n_users))
     mean = float(scores.mean())
     return mean - half, mean + half
 

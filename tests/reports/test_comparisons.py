@@ -30,7 +30,7 @@ class MadeUp(RunArtefact):
 
     scores: Any = None
 
-    def per_user(self) -> pd.DataFrame:
+    def per_user(self, columns: object = None) -> pd.DataFrame:
         users = [f"user-{u}" for u in range(len(self.scores))]
         columns = {"recall@20": self.scores, "log-loss": 1 - self.scores, "calibration": self.scores}
         parts = [pd.DataFrame({"part": part, "user_id": users, **columns}) for part in ("valid", "test")]

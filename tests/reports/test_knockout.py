@@ -28,7 +28,7 @@ class MadeUp(RunArtefact):
 
     scores: Any = None
 
-    def per_user(self) -> pd.DataFrame:
+    def per_user(self, columns: object = None) -> pd.DataFrame:
         parts = [
             pd.DataFrame({"part": part, "user_id": [f"user-{u}" for u in range(len(self.scores))], "recall@20": values})
             for part, values in (("valid", self.scores * 0), ("test", self.scores))
@@ -100,7 +100,7 @@ def test_altered_runs_stand_in_knockout_tables_alone(
     ((_, rows),) = collect(runs).items()
     assert [(row.label, row.seeds) for row in rows] == [("vbpr", (0, 1, 2, 3, 4, 5))]
     report = make_report("T", "c", [("mine", run) for _, run in runs[:1]], extra=runs[1:], margin=0.1)
-    page, numbers = report.write(tmp_path)
+    _, page, numbers = report.write(tmp_path)
     text = page.read_text(encoding="utf-8")
     accuracy, _, knockout = text.partition("does mine use its features?")
     assert "| mine | 1 |" in accuracy

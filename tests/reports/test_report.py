@@ -18,7 +18,7 @@ from mmrec_bench.reports.report import make_report
 class MadeUp(RunArtefact):
     """An artefact in memory: three users, one of whom has two lists of the same score."""
 
-    def per_user(self) -> pd.DataFrame:
+    def per_user(self, columns: object = None) -> pd.DataFrame:
         recall = self.metrics["test"]["recall@20"]
         scores = [0.8 * recall, recall, recall, 1.2 * recall]
         return pd.DataFrame({"part": "test", "user_id": ["a", "b", "b", "c"], "recall@20": scores})
@@ -95,7 +95,7 @@ def test_the_written_report(tmp_path: Path) -> None:
     runs = [(None, artefact(seed, 0.1 + seed / 100)) for seed in range(2)]
     failures = [Failure("mgcn", 0, "needs image"), Failure("other", None, "no data")]
     report = make_report("A title", "mmrec-bench bench x", runs, description="Why.", failures=failures)
-    page, numbers = report.write(tmp_path / "deep" / "folder")
+    _, page, numbers = report.write(tmp_path / "deep" / "folder")
     text = page.read_text(encoding="utf-8")
     for part in (
         "# A title", "Why.", "mmrec-bench bench x", "## Retrieval", "retrieval/x-label/exclude-train/aaaa",
@@ -119,7 +119,7 @@ def test_the_written_report(tmp_path: Path) -> None:
 
 
 def test_a_report_without_runs_still_says_what_failed(tmp_path: Path) -> None:
-    page, _ = make_report("T", "c", [], failures=[Failure("x", None, "broken")]).write(tmp_path)
+    _, page, _ = make_report("T", "c", [], failures=[Failure("x", None, "broken")]).write(tmp_path)
     assert "broken" in page.read_text(encoding="utf-8")
 
 
@@ -150,8 +150,8 @@ def test_intervals_are_over_users_and_over_seeds_where_there_are_several() -> No
 
     # users score .85, 1 (two lists) and 1.15 times recall: mean 1, deviation .15, times t(2) = 4.3027 over root 3
     _, _, best, other = table([0.4], [0.2])
-    assert best == ["best", "1", "0.4000", "[0.2510, 0.5490]", "-", "-"]
-    assert other == ["other", "1", "0.2000", "[0.1255, 0.2745]", "-0.2000", "[-0.2745, -0.1255]"]
+    assert best == ["best", "1", "0.4000", "[0.2510, 0.5490]", "-", "-", "-"]
+    assert other == ["other", "1", "0.2000", "[0.1255, 0.2745]", "-0.2000", "[-0.2745, -0.1255]", "needs more seeds"]
     _, _, best, other = table([0.5, 0.3], [0.3, 0.1])
     assert best[2:4] == ["0.4000", "[0.2510, 0.5490]"], "of these seeds"
     low, high = (float(end) for end in other[5].strip("[]").split(","))

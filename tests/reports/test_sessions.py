@@ -12,7 +12,7 @@ from scipy import stats
 
 from mmrec_bench.experiments.artefact import RunArtefact
 from mmrec_bench.reports.report import Group, make_report
-from mmrec_bench.reports.tables import Table
+from mmrec_bench.reports.table import Table
 
 USERS = [f"user-{number}" for number in range(8)]
 FOUND = {  # rounds that were over when each session found an item; 9 for those that never do
@@ -29,7 +29,7 @@ class MadeUp(RunArtefact):
         inputs = {"base": {"select_by": "recall@20"}}
         return {"dataset": {}, "inputs": inputs, "protocol": self.manifest["protocol"]}
 
-    def per_user(self) -> pd.DataFrame:
+    def per_user(self, columns: object = None) -> pd.DataFrame:
         table: pd.DataFrame = self.manifest["per_user"]
         return table
 

@@ -53,7 +53,7 @@ class MadeUp(RunArtefact):
         candidates = {"name": "sampled", "n": 30}
         return {"protocol": {"cutoffs": [2, 3], "user": user, "candidates": candidates, "last_guess": True}}
 
-    def per_user(self) -> pd.DataFrame:
+    def per_user(self, columns: object = None) -> pd.DataFrame:
         return pd.DataFrame(SESSIONS, columns=["part", "session", "user_id", "n_truth", "found", "left", "turns@3"])
 
     def rankings(self) -> pd.DataFrame:

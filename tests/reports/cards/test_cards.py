@@ -40,7 +40,7 @@ class MadeUp(RunArtefact):
             },
         }  # fmt: skip
 
-    def per_user(self) -> pd.DataFrame:
+    def per_user(self, columns: object = None) -> pd.DataFrame:
         users = [f"user-{place}" for place in range(N_USERS)]
         return pd.concat(
             [pd.DataFrame({"part": part, "user_id": users, "recall@20": self.scores}) for part in ("valid", "test")]

@@ -22,7 +22,7 @@ class MadeUp(RunArtefact):
     scores: Any = None
     epochs: Any = ()
 
-    def per_user(self) -> pd.DataFrame:
+    def per_user(self, columns: object = None) -> pd.DataFrame:
         """Return the scores of the test part."""
         users = [f"user-{u}" for u in range(len(self.scores))]
         return pd.DataFrame({"part": "test", "user_id": users, "recall@20": self.scores})

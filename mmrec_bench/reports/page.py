@@ -1,0 +1,68 @@
+"""The report as one page: no file beside it, no request, no script from elsewhere."""
+
+from __future__ import annotations
+
+import re
+from importlib import resources
+from typing import TYPE_CHECKING
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup, escape
+
+from mmrec_bench.reports.findings import RULE
+from mmrec_bench.reports.table import Cell, Table
+
+if TYPE_CHECKING:
+    from mmrec_bench.reports.report import Report
+
+MARKED = {"best": Markup('<strong class="best">{}</strong>'), "second": Markup('<u class="second">{}</u>'), None: "{}"}
+
+
+def page_of(report: Report, titles: dict[str, str]) -> str:
+    """Return a report as HTML; all text of runs is escaped.
+
+    Args:
+        report: The report.
+        titles: Headings of tasks.
+    """
+    made = Environment(
+        loader=PackageLoader("mmrec_bench.reports"), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
+        keep_trailing_newline=True,
+    )  # fmt: skip
+    made.filters |= {
+        "prose": prose, "columns": columns, "attributes": attributes, "marked": marked,
+    }  # fmt: skip
+    style, script = Markup(_shipped("page.css")), Markup(_shipped("page.js"))
+    return made.get_template("page.html.jinja").render(
+        report=report, titles=titles, rule=RULE, style=style, script=script
+    )
+
+
+def prose(text: str) -> Markup:
+    """Return a sentence with what stands in backticks as code."""
+    return Markup(re.sub(r"`([^`]*)`", r"<code>\1</code>", str(escape(text))))
+
+
+def columns(table: Table) -> list[tuple[str, bool]]:
+    """Return the name of each column, and whether it holds numbers."""
+    cells = table.cells()
+    numeric = [any(row[place].numbers for row in cells) for place in range(len(table.header))]
+    return list(zip(table.header, numeric, strict=True))
+
+
+def attributes(cell: Cell) -> Markup:
+    """Return what a cell is sorted by, and its unrounded numbers."""
+    if not cell.numbers:
+        return Markup("")
+    told = ", ".join(f"{name} {value!r}".strip() for name, value in cell.numbers)
+    mark = f"{cell.mark}: " if cell.mark else ""
+    return Markup(' data-value="{}" title="{}"').format(repr(cell.numbers[0][1]), f"{mark}{told}")
+
+
+def marked(cell: Cell) -> Markup:
+    """Return the text of a cell with its mark."""
+    return Markup(MARKED[cell.mark]).format(str(cell))
+
+
+def _shipped(name: str) -> str:
+    return resources.files("mmrec_bench.reports").joinpath("templates", name).read_text(encoding="utf-8")
