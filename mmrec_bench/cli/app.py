@@ -36,6 +36,7 @@ from mmrec_bench.cli.console import (
 )
 from mmrec_bench.cli.diff import diff
 from mmrec_bench.cli.executors import ExecutorOption, RunMemory, Workers, make_executor, threads_of
+from mmrec_bench.cli.legacy import legacy_selection, tell_legacy
 from mmrec_bench.cli.plan import plan
 from mmrec_bench.cli.running import finish, print_report, run_experiments, write_report
 from mmrec_bench.cli.tune import run_studies, space_of, tune
@@ -71,6 +72,7 @@ app.add_typer(sessions.app, name="sessions")
 app.command()(audit)
 app.command()(compare)
 app.command()(diff)
+app.command()(legacy_selection)
 app.command()(plan)
 app.command()(tune)
 
@@ -179,8 +181,14 @@ def report(
     report_dir: ReportDir = Path("reports/runs"),
     title: Annotated[str, typer.Option(help="Heading.")] = "Runs",
     margin: Margin = DEFAULT_MARGIN,
+    legacy: Annotated[
+        bool, typer.Option("--legacy-selection", help="RUNS are studies: the same as the command legacy-selection.")
+    ] = False,
 ) -> None:
     """Make the report of run folders again."""
+    if legacy:
+        tell_legacy(runs, report_dir)
+        return
     found: list[tuple[str | None, RunArtefact]] = [(None, artefact) for artefact in find_runs(runs)]
     command = shlex.join(["mmrec-bench", *sys.argv[1:]])
     made = make_report(title, command, found, margin=_knockout(margin).margin)

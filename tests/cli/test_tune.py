@@ -41,6 +41,13 @@ def test_a_study_and_the_runs_of_its_winner(
     assert "trial 1: " not in capsys.readouterr().out, "what is there is not made again"
     assert call(monkeypatch, "validate", str(space)) == 0
     assert "search space of mlp" in capsys.readouterr().out
+    reports = tmp_path / "reports"
+    studies = str(tmp_path / "runs" / "tuning")
+    assert call(monkeypatch, "report", "--legacy-selection", studies, "--report-dir", str(reports)) == 0
+    assert "Shown, never used" in capsys.readouterr().out
+    assert (reports / "legacy-selection.csv").is_file()
+    assert call(monkeypatch, "legacy-selection", str(reports), "--out", str(reports)) == 2
+    assert "holds no finished study" in capsys.readouterr().err
 
 
 def test_bad_input_is_told(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
