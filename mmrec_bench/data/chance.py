@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmrec_bench.seeding import derive_seed
-from mmrec_bench.types import IntArray
+from mmrec_bench.types import DoubleArray, IntArray
 
 
 def pair_hash(users: IntArray, items: IntArray, seed: int, stream: str) -> NDArray[np.uint64]:
@@ -20,6 +20,12 @@ def pair_hash(users: IntArray, items: IntArray, seed: int, stream: str) -> NDArr
     """
     key = np.uint64(derive_seed(seed, stream))
     return mixed(mixed(users.astype(np.uint64) ^ key) ^ items.astype(np.uint64))
+
+
+def pair_chance(users: IntArray, items: IntArray, seed: int, stream: str) -> DoubleArray:
+    """Return a number of each pair that is spread evenly over 0 to 1, float64 ``[E]``; see `pair_hash`."""
+    chance: DoubleArray = pair_hash(users, items, seed, stream).astype(np.float64) / 2.0**64
+    return chance
 
 
 def mixed(x: NDArray[np.uint64]) -> NDArray[np.uint64]:

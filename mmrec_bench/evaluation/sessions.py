@@ -207,12 +207,10 @@ class _Block:
     def _answers(self, state: State, shown: Tensor, truth: Tensor, number: int) -> tuple[Tensor, Tensor, Tensor]:
         """Return what should be clicked and what is, bool ``[S, N]``, and which words are named, ``[S, Q]``."""
         board, user, numbers = state.board, self._user, self.sessions.numbers
-        n_items, n_terms = board.n_items, board.n_terms
         none = torch.zeros(len(truth), board.n_fields + 1, dtype=torch.bool, device=truth.device)
         of_fields = none.scatter(1, board.fields.masked_fill(~truth, -1) + 1, True)[:, 1:]
         right = torch.cat((self._wanted, truth, of_fields), dim=1).gather(1, shown.clamp(min=0)) & (shown >= 0)
-        is_item = (shown >= 0) & (shown < n_items)
-        is_term = (shown >= n_items) & (shown < n_items + n_terms)
+        is_term = board.as_terms(shown) >= 0
         clicked = right.clone()
         for slot in range(shown.shape[1]):
             moment = number * shown.shape[1] + slot
@@ -221,9 +219,8 @@ class _Block:
             clicked[:, slot] &= ~misses
             clicked[:, slot] |= slips & is_term[:, slot] & ~right[:, slot]
         if not user.clicks_queries:
-            clicked &= is_item
-        field = (shown - n_items - n_terms + 1).clamp(min=0).masked_fill(~clicked, 0)
-        asked = none.scatter(1, field, True)
+            clicked &= board.as_items(shown) >= 0
+        asked = none.scatter(1, (board.as_fields(shown) + 1).masked_fill(~clicked, 0), True)
         asked[:, 0] = False  # terms of no closed field
         return right, clicked, truth & asked.gather(1, board.fields + 1)
 
@@ -260,27 +257,24 @@ class _Block:
 
     def _count_violations(self, before: State, after: State, shown: Tensor, clicked: Tensor) -> None:
         board = before.board
-        first, last = board.n_items, board.n_items + board.n_terms
+        queries = board.as_terms(shown).masked_fill(~clicked, -1)
         for slot in range(shown.shape[1]):
-            picked = (shown[:, slot] >= first) & (shown[:, slot] < last) & clicked[:, slot]
-            if not picked.any():
+            terms = queries[:, slot]
+            rows = (terms >= 0).nonzero().squeeze(1)
+            if not len(rows):
                 continue
-            terms = (shown[:, slot] - first).masked_fill(~picked, -1)
             having, against = board.items_of(terms), board.contradicting(terms)
-            is_open = after.open[:, :first]
-            self.n_clicked_queries += int(picked.sum())
-            rows = picked.nonzero().squeeze(1)
+            is_open = after.open[:, : board.n_items]
+            self.n_clicked_queries += len(rows)
             tables = (before.item_values, after.item_values, having & is_open, against & is_open)
             self.n_violations += int(_overtaken(*(table.index_select(0, rows) for table in tables)).sum())
 
 
 def _best_items(state: State) -> IntArray:
     """Return the best item that has not been shown, int64 ``[S]``; -1 where none is left."""
-    values, n_items = state.item_values, state.board.n_items
-    best = values.max(dim=1, keepdim=True).values
-    first = state.board.ties[:, :n_items].masked_fill(values < best, torch.iinfo(torch.int64).max).argmin(dim=1)
-    rows = state.board.item_rows().gather(1, first.unsqueeze(1)).masked_fill(best == -torch.inf, -1)
-    return rows.squeeze(1).cpu().numpy()
+    best = state.board.best(state.item_values)
+    rows = state.board.item_rows().gather(1, best.clamp(min=0).unsqueeze(1)).squeeze(1)
+    return rows.masked_fill(best < 0, -1).cpu().numpy()
 
 
 def _overtaken(before: Tensor, after: Tensor, having: Tensor, against: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import Field, NonNegativeInt, PlainValidator, SerializeAsAny
 
-from mmrec_bench.data.chance import pair_hash
+from mmrec_bench.data.chance import pair_chance
 from mmrec_bench.registry import Registry
 from mmrec_bench.settings import BaseConfig, named
 from mmrec_bench.types import BoolArray, DoubleArray, IntArray
@@ -44,9 +44,7 @@ class UserConfig(BaseConfig):
         return np.zeros(len(sessions), np.bool_)
 
     def _chance(self, sessions: IntArray, moment: int, stream: str) -> DoubleArray:
-        hashed = pair_hash(sessions, np.full_like(sessions, moment), self.seed, f"user/{stream}")
-        chance: DoubleArray = hashed.astype(np.float64) / 2.0**64
-        return chance
+        return pair_chance(sessions, np.full_like(sessions, moment), self.seed, f"user/{stream}")
 
 
 class NoiseFreeUser(UserConfig):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal, Self, TypeAlias
@@ -18,7 +18,8 @@ from mmrec_bench.data.interactions import Interactions
 from mmrec_bench.data.lexicon import Lexicon, matrix_of
 from mmrec_bench.graph.relations import Relations, relate
 from mmrec_bench.models.base import ClosedForm, Model, ModelConfig
-from mmrec_bench.models.interactive.board import Board, Candidates, CatalogueBoard, SampledBoard, SharedTensors
+from mmrec_bench.models.interactive.board import Board, Candidates
+from mmrec_bench.models.interactive.board_kinds import CatalogueBoard, SampledBoard, SharedTensors
 from mmrec_bench.retrieval.base import Representations, Scoring
 from mmrec_bench.seeding import Seeds
 from mmrec_bench.settings import explained_error
@@ -97,6 +98,11 @@ class Feedback:
     clicked: Tensor
     named: Tensor
 
+    def by_slot(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield what was shown, int64 ``[S]``, and whether it was clicked, bool ``[S, 1]``, one slot at a time."""
+        for slot in range(self.shown.shape[1]):
+            yield self.shown[:, slot], self.clicked[:, slot].unsqueeze(1)
+
 
 @dataclass(frozen=True, slots=True)
 class State:
@@ -173,12 +179,9 @@ class InteractiveSystem(Model):
         values = self.values(state).masked_fill(~state.open, -torch.inf)
         chosen = []
         for slot in range(n_slots):
-            best = values.max(dim=1, keepdim=True).values
-            order = state.board.ties.masked_fill(values < best, torch.iinfo(torch.int64).max)
-            picked = order.argmin(dim=1).masked_fill(best.squeeze(1) == -torch.inf, -1)
-            chosen.append(picked)
+            chosen.append(state.board.best(values))
             if slot + 1 < n_slots:
-                values = values.masked_fill(_told_by(picked, state.board), -torch.inf)
+                values = values.masked_fill(_told_by(chosen[-1], state.board), -torch.inf)
         return torch.stack(chosen, dim=1)
 
     def observe(self, state: State, feedback: Feedback) -> State:
@@ -270,30 +273,22 @@ def _ties_by(scores: Tensor, is_open: Tensor, ties: Tensor) -> Tensor:
 
 def _told_by(picked: Tensor, board: Board) -> Tensor:
     """Return the slots that say the same as the picked ones, bool ``[S, C + Q + F]``, itself among them."""
-    n_items, n_terms = board.n_items, board.n_terms
-    as_term = (picked - n_items).masked_fill((picked < n_items) | (picked >= n_items + n_terms), -1)
-    as_item = picked.masked_fill(picked >= n_items, -1)
-    as_field = (picked - n_items - n_terms).clamp(min=-1)
+    as_term = board.as_terms(picked)
     inside, around = board.nested(as_term)
-    terms = inside | around | board.terms_of(as_item)
-    terms |= (as_field >= 0).unsqueeze(1) & (board.fields == as_field.unsqueeze(1))
-    fields = torch.zeros(len(picked), board.n_fields, dtype=torch.bool, device=picked.device)
-    told = torch.cat((board.items_of(as_term), terms, fields), dim=1)
-    return told.scatter(1, picked.clamp(min=0).unsqueeze(1), True)  # where nothing is left, nothing is lost
+    terms = inside | around | board.terms_of(board.as_items(picked)) | board.words_of(board.as_fields(picked))
+    told = board.marked(picked)
+    told[:, : board.n_items] |= board.items_of(as_term)
+    told[:, board.n_items : board.n_items + board.n_terms] |= terms
+    return told
 
 
 def _answered(state: State, feedback: Feedback) -> Tensor:
     """Return the slots that need not be shown any more, bool ``[S, C + Q + F]``."""
     board = state.board
-    n_items, n_terms = board.n_items, board.n_terms
     told = torch.zeros_like(state.open)
-    for slot in range(feedback.shown.shape[1]):
-        shown, clicked = feedback.shown[:, slot], feedback.clicked[:, slot].unsqueeze(1)
-        given = torch.zeros_like(told).scatter(1, shown.clamp(min=0).unsqueeze(1), True)
-        told |= given & (shown >= 0).unsqueeze(1)
-        as_term = (shown - n_items).masked_fill((shown < n_items) | (shown >= n_items + n_terms), -1)
-        inside, around = board.nested(as_term)
-        of_field = (shown - n_items - n_terms).clamp(min=-1).unsqueeze(1)
-        terms = torch.where(clicked, inside, around) | ((of_field >= 0) & (board.fields == of_field))
-        told[:, n_items : n_items + n_terms] |= terms
+    for shown, clicked in feedback.by_slot():
+        told |= board.marked(shown)
+        inside, around = board.nested(board.as_terms(shown))
+        terms = torch.where(clicked, inside, around) | board.words_of(board.as_fields(shown))
+        told[:, board.n_items : board.n_items + board.n_terms] |= terms
     return told

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor
 
-from mmrec_bench.data.chance import pair_hash
+from mmrec_bench.data.chance import pair_chance
 from mmrec_bench.models.base import MODELS, Citation
 from mmrec_bench.models.interactive.base import (
     ClosedFormSystem,
@@ -34,19 +34,15 @@ class FilteringSystem(ClosedFormSystem):
     def update(self, state: State, feedback: Feedback) -> State:
         """Rule out items."""
         board, alive = state.board, state.alive
-        n_items, n_terms = board.n_items, board.n_terms
-        for slot in range(feedback.shown.shape[1]):
-            shown, clicked = feedback.shown[:, slot], feedback.clicked[:, slot].unsqueeze(1)
-            is_term = (shown >= n_items) & (shown < n_items + n_terms)
-            having = board.items_of((shown - n_items).masked_fill(~is_term, -1))
+        for shown, clicked in feedback.by_slot():
+            term = board.as_terms(shown)
+            having = board.items_of(term)
             kept = torch.where(clicked, having, ~having if self.drops_on_no else torch.ones_like(having))
-            alive = torch.where(is_term.unsqueeze(1), alive & kept, alive)
-            field = (shown - n_items - n_terms).unsqueeze(1)
-            named = feedback.named & (board.fields == field)
-            answered = (field >= 0) & named.any(dim=1, keepdim=True)
-            alive = torch.where(answered, alive & board.items_of_any(named), alive)
-        left = alive & state.open[:, :n_items]
-        alive = torch.where(left.any(dim=1, keepdim=True), alive, state.open[:, :n_items])
+            alive = torch.where((term >= 0).unsqueeze(1), alive & kept, alive)
+            named = feedback.named & board.words_of(board.as_fields(shown))
+            alive = torch.where(named.any(dim=1, keepdim=True), alive & board.items_of_any(named), alive)
+        is_open = state.open[:, : board.n_items]
+        alive = torch.where((alive & is_open).any(dim=1, keepdim=True), alive, is_open)
         return dataclasses.replace(state, alive=alive)
 
 
@@ -96,8 +92,8 @@ class RandomChoice(ClosedFormSystem):
         board = state.board
         nodes = torch.cat((board.item_rows(), board.terms + self.relations.n_items), dim=1).cpu().numpy()
         sessions = board.candidates.sessions.cpu().numpy()[:, None]
-        hashed = pair_hash(sessions.repeat(nodes.shape[1], axis=1), nodes, self._context.seeds.seed, "random-choice")
-        chance = torch.from_numpy(hashed.astype("float64") / 2.0**64).float().to(state.scores.device)
+        drawn = pair_chance(sessions.repeat(nodes.shape[1], axis=1), nodes, self._context.seeds.seed, "random-choice")
+        chance = torch.from_numpy(drawn).float().to(state.scores.device)
         return dataclasses.replace(state, initial=chance[:, : board.n_items], scores=chance)
 
     def values(self, state: State) -> Tensor:

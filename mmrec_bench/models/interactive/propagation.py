@@ -171,12 +171,9 @@ class PropagatingSystem(InteractiveSystem):
 def _labelled(state: PropagationState, feedback: Feedback) -> tuple[Tensor, Tensor]:
     """Return which items and terms have an answer, and which, after this round."""
     board, known, labels = state.board, state.known, state.labels
-    n_items, n_nodes = board.n_items, board.n_items + board.n_terms
-    for slot in range(feedback.shown.shape[1]):
-        shown, clicked = feedback.shown[:, slot], feedback.clicked[:, slot].unsqueeze(1)
-        given = torch.zeros_like(known).scatter(1, shown.clamp(min=0).unsqueeze(1), True)
-        given &= (shown >= 0).unsqueeze(1)
-        inside, _ = board.nested((shown - n_items).masked_fill((shown < n_items) | (shown >= n_nodes), -1))
-        given[:, n_items:] |= inside & board.words & clicked
+    for shown, clicked in feedback.by_slot():
+        given = board.marked(shown)[:, : board.n_items + board.n_terms]
+        inside, _ = board.nested(board.as_terms(shown))
+        given[:, board.n_items :] |= inside & board.words & clicked
         known, labels = known | given, torch.where(given, clicked.float(), labels)
     return known, labels

@@ -184,3 +184,35 @@ def test_the_helper_answers_the_truth() -> None:
         item = slow.nodes[int(wanted[session].nonzero()[0, 0])]
         assert bool(found.clicked[session, 0]) == bool(wanted[session, shown[session, 0]])
         assert bool(found.clicked[session, 1]) == (slow.terms[int(shown[session, 1]) - board.n_items] <= item)
+
+
+@pytest.mark.parametrize("candidates", [everything(2), sampled(2, padded=3)], ids=["all", "padded"])
+def test_every_slot_is_of_one_kind(candidates: Candidates) -> None:
+    _, _, board = state_on(candidates)
+    n_items, n_terms, width = board.n_items, board.n_terms, board.ties.shape[1]
+    slots = torch.arange(-1, width).unsqueeze(1).expand(-1, 2)
+    kinds = torch.stack([board.as_items(slots), board.as_terms(slots), board.as_fields(slots)])
+    for row, slot in enumerate(range(-1, width)):
+        item = slot if 0 <= slot < n_items else -1
+        term = slot - n_items if n_items <= slot < n_items + n_terms else -1
+        field = slot - n_items - n_terms if slot >= n_items + n_terms else -1
+        assert kinds[:, row].tolist() == [[item] * 2, [term] * 2, [field] * 2]
+        marked = board.marked(torch.tensor([slot, -1]))
+        assert marked[0].nonzero().flatten().tolist() == [slot] * (slot >= 0)
+        assert not marked[1].any()
+    for field in range(-1, board.n_fields):
+        words = board.words_of(torch.tensor([field, field]))
+        assert words.tolist() == [[found == field >= 0 for found in row] for row in board.fields.tolist()]
+
+
+@pytest.mark.parametrize("candidates", [everything(3), sampled(3, padded=3)], ids=["all", "padded"])
+def test_best_is_the_first_of_equals(candidates: Candidates) -> None:
+    _, _, board = state_on(candidates)
+    for n in (board.n_items, board.ties.shape[1]):
+        values = torch.randint(3, (3, n), generator=torch.Generator().manual_seed(n)).float()
+        values[1] = -torch.inf
+        ties = board.ties.tolist()
+        for session, found in enumerate(board.best(values).tolist()):
+            row = values[session].tolist()
+            slow = min(range(n), key=lambda slot: (-row[slot], ties[session][slot]))
+            assert found == (-1 if session == 1 else slow)
