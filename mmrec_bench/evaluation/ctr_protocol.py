@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from mmrec_bench.evaluation.protocol import ProtocolConfig
+from mmrec_bench.evaluation.protocol import ProtocolConfig, check_names
 from mmrec_bench.metrics.probabilities import PROBABILITY_METRICS
-from mmrec_bench.registry import unknown_message
 from mmrec_bench.settings import explained_error
 
 EVALUATOR_VERSION = 1
@@ -27,11 +24,7 @@ class CtrProtocol(ProtocolConfig):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        if len(set(self.metrics)) != len(self.metrics):
-            raise explained_error(f"metrics must not repeat; got {list(self.metrics)}")
-        for name in self.metrics:
-            if name not in PROBABILITY_METRICS:
-                raise explained_error(unknown_message("metric", name, PROBABILITY_METRICS))
+        check_names("metrics", self.metrics, PROBABILITY_METRICS)
         if self.select_by not in self.metrics:
             raise explained_error(f"select_by is {self.select_by}, which must be among metrics; got {self.metrics}")
         if self.tie_seed:
@@ -44,7 +37,5 @@ class CtrProtocol(ProtocolConfig):
     @property
     def id(self) -> str:
         """Readable name plus a digest of all settings, such as ``ctr/time-window/1f2e3d4c``."""
-        facts = {"evaluator": EVALUATOR_VERSION, **self.model_dump(mode="json")}
-        facts["metrics"] = {name: PROBABILITY_METRICS[name].version for name in self.metrics}
-        code = hashlib.blake2b(json.dumps(facts, sort_keys=True).encode(), digest_size=4).hexdigest()
+        code = self.digest(EVALUATOR_VERSION, {name: PROBABILITY_METRICS[name].version for name in self.metrics})
         return f"ctr/{self.split.name}/{code}"

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, NonNegativeFloat, PlainValidator, PositiveInt, SerializeAsAny, model_validator
@@ -12,10 +10,10 @@ from mmrec_bench.data.lexicon import Supports
 from mmrec_bench.data.online_users import OnlineUsers
 from mmrec_bench.data.rules import SplitRule
 from mmrec_bench.errors import ProtocolError
-from mmrec_bench.evaluation.protocol import ProtocolConfig
+from mmrec_bench.evaluation.protocol import ProtocolConfig, check_names, check_rising
 from mmrec_bench.evaluation.session_candidates import CandidateRule, SampledCandidates
 from mmrec_bench.evaluation.simulated_users import NoiseFreeUser, SimulatedUser
-from mmrec_bench.metrics.identity import MetricId
+from mmrec_bench.metrics.identity import ids_of
 from mmrec_bench.metrics.sessions import SESSION_METRICS, SessionOptions
 from mmrec_bench.registry import Registry, unknown_message
 from mmrec_bench.settings import BaseConfig, explained_error, named
@@ -106,18 +104,13 @@ class InteractiveProtocol(ProtocolConfig):
                 f"weights must not learn from those who come online, so protocol.split is online-users; got "
                 f"{self.split.name}"
             )
-        if list(self.cutoffs) != sorted(set(self.cutoffs)):
-            raise explained_error(f"cutoffs must rise without repeats; got {list(self.cutoffs)}")
+        check_rising("cutoffs", self.cutoffs)
         if isinstance(self.candidates, SampledCandidates) and self.slots > self.candidates.n:
             raise explained_error(
                 f"slots must not exceed candidates.n, for one round would show all; got {self.slots} and "
                 f"{self.candidates.n}"
             )
-        if len(set(self.metrics)) != len(self.metrics):
-            raise explained_error(f"metrics must not repeat; got {list(self.metrics)}")
-        for name in self.metrics:
-            if name not in SESSION_METRICS:
-                raise explained_error(unknown_message("metric", name, SESSION_METRICS))
+        check_names("metrics", self.metrics, SESSION_METRICS)
         rising = [text for text in self.metric_ids if SESSION_METRICS[text.partition("@")[0]].higher_is_better]
         if self.select_by not in rising:
             raise explained_error(unknown_message("select_by metric", self.select_by, rising))
@@ -131,7 +124,7 @@ class InteractiveProtocol(ProtocolConfig):
     @property
     def metric_ids(self) -> tuple[str, ...]:
         """All ``name@k`` of this protocol, in the order of metrics, then cutoffs."""
-        return tuple(str(MetricId(name, k)) for name in self.metrics for k in self.cutoffs)
+        return ids_of(self.metrics, self.cutoffs)
 
     def check_catalogue(self, n_items: int, where: str) -> None:
         """Refuse a catalogue with fewer items than candidates, or than slots.
@@ -146,7 +139,5 @@ class InteractiveProtocol(ProtocolConfig):
     @property
     def id(self) -> str:
         """Readable name plus a digest of all settings, such as ``interactive/sampled-30/noise-free/1f2e3d4c``."""
-        facts = {"evaluator": EVALUATOR_VERSION, **self.model_dump(mode="json")}
-        facts["metrics"] = {name: SESSION_METRICS[name].version for name in self.metrics}
-        code = hashlib.blake2b(json.dumps(facts, sort_keys=True).encode(), digest_size=4).hexdigest()
+        code = self.digest(EVALUATOR_VERSION, {name: SESSION_METRICS[name].version for name in self.metrics})
         return f"interactive/{self.candidates.label}/{self.user.name}/{code}"

@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 from abc import ABC, abstractmethod
-from typing import Annotated, Literal, Self
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, PositiveInt, model_validator
 
 from mmrec_bench.data.rules import SplitRule
 from mmrec_bench.errors import ProtocolError
-from mmrec_bench.metrics.identity import MetricId, checked_cutoffs
+from mmrec_bench.metrics.identity import checked_cutoffs, ids_of
 from mmrec_bench.metrics.ranking import METRICS
 from mmrec_bench.registry import unknown_message
 from mmrec_bench.settings import BaseConfig, explained_error
@@ -31,6 +32,17 @@ class ProtocolConfig(BaseConfig, ABC):
     tie_seed: int = 0
     """Seed of the hash of external item ids that orders equal scores."""
 
+    def digest(self, evaluator: int, versions: Mapping[str, int], **further: Any) -> str:
+        """Return 8 hexadecimal digits that change with whatever changes what the numbers mean.
+
+        Args:
+            evaluator: Version of the evaluator of the task.
+            versions: That of each metric, by name.
+            further: Other facts beside the settings, plain data.
+        """
+        facts = {"evaluator": evaluator, **self.model_dump(mode="json"), "metrics": dict(versions), **further}
+        return hashlib.blake2b(json.dumps(facts, sort_keys=True).encode(), digest_size=4).hexdigest()
+
     @property
     @abstractmethod
     def id(self) -> str:
@@ -46,6 +58,27 @@ class ProtocolConfig(BaseConfig, ABC):
         Raises:
             ProtocolError: Names the setting, the number of items and the remedy.
         """
+
+
+def check_names(field: str, names: Sequence[str], known: Iterable[str]) -> None:
+    """Refuse names of metrics that repeat or that nobody knows."""
+    check_unique(field, names)
+    known = tuple(known)
+    for name in names:
+        if name not in known:
+            raise explained_error(unknown_message("metric", name, known))
+
+
+def check_unique(field: str, values: Sequence[str]) -> None:
+    """Refuse values that repeat."""
+    if len(set(values)) != len(values):
+        raise explained_error(f"{field} must not repeat; got {list(values)}")
+
+
+def check_rising(field: str, values: Sequence[int]) -> None:
+    """Refuse numbers that do not rise."""
+    if list(values) != sorted(set(values)):
+        raise explained_error(f"{field} must rise without repeats; got {list(values)}")
 
 
 class RetrievalProtocol(ProtocolConfig):
@@ -67,14 +100,9 @@ class RetrievalProtocol(ProtocolConfig):
     def _consistent(self) -> Self:
         if "train" not in self.exclude:
             raise explained_error("exclude must hold 'train': items a user is known to have are never ranked")
-        if list(self.cutoffs) != sorted(set(self.cutoffs)):
-            raise explained_error(f"cutoffs must rise without repeats; got {list(self.cutoffs)}")
-        for field, values in (("metrics", self.metrics), ("exclude", self.exclude)):
-            if len(set(values)) != len(values):
-                raise explained_error(f"{field} must not repeat; got {list(values)}")
-        for name in self.metrics:
-            if name not in METRICS:
-                raise explained_error(unknown_message("metric", name, METRICS))
+        check_rising("cutoffs", self.cutoffs)
+        check_names("metrics", self.metrics, METRICS)
+        check_unique("exclude", self.exclude)
         choices = self.metric_ids
         if self.select_by not in choices:
             raise explained_error(unknown_message("select_by metric", self.select_by, choices))
@@ -83,7 +111,7 @@ class RetrievalProtocol(ProtocolConfig):
     @property
     def metric_ids(self) -> tuple[str, ...]:
         """All ``name@k`` of this protocol, in the order of metrics, then cutoffs."""
-        return tuple(str(MetricId(name, k)) for name in self.metrics for k in self.cutoffs)
+        return ids_of(self.metrics, self.cutoffs)
 
     def check_catalogue(self, n_items: int, where: str) -> None:
         """Refuse lists longer than the catalogue.
@@ -102,7 +130,5 @@ class RetrievalProtocol(ProtocolConfig):
 
         Two tables carry the same id exactly if their numbers mean the same thing.
         """
-        facts = {"evaluator": EVALUATOR_VERSION, **self.model_dump(mode="json")}
-        facts["metrics"] = {name: METRICS[name].version for name in self.metrics}
-        code = hashlib.blake2b(json.dumps(facts, sort_keys=True).encode(), digest_size=4).hexdigest()
+        code = self.digest(EVALUATOR_VERSION, {name: METRICS[name].version for name in self.metrics})
         return f"retrieval/{self.split.name}/exclude-{'+'.join(sorted(self.exclude))}/{code}"

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import re
 from collections.abc import Mapping
 from typing import Annotated, Self
@@ -11,9 +9,9 @@ from typing import Annotated, Self
 from pydantic import Field, PositiveInt, model_validator
 
 from mmrec_bench.clicks import ClickModelField
-from mmrec_bench.evaluation.protocol import ProtocolConfig
+from mmrec_bench.evaluation.protocol import ProtocolConfig, check_names, check_rising
 from mmrec_bench.metrics.graded import GRADED_METRICS, GradedOptions
-from mmrec_bench.metrics.identity import MetricId
+from mmrec_bench.metrics.identity import ids_of
 from mmrec_bench.metrics.simulated import SimulatedMetric, SimulatedOptions
 from mmrec_bench.registry import unknown_message
 from mmrec_bench.settings import BaseConfig, explained_error
@@ -59,13 +57,8 @@ class RankingProtocol(ProtocolConfig):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        if list(self.cutoffs) != sorted(set(self.cutoffs)):
-            raise explained_error(f"cutoffs must rise without repeats; got {list(self.cutoffs)}")
-        if len(set(self.metrics)) != len(self.metrics):
-            raise explained_error(f"metrics must not repeat; got {list(self.metrics)}")
-        for name in self.metrics:
-            if name not in GRADED_METRICS:
-                raise explained_error(unknown_message("metric", name, GRADED_METRICS))
+        check_rising("cutoffs", self.cutoffs)
+        check_names("metrics", self.metrics, GRADED_METRICS)
         for name in self.simulated:
             if name in GRADED_METRICS or not re.fullmatch(r"[a-z][a-z0-9-]*", name):
                 raise explained_error(
@@ -93,7 +86,7 @@ class RankingProtocol(ProtocolConfig):
     @property
     def metric_ids(self) -> tuple[str, ...]:
         """All ``name@k`` of this protocol, in the order of metrics, then cutoffs."""
-        return tuple(str(MetricId(name, k)) for name in (*self.metrics, *self.simulated) for k in self.cutoffs)
+        return ids_of((*self.metrics, *self.simulated), self.cutoffs)
 
     def check_catalogue(self, n_items: int, where: str) -> None:
         """Accept any catalogue: lists are given."""
@@ -101,8 +94,7 @@ class RankingProtocol(ProtocolConfig):
     @property
     def id(self) -> str:
         """Readable name plus a digest of all settings, such as ``ranking/x-label/1f2e3d4c``."""
-        facts = {"evaluator": EVALUATOR_VERSION, **self.model_dump(mode="json")}
-        facts["metrics"] = {name: GRADED_METRICS[name].version for name in self.metrics}
-        facts["simulated_versions"] = {name: found.metric(name).version for name, found in self.simulated.items()}
-        code = hashlib.blake2b(json.dumps(facts, sort_keys=True).encode(), digest_size=4).hexdigest()
+        versions = {name: GRADED_METRICS[name].version for name in self.metrics}
+        simulated = {name: found.metric(name).version for name, found in self.simulated.items()}
+        code = self.digest(EVALUATOR_VERSION, versions, simulated_versions=simulated)
         return f"ranking/{self.split.name}/{code}"

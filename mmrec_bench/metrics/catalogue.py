@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mmrec_bench.errors import ProtocolError
-from mmrec_bench.metrics.ranking import Direction
+from mmrec_bench.metrics.base import Direction, Metric
 from mmrec_bench.registry import Registry
 from mmrec_bench.types import DoubleArray, IntArray
 
@@ -40,25 +40,15 @@ Measure = Callable[[IntArray, Popularity], float | None]
 
 
 @dataclass(frozen=True, slots=True)
-class CatalogueMetric:
+class CatalogueMetric(Metric):
     """A metric of the frequencies with which items are recommended.
 
     Attributes:
-        name: Registered name.
-        version: Raised when the numbers of a name change.
-        label: Name in tables.
-        formula: LaTeX, in the notation of this module.
-        denominator: What is divided by, in words.
         direction: Which values are meant by better; none of them measures relevance.
         unit: Unit of the value.
         measure: Computes it.
     """
 
-    name: str
-    version: int
-    label: str
-    formula: str
-    denominator: str
     direction: Direction
     unit: str
     measure: Measure
@@ -79,10 +69,6 @@ class CatalogueMetric:
                 f"got {len(frequencies)} and {len(popularity.counts)}"
             )
         return self.measure(frequencies, popularity)
-
-    def at(self, cutoff: int) -> str:
-        """Return the name at a cutoff with its version, such as ``gini@20/v1``, for footnotes and manifests."""
-        return f"{self.name}@{cutoff}/v{self.version}"
 
 
 def frequencies(items: IntArray, n_items: int, cutoffs: Sequence[int]) -> list[IntArray]:

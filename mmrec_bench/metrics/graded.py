@@ -16,8 +16,8 @@ import numpy as np
 from pydantic import PositiveInt
 
 from mmrec_bench.errors import ProtocolError
+from mmrec_bench.metrics.base import Direction, Metric
 from mmrec_bench.metrics.judged import PADDING, EmptyRule, GradedValues, Judged, fitted, gains, judged, ranks, ratio
-from mmrec_bench.metrics.ranking import Direction
 from mmrec_bench.registry import Registry
 from mmrec_bench.settings import BaseConfig
 from mmrec_bench.types import DoubleArray, IntArray
@@ -70,26 +70,16 @@ Curve = Callable[[Graded], DoubleArray]
 
 
 @dataclass(frozen=True, slots=True)
-class GradedMetric:
+class GradedMetric(Metric):
     """A metric of one list of graded labels.
 
     Attributes:
-        name: Registered name.
-        version: Raised when the numbers of a name change.
-        label: Name in tables.
-        formula: LaTeX, in the notation of this module.
-        denominator: What is divided by, in words.
         curve: Computes it at all cutoffs at once.
         linear: Whether it is linear in gains, so that ties can be averaged.
         against: What the list holds: relevance labels, or clicks (0 or 1).
         direction: Which values are better.
     """
 
-    name: str
-    version: int
-    label: str
-    formula: str
-    denominator: str
     curve: Curve
     linear: bool = False
     against: Literal["labels", "clicks"] = "labels"
@@ -142,10 +132,6 @@ class GradedMetric:
                 f"{self.name} takes clicks, 0 or 1, of shown items; got {lists.max_label} as the largest and "
                 f"{lists.missed.sum()} missed. Use ndcg for labels"
             )
-
-    def at(self, cutoff: int) -> str:
-        """Return the name at a cutoff with its version, such as ``ndcg@10/v1``, for footnotes and manifests."""
-        return f"{self.name}@{cutoff}/v{self.version}"
 
 
 def tie_groups(ranked: IntArray, scores: DoubleArray | None) -> IntArray:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from mmrec_bench.errors import ProtocolError
@@ -24,6 +24,11 @@ class MetricId:
 
     def __str__(self) -> str:
         return f"{self.name}@{self.cutoff}"
+
+
+def ids_of(names: Iterable[str], cutoffs: Sequence[int]) -> tuple[str, ...]:
+    """Return all ``name@k``, in the order of names, then cutoffs."""
+    return tuple(str(MetricId(name, k)) for name in names for k in cutoffs)
 
 
 def parse_metric(text: str, names: Iterable[str]) -> MetricId:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mmrec_bench.metrics.ranking import Direction
+from mmrec_bench.metrics.base import Direction, Metric
 from mmrec_bench.registry import Registry
 from mmrec_bench.types import DoubleArray, IntArray
 
@@ -53,24 +53,14 @@ PerUser = Callable[[Judged], DoubleArray | None]
 
 
 @dataclass(frozen=True, slots=True)
-class ProbabilityMetric:
+class ProbabilityMetric(Metric):
     """A metric of predicted probabilities.
 
     Attributes:
-        name: Registered name.
-        version: Raised when the numbers of a name change.
-        label: Name in tables.
-        formula: LaTeX, in the notation of this module.
-        denominator: What is divided by, in words.
         direction: Which values are better.
         measure: Computes it, as values of users.
     """
 
-    name: str
-    version: int
-    label: str
-    formula: str
-    denominator: str
     direction: Direction
     measure: PerUser
 

@@ -12,15 +12,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final
 
 import numpy as np
 
 from mmrec_bench.errors import ProtocolError
+from mmrec_bench.metrics.base import Direction, Metric
 from mmrec_bench.registry import Registry
 from mmrec_bench.types import BoolArray, DoubleArray, IntArray
-
-Direction = Literal["higher", "lower"]
 
 EMPTY_TRUTH: Final = "users without a relevant item are not evaluated, so they stand in no mean"
 """The rule for users with empty truth."""
@@ -30,24 +29,14 @@ Curve = Callable[[BoolArray, IntArray], DoubleArray]
 
 
 @dataclass(frozen=True, slots=True)
-class RankingMetric:
+class RankingMetric(Metric):
     """A metric of one user's ranked list.
 
     Attributes:
-        name: Registered name.
-        version: Raised when the numbers of a name change.
-        label: Name in tables.
-        formula: LaTeX, in the notation of this module.
-        denominator: What the sum of gains is divided by, in words.
         curve: Computes it at all cutoffs at once.
         direction: Which values are better.
     """
 
-    name: str
-    version: int
-    label: str
-    formula: str
-    denominator: str
     curve: Curve
     direction: Direction = "higher"
 
@@ -77,10 +66,6 @@ class RankingMetric:
                 f"{self.name}@k needs 1 <= k <= {hits.shape[1]}, the length of the lists; got {list(cutoffs)}"
             )
         return np.ascontiguousarray(self.curve(hits, n_relevant)[:, places])
-
-    def at(self, cutoff: int) -> str:
-        """Return the name at a cutoff with its version, such as ``ndcg@20/v1``, for footnotes and manifests."""
-        return f"{self.name}@{cutoff}/v{self.version}"
 
 
 METRICS: Registry[RankingMetric] = Registry("metric")

@@ -18,8 +18,8 @@ from typing import Literal, Protocol
 import numpy as np
 
 from mmrec_bench.errors import ProtocolError
+from mmrec_bench.metrics.base import Direction
 from mmrec_bench.metrics.judged import PADDING, EmptyRule, GradedValues, Judged, gains, judged, ranks
-from mmrec_bench.metrics.ranking import Direction
 from mmrec_bench.settings import BaseConfig
 from mmrec_bench.types import DoubleArray, IntArray
 
