@@ -40,3 +40,18 @@ def import_faiss(purpose: str, otherwise: str = "") -> Any:
             f"pip install 'mmrec-bench[gpu]' (CUDA 12).{otherwise and f' {otherwise}'}"
         ) from None
     return faiss
+
+
+def import_pillow() -> Any:
+    """Return the package of Pillow, with its module of images.
+
+    Raises:
+        MissingExtraError: It is not installed; names the command.
+    """
+    try:
+        import PIL.Image
+    except ImportError:
+        raise MissingExtraError(
+            "pictures need Pillow: pip install 'mmrec-bench[images]'. Or leave --images out"
+        ) from None
+    return PIL

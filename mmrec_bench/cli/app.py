@@ -35,6 +35,7 @@ from mmrec_bench.cli.console import (
     run_settings,
 )
 from mmrec_bench.cli.diff import diff
+from mmrec_bench.cli.errors import browse
 from mmrec_bench.cli.executors import ExecutorOption, RunMemory, Workers, make_executor, threads_of
 from mmrec_bench.cli.legacy import legacy_selection, tell_legacy
 from mmrec_bench.cli.plan import plan
@@ -73,6 +74,7 @@ app.command()(audit)
 app.command()(compare)
 app.command()(diff)
 app.command()(legacy_selection)
+app.command("errors")(browse)
 app.command()(plan)
 app.command()(tune)
 

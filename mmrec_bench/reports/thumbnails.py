@@ -1,0 +1,59 @@
+"""Small pictures of items, held inside a page."""
+
+from __future__ import annotations
+
+import base64
+import io
+from pathlib import Path
+
+from mmrec_bench.errors import DataError
+from mmrec_bench.extras import import_pillow
+
+SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif")
+SIDE = 96
+"""Longest side of a picture, in pixels."""
+LIMIT = 4_000_000
+"""Bytes of all pictures of a page together; what comes after is left out."""
+
+
+class Thumbnails:
+    """Pictures from a folder of files named by external item ids; each is read when it is first asked for.
+
+    Args:
+        folder: The folder; it alone is read, whatever an id looks like.
+
+    Raises:
+        DataError: It is no folder.
+        MissingExtraError: Pillow is not installed.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        if not folder.is_dir():
+            raise DataError(f"{folder}: no such folder of pictures. Name one whose files are called by item ids")
+        self._pillow = import_pillow()
+        self._files = {
+            path.stem: path for path in sorted(folder.iterdir()) if path.suffix.lower() in SUFFIXES and path.is_file()
+        }
+        self._made: dict[str, str | None] = {}
+        self._bytes = 0
+
+    def of(self, item_id: str) -> str | None:
+        """Return a picture as a data URL; None where there is none, it cannot be read, or the page is full."""
+        if item_id not in self._made:
+            self._made[item_id] = self._read(self._files[item_id]) if item_id in self._files else None
+        return self._made[item_id]
+
+    def _read(self, path: Path) -> str | None:
+        try:
+            with self._pillow.Image.open(path) as image:
+                image.draft("RGB", (2 * SIDE, 2 * SIDE))
+                small = image.convert("RGB")
+            small.thumbnail((SIDE, SIDE))
+        except (OSError, ValueError, SyntaxError, self._pillow.Image.DecompressionBombError):
+            return None
+        content = io.BytesIO()
+        small.save(content, "JPEG", quality=75)
+        if self._bytes + content.tell() > LIMIT:
+            return None
+        self._bytes += content.tell()
+        return "data:image/jpeg;base64," + base64.b64encode(content.getvalue()).decode()
