@@ -17,6 +17,7 @@ from mmrec_bench.reports.error_users import Lists, Part, UserView
 from mmrec_bench.reports.files import write_all
 from mmrec_bench.reports.session_facts import lower_is_better
 from mmrec_bench.statistics.scores import user_differences
+from mmrec_bench.types import DoubleArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +115,7 @@ def browse_errors(
     tables = [_scores(run, metric, part, keys) for run in (first, second)]
     if not tables[0].index.equals(tables[1].index):
         raise ArtefactError(f"{second.folder}: was judged on other users than {first.folder}")
-    values = [table.to_numpy(np.float64) for table in tables]
+    values: list[DoubleArray] = [np.asarray(table, np.float64) for table in tables]
     sign = -1.0 if lower_is_better([metric]) else 1.0
     differences = sign * user_differences(values[0][None], values[1][None])
     half = max(n_users // 2, 1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,6 +14,7 @@ from mmrec_bench.data.interactions import Interactions
 from mmrec_bench.data.split import Split, VaultLedger
 from mmrec_bench.data.splitting import make_split
 from mmrec_bench.errors import ArtefactError, ConfigError, DataError
+from mmrec_bench.evaluation.protocol import RetrievalProtocol
 from mmrec_bench.experiments.artefact import RunArtefact
 from mmrec_bench.experiments.folders import CONFIG
 from mmrec_bench.experiments.prepare import Preparer
@@ -82,13 +83,14 @@ def item_views(
         MissingExtraError: Pictures are asked for, and the package that reads them is not installed.
     """
     thumbnails = None if images is None else Thumbnails(images)
-    preparer, config = Preparer(data_dir), load_experiment(run.folder / CONFIG).config
+    preparer = Preparer(data_dir)
     try:
-        dataset: Dataset[Any] = (preparer.lists if config.kind == "lists" else preparer.dataset)(
-            config.dataset.card, ()
-        )
+        config = load_experiment(run.folder / CONFIG).config
+        read = preparer.lists if config.kind == "lists" else preparer.dataset
+        dataset: Dataset[Any] = read(config.dataset.card, ())
     except (ConfigError, DataError) as error:  # no card, or no files
-        return ItemViews((f"The data was not found, so that ids alone are shown: {error}",), thumbnails=thumbnails)
+        told = f"The data is not at hand, so that ids alone are shown: {error}"
+        return ItemViews((told,), thumbnails=thumbnails)
     prints = run.manifest["fingerprints"]
     if (found := dataset.fingerprint()) != prints["data"]:
         raise ArtefactError(
@@ -97,16 +99,13 @@ def item_views(
         )
     titles = _texts(dataset, dataset.items.titles)
     notes = [] if titles else ["The data set has no titles: ids are shown."]
-    views = {"titles": titles, "links": _texts(dataset, dataset.items.images), "thumbnails": thumbnails}
-    if isinstance(dataset.payload, Interactions) and run.manifest["task"] == "retrieval":
-        cold_users = getattr(config.protocol, "cold_users", "drop")
-        split = make_split(dataset.payload, config.protocol.split, cold_users)
-        if (found := split.fingerprint()) != prints["split"]:
-            raise ArtefactError(
-                f"{run.folder}: today's code parts its data in another way ({prints['split']}, {found})"
-            )
-        views |= {"histories": _by_user(dataset, split.train), "truths": _truths(dataset, split, part)}
-    return ItemViews(tuple(notes), **views)  # type: ignore[arg-type]
+    views = ItemViews(tuple(notes), titles, _texts(dataset, dataset.items.images), thumbnails)
+    if not (isinstance(dataset.payload, Interactions) and isinstance(config.protocol, RetrievalProtocol)):
+        return views
+    split = make_split(dataset.payload, config.protocol.split, config.protocol.cold_users)
+    if (found := split.fingerprint()) != prints["split"]:
+        raise ArtefactError(f"{run.folder}: today's code parts its data in another way ({prints['split']}, {found})")
+    return replace(views, histories=_by_user(dataset, split.train), truths=_truths(dataset, split, part))
 
 
 def _truths(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -95,12 +95,13 @@ class Lists:
     ) -> Lists:
         """Read the lists of a part; as many places are shown as the metric looks at, and no more than `SHOWN`."""
         cutoff = metric.partition("@")[2]
-        both = []
+        both: list[Mapping[Hashable, pd.DataFrame]] = []
         for run in runs:
             table = run.rankings()
             table = table[table["part"] == part].sort_values([*keys, "rank"])
             key = list(keys) if len(keys) > 1 else keys[0]
-            both.append(dict(iter(table.groupby(key, observed=True, sort=False))))
+            groups: Iterator[tuple[Hashable, pd.DataFrame]] = iter(table.groupby(key, observed=True, sort=False))
+            both.append(dict(groups))
         return cls((both[0], both[1]), items, part, min(int(cutoff), SHOWN) if cutoff else SHOWN)
 
     def view(self, key: Hashable, scores: tuple[float, float]) -> UserView:
