@@ -8,10 +8,10 @@ from typing import Literal, TypeAlias
 from mmrec_bench.errors import ConfigError, ConfigIssue
 from mmrec_bench.registry import unknown_message
 
-Kind: TypeAlias = Literal["configs", "datasets"]
-"""``configs``: experiments, suites and tuning spaces. ``datasets``: cards."""
+Kind: TypeAlias = Literal["configs", "datasets", "leaderboard/tracks"]
+"""``configs``: experiments, suites and tuning spaces. ``datasets``: cards. ``leaderboard/tracks``: tracks."""
 
-_WHAT: dict[Kind, str] = {"configs": "config", "datasets": "dataset card"}
+_WHAT: dict[Kind, str] = {"configs": "config", "datasets": "dataset card", "leaderboard/tracks": "track"}
 _SUFFIXES = (".yaml", ".yml")
 
 

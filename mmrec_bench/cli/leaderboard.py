@@ -1,0 +1,25 @@
+"""Commands of the leaderboard."""
+
+from __future__ import annotations
+
+import typer
+
+from mmrec_bench.cli.console import print_rows
+from mmrec_bench.leaderboard.track import load_tracks
+
+app = typer.Typer(help="Pack, verify and show submissions of ranked lists.", no_args_is_help=True)
+
+
+@app.callback()
+def leaderboard() -> None:
+    """Pack, verify and show submissions of ranked lists."""
+
+
+@app.command()
+def tracks() -> None:
+    """List the tracks."""
+    rows = [
+        (track.name, track.task, track.dataset.card, track.headline[0], track.protocol.id)
+        for track in load_tracks().values()
+    ]
+    print_rows(("track", "task", "data set", "ranked by", "protocol"), rows, n_texts=5)

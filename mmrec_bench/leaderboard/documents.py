@@ -1,0 +1,108 @@
+"""Reading what strangers send: sizes and depth are known before anything is parsed, and no link is followed."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from pathlib import Path
+from typing import Any, NoReturn, TypeVar
+
+from mmrec_bench.errors import ArtefactError
+from mmrec_bench.settings import MAX_BYTES, BaseConfig, Document
+
+MAX_DEPTH = 32
+"""A document nested deeper than this is refused."""
+
+C = TypeVar("C", bound=BaseConfig)
+
+
+def read_bytes(path: Path, limit: int = MAX_BYTES) -> bytes:
+    """Return the content of a regular file that is no link.
+
+    Args:
+        path: The file.
+        limit: Most bytes that are read.
+
+    Raises:
+        ArtefactError: There is none, it is a link or no file, or it is larger.
+    """
+    try:
+        # Neither a link nor a pipe that never ends may stand for the file, not even one put there a moment ago.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        what = "is a link" if path.is_symlink() else f"cannot be read: {error.strerror}"
+        raise ArtefactError(f"{path}: {what}") from None
+    with os.fdopen(descriptor, "rb") as file:
+        told = os.fstat(file.fileno())
+        if not stat.S_ISREG(told.st_mode):
+            raise ArtefactError(f"{path}: is no regular file")
+        content = file.read(limit + 1) if told.st_size <= limit else b""
+        if told.st_size > limit or len(content) > limit:
+            raise ArtefactError(f"{path}: has {told.st_size:,} bytes; at most {limit:,} are read")
+        return content
+
+
+def read_object(path: Path) -> dict[str, Any]:
+    """Read a JSON object: no key twice, no NaN, no deep nesting.
+
+    Raises:
+        ArtefactError: It is none.
+    """
+    return parse_object(read_bytes(path), path)
+
+
+def parse_object(content: bytes, path: Path) -> dict[str, Any]:
+    """Parse the content of a JSON file; see `read_object`."""
+
+    def refuse(constant: str) -> NoReturn:
+        raise ArtefactError(f"{path}: holds {constant}, which is no number of JSON")
+
+    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(pairs)
+        if len(found) < len(pairs):
+            keys = [key for key, _ in pairs]
+            twice = next(key for key in keys if keys.count(key) > 1)
+            raise ArtefactError(f"{path}: holds the key {twice[:80]!r} twice")
+        return found
+
+    try:
+        text = content.decode("utf-8")
+        _check_depth(text, path)
+        data = json.loads(text, parse_constant=refuse, object_pairs_hook=once)
+    except (ValueError, RecursionError) as error:
+        raise ArtefactError(f"{path}: is no JSON: {str(error)[:200]}") from None
+    if not isinstance(data, dict):
+        raise ArtefactError(f"{path}: must hold a JSON object; got {type(data).__name__}")
+    return data
+
+
+def _check_depth(text: str, path: Path) -> None:
+    """Refuse deep nesting before anything is parsed."""
+    depth, inside, escaped = 0, False, False
+    for letter in text:
+        if inside:
+            if escaped:
+                escaped = False
+            elif letter == "\\":
+                escaped = True
+            elif letter == '"':
+                inside = False
+        elif letter == '"':
+            inside = True
+        elif letter in "{[":
+            depth += 1
+            if depth > MAX_DEPTH:
+                raise ArtefactError(f"{path}: is nested deeper than {MAX_DEPTH} levels")
+        elif letter in "}]":
+            depth -= 1
+
+
+def read_document(path: Path, form: type[C]) -> C:
+    """Read a JSON file as a typed object.
+
+    Raises:
+        ArtefactError: It cannot be read.
+        ConfigError: It is not of this form; lists all issues.
+    """
+    return Document(str(path), read_object(path)).parse(form)

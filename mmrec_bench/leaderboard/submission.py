@@ -1,0 +1,122 @@
+"""The typed form of ``submission.json``: what a submission says of itself, and the digests of all it holds."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
+
+from mmrec_bench.experiments.seeds import Seedlist
+from mmrec_bench.leaderboard.words import Digest, Line, Part, Slug, canonical
+from mmrec_bench.settings import BaseConfig, explained_error
+
+SUBMISSION, CARD, CONFIG, LISTS = "submission.json", "card.json", "config.yaml", "lists"
+N_SEEDS, N_PROVISIONAL = 5, 3
+"""Seeds of a full entry, and the fewest that are listed as provisional; a deterministic system needs one."""
+MAX_SEEDS = 100
+
+Url = Annotated[str, Field(max_length=300, pattern=r"^https://[A-Za-z0-9._~:/?#@!$&()*+,;=%-]+$")]
+
+
+class CodeReference(BaseConfig):
+    """Where the code of a system is."""
+
+    url: Url
+    """Address of its repository, beginning with ``https://``."""
+    commit: Annotated[str, Field(pattern=r"^[0-9a-f]{7,64}$")]
+    """Commit that made the runs, in hexadecimal digits."""
+
+
+class Claim(BaseConfig):
+    """A number as its authors give it."""
+
+    mean: float
+    """Mean over seeds, unrounded."""
+    sd: float | None
+    """Unbiased standard deviation over seeds; null for one seed."""
+    n: PositiveInt
+    """Number of seeds."""
+
+
+class StoredFile(BaseConfig):
+    """A file as it was packed."""
+
+    digest: Digest
+    """BLAKE2b of its bytes."""
+    bytes: NonNegativeInt
+    """Its size."""
+
+
+class ListStorage(BaseConfig):
+    """Where the lists are."""
+
+    stored: Literal["git", "outside"]
+    """``git``: beside the entry. ``outside``: at an address, since they are large or may not be shipped."""
+    url: Url | None = None
+    """Address of lists that are stored outside; null where they have none yet."""
+    command: Line
+    """The command that makes them."""
+
+
+class Submission(BaseConfig):
+    """Content of ``submission.json``."""
+
+    schema_version: Literal[1] = 1
+    """Version of this form."""
+    kind: Literal["submission"] = "submission"
+    """What it is."""
+    track: Slug
+    """Track it is submitted to."""
+    entry: Slug
+    """Name of its folder, unique within the track."""
+    title: Line
+    """Name of the system on the board."""
+    authors: Annotated[tuple[Line, ...], Field(min_length=1, max_length=50)]
+    """Who submits it."""
+    code: CodeReference
+    """Its code."""
+    tier: Literal["closed", "open"]
+    """``closed``: features, split and tuning budget of the track. ``open``: anything that is declared."""
+    external_data: Annotated[tuple[Line, ...], Field(max_length=20)] = ()
+    """What it has seen beside the data of the track, one line each: data sets, pretrained models, language models."""
+    seeds: Annotated[Seedlist, Field(max_length=MAX_SEEDS)]
+    """Seeds of its runs."""
+    deterministic: bool
+    """Whether no seed can move a number, as of systems that are fitted in closed form."""
+    claimed: dict[Part, dict[str, Claim]]
+    """Its numbers, which the lists must give."""
+    files: dict[str, StoredFile]
+    """All files of the folder but this one and the verification record."""
+    lists: ListStorage
+    """Where the lists are."""
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if set(self.claimed) != {"valid", "test"}:
+            raise explained_error("claimed: needs the numbers of both parts, valid and test")
+        if unknown := sorted(set(self.files) - set(self.expected_files)):
+            raise explained_error(f"files: {unknown[0][:80]!r} is no file of a submission with these seeds")
+        if missing := [name for name in self.expected_files if name not in self.files]:
+            raise explained_error(f"files: lacks {', '.join(missing)}")
+        if self.tier == "closed" and self.external_data:
+            raise explained_error("external_data: a closed system has seen none; declare tier open")
+        return self
+
+    @property
+    def list_files(self) -> dict[int, str]:
+        """Name of the lists of each seed."""
+        return {seed: f"{LISTS}/seed-{seed}.parquet" for seed in self.seeds}
+
+    @property
+    def expected_files(self) -> tuple[str, ...]:
+        """Names of all files but ``submission.json``."""
+        return (CARD, CONFIG, *self.list_files.values())
+
+    @property
+    def provisional(self) -> bool:
+        """Whether there are fewer seeds than a full entry has."""
+        return not self.deterministic and len(self.seeds) < N_SEEDS
+
+    def text(self) -> str:
+        """Return the submission as JSON."""
+        return canonical(self.model_dump(mode="json"))
