@@ -37,6 +37,7 @@ from mmrec_bench.cli.console import (
 from mmrec_bench.cli.diff import diff
 from mmrec_bench.cli.errors import browse
 from mmrec_bench.cli.executors import ExecutorOption, RunMemory, Workers, make_executor, threads_of
+from mmrec_bench.cli.ledger import ledger
 from mmrec_bench.cli.legacy import legacy_selection, tell_legacy
 from mmrec_bench.cli.plan import plan
 from mmrec_bench.cli.running import finish, print_report, run_experiments, write_report
@@ -74,6 +75,7 @@ app.add_typer(sessions.app, name="sessions")
 app.command()(audit)
 app.command()(compare)
 app.command()(diff)
+app.command()(ledger)
 app.command()(legacy_selection)
 app.command("errors")(browse)
 app.command()(plan)

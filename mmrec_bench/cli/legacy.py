@@ -16,7 +16,7 @@ from mmrec_bench.errors import ArtefactError
 from mmrec_bench.experiments.legacy import Options, emulated
 from mmrec_bench.experiments.studies import find_studies
 from mmrec_bench.reports.files import write_all
-from mmrec_bench.reports.legacy import legacy_frame, legacy_table, selection_of
+from mmrec_bench.reports.legacy import legacy_file, legacy_frame, legacy_table, selection_of
 
 
 def legacy_selection(
@@ -51,7 +51,7 @@ def tell_legacy(
     reuse_stale: bool = False,
     decimals: int | None = None,
 ) -> None:
-    """Score what is not scored yet, print the table and write it as Markdown and CSV."""
+    """Score what is not scored yet, print the table and write it as Markdown, CSV and JSON."""
     data_dir = data_dir or (Path(os.environ[DATA]) if DATA in os.environ else None)
     found = find_studies(studies)
     if not found:
@@ -69,6 +69,7 @@ def tell_legacy(
     texts = {
         "legacy-selection.md": f"Made by `{command}`.\n\n{table.markdown()}",
         "legacy-selection.csv": legacy_frame(selections).to_csv(index=False),
+        "legacy-selection.json": legacy_file(selections).text(),
     }
     for path in write_all(folder, texts):
         out.print(f"written: {path}", highlight=False, markup=False)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import pandas as pd
 
@@ -13,16 +14,73 @@ from mmrec_bench.experiments.legacy import LegacyArtefact
 from mmrec_bench.reports.session_facts import lower_is_better
 from mmrec_bench.reports.table import ABSENT, Table
 from mmrec_bench.reports.user_scores import linearised
+from mmrec_bench.settings import BaseConfig
 from mmrec_bench.statistics.contrast import LEVEL, over_users
 
 WORDS = (
     "Shown, never used: these test scores of trials stand in a folder that no tuner and no table of results reads, and "
     "the vault was opened for them under the purpose `legacy-emulation`."
 )
-COLUMNS = (
-    "task", "dataset", "protocol_id", "model", "study", "metric", "n_trials", "n_users", "chosen_trial", "chosen_valid",
-    "chosen_test", "best_trial", "best_valid", "best_test", "bias", "bias_low", "bias_high", "decimals",
-)  # fmt: skip
+
+
+class LegacyLine(BaseConfig):
+    """One study: what validation chose, and what is best on test."""
+
+    task: str
+    """Task of the model."""
+    dataset: str
+    """Name of the data set."""
+    protocol_id: str
+    """What the numbers mean."""
+    model: str
+    """Label of the model."""
+    study: str
+    """Fingerprint of the study."""
+    weights_code: str
+    """Digest of the code that made the weights."""
+    code: str
+    """Digest of the code that scored them."""
+    metric: str
+    """The metric by which both choose."""
+    n_trials: int
+    """Complete trials."""
+    n_users: int
+    """Users of the test part."""
+    chosen_trial: int
+    """Number of the trial that validation chose."""
+    chosen_valid: float
+    """Its score on validation."""
+    chosen_test: float
+    """Its score on test."""
+    best_trial: int
+    """Number of the trial that is best on test."""
+    best_valid: float
+    """Its score on validation."""
+    best_test: float
+    """Its score on test."""
+    bias: float
+    """How much the choice on test adds."""
+    bias_low: float | None
+    """Lower end of the interval of it, over users, paired; null where both chose the same trial."""
+    bias_high: float | None
+    """Upper end of it."""
+    decimals: int | None
+    """Digits to which test scores were rounded before they were compared; null: not at all."""
+
+
+class LegacyFile(BaseConfig):
+    """``legacy-selection.json``: what choosing on test would have published, one line a study."""
+
+    schema_version: Literal[1] = 1
+    """Version of this form."""
+    kind: Literal["legacy-selection"] = "legacy-selection"
+    """What it is; no result."""
+    lines: tuple[LegacyLine, ...]
+    """The studies."""
+
+    def text(self) -> str:
+        """Return the file as JSON."""
+        return json.dumps(self.model_dump(mode="json"), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,20 +177,38 @@ def legacy_table(selections: Sequence[Selection]) -> Table:
     return Table("Chosen on validation, and chosen on test", note, header, tuple(map(cells, selections)))
 
 
+def legacy_file(selections: Sequence[Selection]) -> LegacyFile:
+    """Return the same unrounded, one line a study."""
+    return LegacyFile(lines=tuple(_line(found) for found in selections))
+
+
+def _line(found: Selection) -> LegacyLine:
+    facts, (chosen, best), (low, high) = found.facts, found.scores, found.interval or (None, None)
+    prints = facts["fingerprints"]
+    return LegacyLine(
+        **{key: facts[key] for key in ("task", "dataset", "protocol_id", "model", "study")},
+        weights_code=prints["weights_code"],
+        code=prints["code"],
+        metric=found.metric,
+        n_trials=found.n_trials,
+        n_users=found.n_users,
+        chosen_trial=found.chosen["trial"],
+        chosen_valid=found.chosen["valid"],
+        chosen_test=chosen,
+        best_trial=found.best["trial"],
+        best_valid=found.best["valid"],
+        best_test=best,
+        bias=found.bias,
+        bias_low=low,
+        bias_high=high,
+        decimals=found.decimals,
+    )
+
+
 def legacy_frame(selections: Sequence[Selection]) -> pd.DataFrame:
-    """Return the same unrounded, one line a study; columns: `COLUMNS`."""
-    lines = []
-    for found in selections:
-        low, high = found.interval or (None, None)
-        facts, (chosen, best) = found.facts, found.scores
-        lines.append(
-            (
-                facts["task"], facts["dataset"], facts["protocol_id"], facts["model"], facts["study"], found.metric,
-                found.n_trials, found.n_users, found.chosen["trial"], found.chosen["valid"], chosen,
-                found.best["trial"], found.best["valid"], best, found.bias, low, high, found.decimals,
-            )
-        )  # fmt: skip
-    return pd.DataFrame(lines, columns=list(COLUMNS))
+    """Return the same as a table; columns: the fields of `LegacyLine`."""
+    lines = [line.model_dump() for line in legacy_file(selections).lines]
+    return pd.DataFrame(lines, columns=list(LegacyLine.model_fields))
 
 
 def _interval(users: pd.DataFrame, chosen: int, best: int, sign: int) -> tuple[float, float] | None:
