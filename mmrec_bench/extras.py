@@ -55,3 +55,29 @@ def import_pillow() -> Any:
             "pictures need Pillow: pip install 'mmrec-bench[images]'. Or leave --images out"
         ) from None
     return PIL
+
+
+def import_ray() -> Any:
+    """Return the module of Ray.
+
+    Raises:
+        MissingExtraError: It is not installed; names the command.
+    """
+    try:
+        import ray
+    except ImportError:
+        raise MissingExtraError("--executor ray needs Ray: pip install 'mmrec-bench[distributed]'") from None
+    return ray
+
+
+def import_fsspec() -> Any:
+    """Return the module fsspec.
+
+    Raises:
+        MissingExtraError: It is not installed; names the command.
+    """
+    try:
+        import fsspec
+    except ImportError:
+        raise MissingExtraError("--data-url needs fsspec: pip install 'mmrec-bench[distributed]'") from None
+    return fsspec

@@ -32,11 +32,10 @@ from mmrec_bench.cli.console import (
     errors,
     out,
     print_rows,
-    run_settings,
 )
 from mmrec_bench.cli.diff import diff
 from mmrec_bench.cli.errors import browse
-from mmrec_bench.cli.executors import ExecutorOption, RunMemory, Workers, make_executor, threads_of
+from mmrec_bench.cli.executors import Address, Choice, DataUrl, ExecutorOption, RunMemory, Workers
 from mmrec_bench.cli.ledger import ledger
 from mmrec_bench.cli.legacy import legacy_selection, tell_legacy
 from mmrec_bench.cli.plan import plan
@@ -108,16 +107,18 @@ def run(
     executor: ExecutorOption = "local",
     workers: Workers = 1,
     run_memory: RunMemory = None,
+    address: Address = "auto",
+    data_url: DataUrl = None,
 ) -> None:
     """Run one experiment, each of its seeds, and print the table."""
     seeds = (f"seeds={seed}",) if seed else ()
     experiment = load_experiment(config, (*overrides, *seeds))
     tampered = variants_of([experiment] if knockout else [], _knockout(margin))
-    made_by = make_executor(executor, workers, run_memory, data_dir)
-    settings = run_settings(out_dir, device, threads_of(threads, workers), resume, reuse_stale, energy)
+    choice = Choice(executor, workers, run_memory, address, data_url)
+    settings = choice.settings(out_dir, device, threads, resume=resume, reuse_stale=reuse_stale, energy=energy)
     preparer = Preparer(data_dir)
     preparer(experiment)  # bad data is bad input: one error, exit code 2
-    outcome = run_experiments([experiment], tampered, settings, preparer, reuse_stale, made_by)
+    outcome = run_experiments([experiment], tampered, settings, preparer, reuse_stale, choice.executor(data_dir))
     for _, artefact in outcome.runs:
         out.print(f"run: {artefact.folder}", highlight=False, markup=False)
     command = shlex.join(sys.argv)
@@ -143,19 +144,20 @@ def bench(
     executor: ExecutorOption = "local",
     workers: Workers = 1,
     run_memory: RunMemory = None,
+    address: Address = "auto",
+    data_url: DataUrl = None,
 ) -> None:
     """Run a suite: skip what is there, go on with what was interrupted, write the report."""
     loaded = load_suite(suite, tuple(overrides), tuple(seed) or None)
-    made_by = make_executor(executor, workers, run_memory, data_dir)
-    threads = threads_of(threads, workers)
-    settings = run_settings(out_dir, device, threads, resume=True, reuse_stale=reuse_stale, energy=energy)
+    choice = Choice(executor, workers, run_memory, address, data_url)
+    settings = choice.settings(out_dir, device, threads, resume=True, reuse_stale=reuse_stale, energy=energy)
     preparer = Preparer(data_dir)
     failures: list[Failure] = []
     if (tuning := loaded.config.tuning) is not None:
         studies, failures = run_studies(loaded.spaces, tuning.search, tuning.budget, preparer, settings)
         loaded = loaded.with_chosen(with_winners(loaded.experiments, loaded.spaces, studies))
     tampered = variants_of(loaded.knockouts, loaded.config.knockout)
-    outcome = run_experiments(loaded.experiments, tampered, settings, preparer, reuse_stale, made_by)
+    outcome = run_experiments(loaded.experiments, tampered, settings, preparer, reuse_stale, choice.executor(data_dir))
     probes, failures = [], [*failures, *outcome.failures]
     for probe in loaded.probes:
         try:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Literal, TypeAlias
 
+import torch
 import typer
 
+from mmrec_bench.cli.console import run_settings
 from mmrec_bench.errors import ResourceError
 from mmrec_bench.experiments.environment import available_cores
 from mmrec_bench.experiments.executors.local import LocalExecutor
+from mmrec_bench.experiments.executors.ray import RayExecutor
+from mmrec_bench.experiments.run_settings import RunSettings
 from mmrec_bench.experiments.suite import Executor
 
 ExecutorName: TypeAlias = Literal["local", "ray"]
@@ -22,19 +27,48 @@ RunMemory = Annotated[
 ]
 
 
-def threads_of(threads: int | None, workers: int) -> int | None:
-    """Return the threads of each run: as given, or an equal share of the cores."""
-    return threads if threads is not None or workers == 1 else max(1, available_cores() // workers)
+Address = Annotated[str, typer.Option(help="ray: auto (this machine's cluster), local, host:port or ray://host:port.")]
+DataUrl = Annotated[
+    str | None, typer.Option("--data-url", help="ray: where nodes find the data folders, such as s3://bucket/data.")
+]
 
 
-def make_executor(name: ExecutorName, workers: int, run_memory: int | None, data_dir: Path | None) -> Executor | None:
-    """Return what makes the runs; None for this process.
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What makes the runs, as chosen on the command line.
 
-    Raises:
-        ResourceError: Options of another executor.
+    Attributes:
+        name: Which executor.
+        workers: Runs at a time, of ``local``.
+        run_memory: MiB of each run.
+        address: Of the cluster, of ``ray``.
+        data_url: Where nodes find data, of ``ray``.
     """
-    if name == "local" and workers == 1:
-        if run_memory is not None:
+
+    name: ExecutorName
+    workers: int
+    run_memory: int | None
+    address: str
+    data_url: str | None
+
+    def __post_init__(self) -> None:
+        if self.name == "ray" and self.workers > 1:
+            raise ResourceError("--workers is of --executor local; a Ray cluster decides by what runs declare")
+        if self.name == "local" and (self.address != "auto" or self.data_url is not None):
+            raise ResourceError("--address and --data-url are of a cluster; add --executor ray")
+        if self.name == "local" and self.workers == 1 and self.run_memory is not None:
             raise ResourceError("--run-memory limits how many runs go on at once; add --workers N with N > 1")
-        return None
-    return LocalExecutor(workers, data_dir, run_memory)
+
+    def settings(self, out_dir: Path, device: str, threads: int | None, **more: bool) -> RunSettings:
+        """Return how runs are made: with the threads given, or a share of the cores; on a cluster with one."""
+        if self.name == "local":
+            shared = None if self.workers == 1 else max(1, available_cores() // self.workers)
+            return run_settings(out_dir, device, threads or shared, **more)
+        told = run_settings(out_dir, "cpu" if device == "cuda" else device, threads or 1, **more)
+        return replace(told, device=torch.device("cuda")) if device == "cuda" else told
+
+    def executor(self, data_dir: Path | None) -> Executor | None:
+        """Return what makes the runs; None for this process."""
+        if self.name == "ray":
+            return RayExecutor(self.address, data_dir, self.run_memory, self.data_url)
+        return None if self.workers == 1 else LocalExecutor(self.workers, data_dir, self.run_memory)

@@ -21,8 +21,8 @@ from mmrec_bench.cli.console import (
     Threads,
     errors,
     out,
-    run_settings,
 )
+from mmrec_bench.cli.executors import Address, Choice, DataUrl, ExecutorOption, RunMemory, Workers
 from mmrec_bench.cli.running import finish, print_report, run_experiments
 from mmrec_bench.errors import ConfigError, ConfigIssue, DataError, ModelError, TrainingError
 from mmrec_bench.experiments.prepare import Preparer
@@ -58,18 +58,26 @@ def tune(
     device: Device = "auto",
     threads: Threads = None,
     reuse_stale: ReuseStale = False,
+    executor: ExecutorOption = "local",
+    workers: Workers = 1,
+    run_memory: RunMemory = None,
+    address: Address = "auto",
+    data_url: DataUrl = None,
 ) -> None:
     """Search the settings of an experiment, or of each of a suite, by validation; run the best on the declared seeds.
 
-    The same command goes on with what was interrupted; started several times, the processes share one study.
+    The same command goes on with what was interrupted; started several times, the processes share one study. Trials
+    are made in this process; executors make the runs of the winners.
     """
     budget, search = Budget(trials, seconds), Search(sampler, pruner, study_seed)
     experiments, spaces = _spaces(config, space, tuple(overrides), tuple(seed))
-    settings = run_settings(out_dir, device, threads, resume=True, reuse_stale=reuse_stale)
+    choice = Choice(executor, workers, run_memory, address, data_url)
+    settings = choice.settings(out_dir, device, threads, resume=True, reuse_stale=reuse_stale)
     preparer = Preparer(data_dir)
     studies, failures = run_studies(spaces, search, budget, preparer, settings, storage)
     chosen = with_winners(experiments, spaces, studies)
-    outcome = run_experiments([one for one in chosen if one is not None], [], settings, preparer, reuse_stale)
+    winners = [one for one in chosen if one is not None]
+    outcome = run_experiments(winners, [], settings, preparer, reuse_stale, choice.executor(data_dir))
     outcome = replace(outcome, failures=(*failures, *outcome.failures))
     tuned = {experiments[row].label for row in studies}
     for label, artefact in outcome.runs:

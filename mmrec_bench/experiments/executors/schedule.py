@@ -113,25 +113,25 @@ class Schedule:
         return f"[{number}/{len(self._planned)}] {task.label}"
 
     def _add_run(self, experiment: Experiment, prepared: Prepared, key: RunKey) -> None:
-        """Have a run wait for what it needs; what is there is needed by nobody."""
+        """Have a run wait, and before it what it needs and is not there."""
         if name_of(key) in self.waiting:
             return
         needs: list[ArtefactKey] = []
-        if (stage := prepared.first_stage) is not None and stage.folder is None and self._lacks(stage.key):
-            self._add_run(stage.experiment, stage.prepared, stage.key)
+        if (stage := prepared.first_stage) is not None and stage.folder is None:
             needs.append(stage.key)
+            if self._lacks(stage.key):
+                self._add_run(stage.experiment, stage.prepared, stage.key)
         if (start := prepared.start) is not None and start.experiment is not None and start.prepared is not None:
-            first = run_key(start.experiment, start.prepared, key.seed)
+            needs.append(first := run_key(start.experiment, start.prepared, key.seed))
             if self._lacks(first):
                 self._add_run(start.experiment, start.prepared, first)
-                needs.append(first)
         for item in prepared.inputs:
             source = experiment.config.inputs.features[item.name]
-            if item.key is not None and isinstance(source, FeaturesConfig) and self._lacks(item.key):
-                label = f"features {item.name} ({source.encoder.name})"
-                task = Task(item.key, label, (), None, prepared, source)
-                self.waiting.setdefault(task.name, task)
+            if item.key is not None and isinstance(source, FeaturesConfig):
                 needs.append(item.key)
+                if self._lacks(item.key):
+                    task = Task(item.key, f"features {item.name} ({source.encoder.name})", (), None, prepared, source)
+                    self.waiting.setdefault(task.name, task)
         label = f"{experiment.label} on {key.dataset}, seed {key.seed}"
         task = Task(key, label, tuple(name_of(need) for need in needs), experiment, prepared)
         self.waiting[task.name] = task

@@ -29,7 +29,7 @@ class Task:
     Attributes:
         key: Its identity.
         label: For people.
-        needs: Names of the tasks that have to be done before.
+        needs: Names of the artefacts that have to be there before, as of `name`.
         experiment: What is run; None for features.
         prepared: Data of the run; for features, of a run that needs them.
         features: What features are made of; None for a run.
