@@ -88,6 +88,18 @@ def explained_error(message: str) -> PydanticCustomError:
     return PydanticCustomError("explained", "{message}", {"message": message})
 
 
+def check_unique(field: str, values: Sequence[object]) -> None:
+    """Refuse values of a field that repeat; for use inside validators."""
+    if len(set(values)) != len(values):
+        raise explained_error(f"{field} must not repeat; got {list(values)}")
+
+
+def check_rising(field: str, values: Sequence[float]) -> None:
+    """Refuse numbers of a field that do not rise; for use inside validators."""
+    if list(values) != sorted(set(values)):
+        raise explained_error(f"{field} must rise without repeats; got {list(values)}")
+
+
 def named(
     registry: Callable[[], Registry[Any]], base: type[C], config_of: Callable[[Any], type[C]]
 ) -> Callable[[Any], C]:

@@ -69,8 +69,7 @@ def probe(
 ) -> None:
     """Measure every leak and control of a probe; what is there is not made again."""
     settings = run_settings(out_dir, device, threads, resume=True, reuse_stale=reuse_stale)
-    loaded = _load(config, overrides, seed)
-    report, name = measured(loaded, Preparer(data_dir), settings), loaded.path.stem
+    report, name = _reported(config, overrides, seed, data_dir, settings)
     print_table(report.lis_table())
     if (table := report.ais_table()) is not None:
         print_table(table)
@@ -94,8 +93,7 @@ def compare(
 ) -> None:
     """Rank sets of features by how near they come to the bound, from one trained M_T and a short update each."""
     settings = run_settings(out_dir, device, threads, resume=True, reuse_stale=reuse_stale)
-    loaded = _load(config, overrides, seed)
-    report, name = measured(loaded, Preparer(data_dir), settings), loaded.path.stem
+    report, name = _reported(config, overrides, seed, data_dir, settings)
     if (table := report.ais_table()) is None:
         raise ConfigError(config, [ConfigIssue("features", "names no set, so there is nothing to compare")])
     print_table(table)
@@ -141,5 +139,9 @@ def measured(loaded: LoadedProbe, preparer: Preparer, settings: RunSettings) -> 
     return LisReport(f"LIS, {loaded.path.stem}", command, loaded.config, artefacts, scores)
 
 
-def _load(config: str, overrides: list[str], seeds: list[int]) -> LoadedProbe:
-    return load_lis(config, (*overrides, *((f"seeds={seeds}",) if seeds else ())))
+def _reported(
+    config: str, overrides: list[str], seeds: list[int], data_dir: Path | None, settings: RunSettings
+) -> tuple[LisReport, str]:
+    """Return the report of a probe's YAML, and its name."""
+    loaded = load_lis(config, (*overrides, *((f"seeds={seeds}",) if seeds else ())))
+    return measured(loaded, Preparer(data_dir), settings), loaded.path.stem

@@ -10,13 +10,13 @@ from mmrec_bench.data.lexicon import Supports
 from mmrec_bench.data.online_users import OnlineUsers
 from mmrec_bench.data.rules import SplitRule
 from mmrec_bench.errors import ProtocolError
-from mmrec_bench.evaluation.protocol import ProtocolConfig, check_names, check_rising
+from mmrec_bench.evaluation.protocol import ProtocolConfig, check_names
 from mmrec_bench.evaluation.session_candidates import CandidateRule, SampledCandidates
 from mmrec_bench.evaluation.simulated_users import NoiseFreeUser, SimulatedUser
 from mmrec_bench.metrics.identity import ids_of
 from mmrec_bench.metrics.sessions import SESSION_METRICS, SessionOptions
 from mmrec_bench.registry import Registry, unknown_message
-from mmrec_bench.settings import BaseConfig, explained_error, named
+from mmrec_bench.settings import BaseConfig, check_rising, explained_error, named
 
 EVALUATOR_VERSION = 1
 """Raised whenever the same sessions would give other numbers; part of every protocol id."""

@@ -15,7 +15,7 @@ from mmrec_bench.errors import ProtocolError
 from mmrec_bench.metrics.identity import checked_cutoffs, ids_of
 from mmrec_bench.metrics.ranking import METRICS
 from mmrec_bench.registry import unknown_message
-from mmrec_bench.settings import BaseConfig, explained_error
+from mmrec_bench.settings import BaseConfig, check_rising, check_unique, explained_error
 
 EVALUATOR_VERSION = 1
 """Raised whenever the same lists would give other numbers; part of every protocol id."""
@@ -67,18 +67,6 @@ def check_names(field: str, names: Sequence[str], known: Iterable[str]) -> None:
     for name in names:
         if name not in known:
             raise explained_error(unknown_message("metric", name, known))
-
-
-def check_unique(field: str, values: Sequence[str]) -> None:
-    """Refuse values that repeat."""
-    if len(set(values)) != len(values):
-        raise explained_error(f"{field} must not repeat; got {list(values)}")
-
-
-def check_rising(field: str, values: Sequence[int]) -> None:
-    """Refuse numbers that do not rise."""
-    if list(values) != sorted(set(values)):
-        raise explained_error(f"{field} must rise without repeats; got {list(values)}")
 
 
 class RetrievalProtocol(ProtocolConfig):

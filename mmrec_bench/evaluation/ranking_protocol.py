@@ -9,12 +9,12 @@ from typing import Annotated, Self
 from pydantic import Field, PositiveInt, model_validator
 
 from mmrec_bench.clicks import ClickModelField
-from mmrec_bench.evaluation.protocol import ProtocolConfig, check_names, check_rising
+from mmrec_bench.evaluation.protocol import ProtocolConfig, check_names
 from mmrec_bench.metrics.graded import GRADED_METRICS, GradedOptions
 from mmrec_bench.metrics.identity import ids_of
 from mmrec_bench.metrics.simulated import SimulatedMetric, SimulatedOptions
 from mmrec_bench.registry import unknown_message
-from mmrec_bench.settings import BaseConfig, explained_error
+from mmrec_bench.settings import BaseConfig, check_rising, explained_error
 
 EVALUATOR_VERSION = 1
 """Raised whenever the same orders would give other numbers; part of every protocol id."""

@@ -20,7 +20,7 @@ from mmrec_bench.models.base import MODELS, ModelField
 from mmrec_bench.models.ctr.fields import FieldsConfig
 from mmrec_bench.registry import Registry
 from mmrec_bench.resources import find_yaml
-from mmrec_bench.settings import BaseConfig, Document, explained_error, load_yaml, named
+from mmrec_bench.settings import BaseConfig, Document, check_rising, explained_error, load_yaml, named
 from mmrec_bench.training.config import TrainerConfig
 
 Mode: TypeAlias = Literal["replace", "add"]
@@ -51,8 +51,7 @@ class LeakConfig(BaseConfig):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        if list(self.days) != sorted(set(self.days)):
-            raise explained_error(f"days must rise without repeats; got {list(self.days)}")
+        check_rising("days", self.days)
         for what, given, known in (("modes", self.modes, self.MODES), ("controls", self.controls, self.CONTROLS)):
             if len(set(given)) != len(given) or not set(given) <= set(known):
                 raise explained_error(f"{what} of leak '{self.name}' are among {', '.join(known)}; got {list(given)}")

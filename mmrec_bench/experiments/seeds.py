@@ -6,12 +6,11 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
-from mmrec_bench.settings import explained_error
+from mmrec_bench.settings import check_unique
 
 
 def _distinct(seeds: tuple[int, ...]) -> tuple[int, ...]:
-    if len(set(seeds)) != len(seeds):
-        raise explained_error(f"seeds must not repeat; got {list(seeds)}")
+    check_unique("seeds", seeds)
     return seeds
 
 

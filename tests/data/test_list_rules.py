@@ -73,12 +73,12 @@ def test_by_user_keeps_users_whole_and_loses_nothing(users: list[int], seed: int
 def test_by_user_depends_on_its_seed_and_not_on_the_order_of_lists() -> None:
     users = np.random.default_rng(0).integers(0, 40, 200).tolist()
 
-    def tested(users: list[int], seed: int = 0) -> set[int]:
+    def users_of_test(users: list[int], seed: int = 0) -> set[int]:
         split = make_list_split(lists_of(users), rule(f"{{name: by-user, seed: {seed}}}"))
         return set(parts_of(split)["test"].users.tolist())
 
-    assert tested(users) == tested(users[::-1])
-    assert len({frozenset(tested(users, seed)) for seed in range(5)}) > 1
+    assert users_of_test(users) == users_of_test(users[::-1])
+    assert len({frozenset(users_of_test(users, seed)) for seed in range(5)}) > 1
 
 
 def test_delivered_parts_are_taken_and_leave_the_parts() -> None:

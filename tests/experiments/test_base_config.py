@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-import torch
 
 from mmrec_bench.errors import ConfigError, ProtocolError
 from mmrec_bench.experiments.knockout import KnockoutConfig
@@ -20,11 +19,6 @@ from .interactive_worlds import KNN, make, system, write_base, write_world
 @pytest.fixture
 def small(tmp_path: Path) -> Path:
     return write_world(tmp_path)
-
-
-@pytest.fixture
-def settings(tmp_path: Path) -> RunSettings:
-    return RunSettings(tmp_path / "runs", torch.device("cpu"), threads=torch.get_num_threads())
 
 
 def test_keys_beside_the_folder_of_a_run_are_those_of_the_run(small: Path, settings: RunSettings) -> None:

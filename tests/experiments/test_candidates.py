@@ -38,11 +38,6 @@ def small(tmp_path: Path) -> Path:
     return write_small(tmp_path)
 
 
-@pytest.fixture
-def settings(tmp_path: Path) -> RunSettings:
-    return RunSettings(tmp_path / "runs", torch.device("cpu"), threads=torch.get_num_threads())
-
-
 class Found:
     """The candidates of an experiment, with everything that they are made of."""
 

@@ -41,11 +41,6 @@ def small(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def settings(tmp_path: Path) -> RunSettings:
-    return RunSettings(tmp_path / "runs", torch.device("cpu"), threads=torch.get_num_threads())
-
-
-@pytest.fixture
 def trainings(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """What is trained, in order: models and their contexts."""
     seen: list[Any] = []

@@ -52,11 +52,6 @@ def small(tmp_path: Path) -> Path:
     return write_small(tmp_path)
 
 
-@pytest.fixture
-def settings(tmp_path: Path) -> RunSettings:
-    return RunSettings(tmp_path / "runs", torch.device("cpu"), threads=torch.get_num_threads())
-
-
 def test_the_folder_of_facts(small: Path, settings: RunSettings) -> None:
     artefact, prepared = make(load_experiment(write_ranker(small, CLICKED, dataset=CLICKS)), settings)
     assert sorted(path.name for path in artefact.folder.iterdir()) == sorted(FILES)

@@ -23,7 +23,7 @@ from mmrec_bench.models.blocks import ItemHost, feature_tables
 from mmrec_bench.models.tokens import Combination, Crossing, HighOrder, Order, Scale, TokenRepresentation
 from mmrec_bench.quantisation import ProductCodes, Quantiser, distinct_ratio, quantise
 from mmrec_bench.retrieval.base import Scoring
-from mmrec_bench.settings import explained_error
+from mmrec_bench.settings import check_unique, explained_error
 
 
 def hosts() -> list[str]:
@@ -41,8 +41,7 @@ def _host(config: ModelConfig) -> ModelConfig:
 
 
 def _distinct(orders: tuple[Order, ...]) -> tuple[Order, ...]:
-    if len(set(orders)) != len(orders):
-        raise explained_error(f"orders must not repeat; got {list(orders)}")
+    check_unique("orders", orders)
     return orders
 
 
