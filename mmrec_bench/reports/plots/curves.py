@@ -42,7 +42,7 @@ def curves_chart(curves: Sequence[Curve], x_title: str, y_title: str, *, steps: 
         x_title: Name of the horizontal axis.
         y_title: Name of the vertical axis.
         steps: Whether a value holds until the next, and is not on its way to it.
-        log: Whether the horizontal axis is logarithmic.
+        log: Whether the horizontal axis is logarithmic, where all its values are positive.
     """
     values = [y for curve in curves for _, y in curve.spots] + [y for curve in curves for y in chain(*curve.band)]
     room = 0.05 * (max(values) - min(values)) or 0.01
@@ -52,6 +52,7 @@ def curves_chart(curves: Sequence[Curve], x_title: str, y_title: str, *, steps: 
     names = [top - place / height * (top - bottom) for place in spread(ends, LINE, 0, height)]
     across = [x for curve in curves for x, _ in curve.spots]
     domain = [min(across), max(across)] if max(across) > min(across) else [min(across), min(across) * 1.1 or 1.0]
+    log = log and domain[0] > 0
     scale = alt.Scale(type="log" if log else "linear", domain=domain, nice=False)
     x = alt.X("x:Q", scale=scale, axis=alt.Axis(title=x_title) if log else alt.Axis(title=x_title, tickMinStep=1))
     values_scale = alt.Scale(domain=[bottom, top], nice=False)

@@ -34,11 +34,10 @@ def plots_of(key: TableKey, rows: Sequence[Row]) -> list[Plot]:
         slices_plot(key, rows),
         differences_plot(key, rows, scores),
     ]
-    if len(rows) > 2 and key.task != "ctr":  # parts of a metric rank nobody
-        by_user = np.stack([scores[row.fingerprint].mean(axis=0) for row in rows], axis=1)
-        what = f"test {key.select_by} of {len(by_user):,} users"
-        ranks = critical_difference(by_user)
-        made.append(
-            ranks_plot(f"{stem_of(key)}-ranks", key.heading, [r.label for r in rows], ranks, what, subtitle_of(key))
-        )
+    n_users = scores[rows[0].fingerprint].shape[1]
+    if len(rows) > 2 and n_users > 1 and key.task != "ctr":  # parts of a metric rank nobody
+        ranks = critical_difference(np.stack([scores[row.fingerprint].mean(axis=0) for row in rows], axis=1))
+        name, labels = f"{stem_of(key)}-ranks", [row.label for row in rows]
+        what = f"test {key.select_by} of {n_users:,} users"
+        made.append(ranks_plot(name, key.heading, labels, ranks, what, subtitle_of(key)))
     return [plot for plot in made if plot is not None]

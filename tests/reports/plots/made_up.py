@@ -42,7 +42,9 @@ def history(best: float, n_epochs: int, seconds: float = 2.0, every: int = 2) ->
     return made
 
 
-def run(label: str, level: float, seed: int, parameters: int = 1_000, n_users: int = 50, **facts: Any) -> MadeUp:
+def run(
+    label: str, level: float, seed: int, parameters: int = 1_000, n_users: int = 50, n_epochs: int = 6, **facts: Any
+) -> MadeUp:
     """Return one run."""
     rng = np.random.default_rng([seed, *label.encode()])
     scores = np.round(np.clip(level + 0.1 * rng.standard_normal(n_users), 0, 1), 1)
@@ -59,7 +61,7 @@ def run(label: str, level: float, seed: int, parameters: int = 1_000, n_users: i
         "items:cold": {"n_users": 0},
     }
     folders = {"valid": metrics, "test": metrics, "test_slices": slices}
-    return MadeUp(Path("none"), manifest, folders, scores, history(level + 0.02 * seed, 6 + 2 * seed))
+    return MadeUp(Path("none"), manifest, folders, scores, history(level + 0.02 * seed, n_epochs + 2 * seed))
 
 
 def row(label: str, level: float, n_seeds: int = 3, **facts: Any) -> Row:

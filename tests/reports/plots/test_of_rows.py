@@ -12,7 +12,7 @@ from mmrec_bench.reports.plots.ranks import ranks_plot
 from mmrec_bench.reports.plots.slices import slice_scores, slices_plot
 from mmrec_bench.statistics.ranks import critical_difference
 
-from .made_up import KEY, rows
+from .made_up import KEY, row, rows
 
 ALL = ["pareto-seconds", "pareto-parameters", "learning-epochs", "learning-seconds", "slices", "users", "ranks"]
 
@@ -25,6 +25,10 @@ def test_a_table_has_all_plots_and_one_of_few_rows_fewer() -> None:
     assert names(KEY, rows()) == ALL
     assert names(KEY, rows()[:2]) == ALL[:-1]
     assert names(KEY, rows()[:1]) == ["learning-epochs", "learning-seconds", "slices"]
+
+
+def test_a_single_user_is_ranked_by_nobody() -> None:
+    assert names(KEY, [row(label, 0.3, n_users=1) for label in "abc"]) == ALL[:-1]
 
 
 def test_parts_of_a_metric_rank_nobody() -> None:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from mmrec_bench.reports.plots.pareto import pareto_front, pareto_plot, points_of
+from mmrec_bench.reports.plots.scatter import log_ticks
 from mmrec_bench.reports.user_scores import user_scores
 
 from .made_up import KEY, row, rows
@@ -42,6 +43,22 @@ def test_points_are_means_over_users_and_seeds_of_what_the_runs_hold() -> None:
         assert point.cost == pytest.approx(np.mean([run.manifest["seconds"]["train"] for run in one.runs]))
         assert point.score == pytest.approx(np.mean([run.metrics["test"]["recall@20"] for run in one.runs]))
         assert point.low < point.score < point.high
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "expected"),
+    [
+        (-3.2, 1.4, [0.001, 0.01, 0.1, 1, 10]),
+        (0, 1.5, [1, 2, 5, 10, 20]),
+        (2.9, 3.15, [800, 900, 1000]),
+        (3.01, 3.14, [1200]),
+    ],
+)
+def test_axes_have_round_numbers_and_few_or_many_of_them(first: float, last: float, expected: list[float]) -> None:
+    found = log_ticks(first, last)
+    assert len(found) > 2
+    assert set(expected) <= {round(tick, 9) for tick in found}
+    assert all(first <= np.log10(tick) <= last for tick in found)
 
 
 def test_a_model_without_parameters_is_drawn_and_one_row_alone_is_not() -> None:
