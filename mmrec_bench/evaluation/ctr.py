@@ -9,6 +9,7 @@ from types import MappingProxyType
 import numpy as np
 import torch
 
+from mmrec_bench.data.points import Points
 from mmrec_bench.errors import ModelError
 from mmrec_bench.metrics.probabilities import PROBABILITY_METRICS, Judged
 from mmrec_bench.models.ctr.base import CtrModel, CtrPart
@@ -59,15 +60,28 @@ class CtrEvaluator:
 
     def judged(self, probabilities: FloatArray, rows: BoolArray | None = None) -> CtrEvaluation:
         """Measure probabilities, float32 ``[N]``, of all impressions or of those where the mask is true."""
-        points = self._part.points
-        if rows is not None:
-            points, probabilities = points.select(rows), probabilities[rows]
-        users, places = np.unique(points.users, return_inverse=True)
-        judged = Judged(places.astype(np.int64), points.labels, probabilities.astype(np.float64))
-        found = {name: PROBABILITY_METRICS[name](judged) for name in self._metrics}
-        per_user = {name: values for name, values in found.items() if values is not None}
-        means = {name: float(values.mean()) for name, values in per_user.items()}
-        return CtrEvaluation(probabilities, users, MappingProxyType(per_user), MappingProxyType(means))
+        return judged_points(self._part.points, probabilities, self._metrics, rows)
+
+
+def judged_points(
+    points: Points, probabilities: FloatArray, metrics: Sequence[str], rows: BoolArray | None = None
+) -> CtrEvaluation:
+    """Measure probabilities of impressions, whoever has predicted them.
+
+    Args:
+        points: The impressions.
+        probabilities: float32 ``[N]``.
+        metrics: Registered names of metrics of probabilities.
+        rows: Which impressions count, bool ``[N]``; all by default.
+    """
+    if rows is not None:
+        points, probabilities = points.select(rows), probabilities[rows]
+    users, places = np.unique(points.users, return_inverse=True)
+    judged = Judged(places.astype(np.int64), points.labels, probabilities.astype(np.float64))
+    found = {name: PROBABILITY_METRICS[name](judged) for name in metrics}
+    per_user = {name: values for name, values in found.items() if values is not None}
+    means = {name: float(values.mean()) for name, values in per_user.items()}
+    return CtrEvaluation(probabilities, users, MappingProxyType(per_user), MappingProxyType(means))
 
 
 @torch.no_grad()

@@ -118,7 +118,10 @@ class RankingEvaluator:
         Raises:
             ModelError: An order that repeats or leaves out rows, or scores that are no numbers.
         """
-        order, scores = arranged(ranker, self._lists, self._ties, self._device)
+        return self.judged(*arranged(ranker, self._lists, self._ties, self._device))
+
+    def judged(self, order: IntArray, scores: FloatArray) -> RankingEvaluation:
+        """Measure orders of all lists, whoever has made them; arguments are what `arranged` returns."""
         counted = np.zeros(len(order), np.bool_)
         per_list, means = dict[str, DoubleArray](), dict[str, float]()
         for name, found in self._measured(order, scores).items():

@@ -144,7 +144,10 @@ class RetrievalEvaluator:
             ModelError: The model does not fit the retriever or the data, or has diverged.
             ResourceError: Too little memory.
         """
-        rankings = self._retriever.top_k(scoring, self.users, self.cutoffs[-1], self._excluded, self._ties)
+        return self.judged(self._retriever.top_k(scoring, self.users, self.cutoffs[-1], self._excluded, self._ties))
+
+    def judged(self, rankings: Rankings) -> Evaluation:
+        """Measure lists of all evaluated users, `users`, as long as the last cutoff, whoever has made them."""
         hits = self._truth.contains(self.users, rankings.items)
         per_user = self._measure(hits, self._n_relevant)
         means = {name: float(values.mean()) for name, values in per_user.items()}

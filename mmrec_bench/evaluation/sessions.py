@@ -47,19 +47,34 @@ class Transcript:
     rank: IntArray
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class InteractiveEvaluation:
-    """Everything measured of one system on one held-out part.
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class SessionMeasures:
+    """How the sessions of one held-out part went, in numbers.
 
     Attributes:
         numbers: Number of each session, int64 ``[S]``.
         users: User of each session, int64 ``[S]``.
         n_wanted: Wanted items among the candidates of each session, int64 ``[S]``.
         courses: How sessions went.
-        transcript: What was shown and answered.
-        last_guess: Item that was shown once more after the last round, int64 ``[S]``; -1 where none was.
         per_session: By metric such as ``success@5``, float64 ``[S]``, unrounded.
         means: By metric, the mean over sessions, unrounded.
+    """
+
+    numbers: IntArray
+    users: IntArray
+    n_wanted: IntArray
+    courses: Courses
+    per_session: Mapping[str, DoubleArray]
+    means: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class InteractiveEvaluation(SessionMeasures):
+    """Everything measured of one system on one held-out part.
+
+    Attributes:
+        transcript: What was shown and answered.
+        last_guess: Item that was shown once more after the last round, int64 ``[S]``; -1 where none was.
         curve: Mean over sessions after 0, 1, ..., R rounds, by name: ``found``, the share that has found an item, and
             ``first_rank``.
         n_clicked_queries: Queries that were clicked.
@@ -67,14 +82,8 @@ class InteractiveEvaluation:
             that it stood above, or level with, before.
     """
 
-    numbers: IntArray
-    users: IntArray
-    n_wanted: IntArray
-    courses: Courses
     transcript: Transcript
     last_guess: IntArray
-    per_session: Mapping[str, DoubleArray]
-    means: Mapping[str, float]
     curve: Mapping[str, list[float]]
     n_clicked_queries: int
     n_violations: int
@@ -98,22 +107,39 @@ class InteractiveEvaluator:
     ) -> None:
         self._protocol, self._device = protocol, device
         held = list(sessions(protocol.candidates, protocol.sessions_per_user, known, truth))
-        self._blocks = [_with_wanted(block) for block in held]
-        self.n_without_wanted = sum(len(block.users) for block in held) - sum(len(b.users) for b in self._blocks)
+        self.held = [_with_wanted(block) for block in held]
+        """What is on the table of each session, a block at a time."""
+        self.n_without_wanted = sum(len(block.users) for block in held) - sum(len(b.users) for b in self.held)
         """Sessions that were not held, for nothing on the table was wanted."""
-        if not any(len(block.users) for block in self._blocks):
+        if not any(len(block.users) for block in self.held):
             raise ProtocolError("no user wants any of the candidates, so no session can be held. Change protocol.split")
 
     def listed(self) -> tuple[IntArray, IntArray, BoolArray]:
         """Return session, item and whether it is wanted, of all candidates that `Sessions.listed` names."""
-        sessions, items, wanted = zip(*(block.listed() for block in self._blocks), strict=True)
+        sessions, items, wanted = zip(*(block.listed() for block in self.held), strict=True)
         return np.concatenate(sessions), np.concatenate(items), np.concatenate(wanted)
+
+    def judged(self, courses: Courses) -> SessionMeasures:
+        """Measure how all sessions went, in the order of `held`, whoever has held them."""
+        per_session = {
+            str(MetricId(name, k)): SESSION_METRICS[name].compute(courses, k, self._protocol.options)
+            for name in self._protocol.metrics
+            for k in self._protocol.cutoffs
+        }
+        return SessionMeasures(
+            numbers=np.concatenate([block.numbers for block in self.held]),
+            users=np.concatenate([block.users for block in self.held]),
+            n_wanted=np.concatenate([block.wanted.sum(axis=1) for block in self.held]),
+            courses=courses,
+            per_session=per_session,
+            means={name: float(values.mean()) for name, values in per_session.items()},
+        )
 
     @torch.no_grad()
     def evaluate(self, system: InteractiveSystem) -> InteractiveEvaluation:
         """Hold all sessions."""
         rounds = self._protocol.cutoffs[-1]
-        held = [_Block(block, system, self._protocol, self._device) for block in self._blocks if len(block.users)]
+        held = [_Block(block, system, self._protocol, self._device) for block in self.held if len(block.users)]
         for block in held:
             block.play(rounds)
         courses = Courses(
@@ -123,23 +149,18 @@ class InteractiveEvaluator:
             np.concatenate([block.sessions.open.sum(axis=1) for block in held]),
         )
         shown = [np.concatenate(columns) for columns in zip(*(block.transcript() for block in held), strict=True)]
-        options = self._protocol.options
-        per_session = {
-            str(MetricId(name, k)): SESSION_METRICS[name].compute(courses, k, options)
-            for name in self._protocol.metrics
-            for k in self._protocol.cutoffs
-        }
+        judged = self.judged(courses)
         found, after = courses.found[:, None], np.arange(rounds + 1)
         first = np.where(courses.ranks > 0, courses.ranks, courses.n_candidates[:, None])
         return InteractiveEvaluation(
-            numbers=np.concatenate([block.sessions.numbers for block in held]),
-            users=np.concatenate([block.sessions.users for block in held]),
-            n_wanted=np.concatenate([block.sessions.wanted.sum(axis=1) for block in held]),
+            numbers=judged.numbers,
+            users=judged.users,
+            n_wanted=judged.n_wanted,
             courses=courses,
+            per_session=judged.per_session,
+            means=judged.means,
             transcript=Transcript(*shown),
             last_guess=np.concatenate([block.last_guess for block in held]),
-            per_session=per_session,
-            means={name: float(values.mean()) for name, values in per_session.items()},
             curve={
                 "found": [float(share) for share in ((found >= 0) & (found < after)).mean(axis=0)],
                 "first_rank": [float(mean) for mean in first.mean(axis=0)],

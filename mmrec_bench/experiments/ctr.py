@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 import torch
 
 from mmrec_bench.data.points import Points, clicks_before
-from mmrec_bench.data.split import VaultLedger
-from mmrec_bench.evaluation.ctr import CtrEvaluation, CtrEvaluator
+from mmrec_bench.data.split import Split, VaultLedger
+from mmrec_bench.evaluation.ctr import CtrEvaluation, CtrEvaluator, judged_points
 from mmrec_bench.evaluation.ctr_protocol import CtrProtocol
 from mmrec_bench.experiments import building as write
 from mmrec_bench.experiments.prepare import Prepared
@@ -67,17 +67,14 @@ class CtrStation:
         part = self._part(truth, split.train.then(split.valid))
         test = CtrEvaluator(part, self._protocol.metrics, self._device)
         on_valid, on_test = self._valid.evaluate(model), test.evaluate(model)
-        known = np.isin(truth.users, np.concatenate([split.train.users, split.valid.users]))
-        slices = {KNOWN: known, NEW: ~known}
-        found = {name: test.judged(on_test.probabilities, rows) for name, rows in slices.items() if rows.any()}
         parts = {"valid": (split.valid, on_valid), "test": (truth, on_test)}
         return Judgement(
             metrics={
                 "valid": write.finite(on_valid.means),
                 "test": write.finite(on_test.means),
-                "test_slices": {name: _slice(found[name], slices[name], truth) for name in found},
+                "test_slices": slices(truth, on_test, split, self._protocol.metrics),
             },
-            per_user=self._per_user(parts),
+            per_user=per_user(parts, self._prepared),
             rankings=self._impressions(parts),
             facts={
                 "impressions": {"recipe": truth.recipe, **{name: _counts(each) for name, (each, _) in parts.items()}}
@@ -87,20 +84,6 @@ class CtrStation:
     def _part(self, points: Points, log: Points) -> CtrPart:
         """Return a held-out part with the clicks of its users in a log that ends before it."""
         return CtrPart(points, clicks_before(points, log, start=int(points.timestamps[0])), self._extra)
-
-    def _per_user(self, parts: Mapping[str, tuple[Points, CtrEvaluation]]) -> pd.DataFrame:
-        frames = []
-        for part, (points, evaluation) in parts.items():
-            places = np.searchsorted(evaluation.users, points.users)
-            columns = {
-                "part": pd.Categorical([part] * len(evaluation.users), categories=list(parts)),
-                "user_id": self._prepared.dataset.user_ids[evaluation.users],
-                "n_truth": np.bincount(places, points.labels, len(evaluation.users)).astype(np.int64),
-                "n_impressions": np.bincount(places, minlength=len(evaluation.users)),
-                **evaluation.per_user,
-            }
-            frames.append(pd.DataFrame(columns))
-        return pd.concat(frames, ignore_index=True)
 
     def _impressions(self, parts: Mapping[str, tuple[Points, CtrEvaluation]]) -> pd.DataFrame:
         dataset, frames = self._prepared.dataset, []
@@ -126,12 +109,38 @@ def _extra(experiment: Experiment, prepared: Prepared) -> Extra | None:
     return Extra.of_vectors(prepared.dataset.features[model.extra].filled(0.0))
 
 
-def _slice(evaluation: CtrEvaluation, rows: np.ndarray, points: Points) -> dict[str, float]:
-    n_items = len(np.unique(points.items[rows]))
-    return {
-        "n_users": len(evaluation.users), "n_items": n_items, "n_impressions": int(rows.sum()),
-        **write.finite(evaluation.means),
-    }  # fmt: skip
+def slices(
+    points: Points, evaluation: CtrEvaluation, split: Split[Points], metrics: Sequence[str]
+) -> dict[str, dict[str, float]]:
+    """Return the metrics of the test part on users who occur before it, and on those who do not."""
+    known = np.isin(points.users, np.concatenate([split.train.users, split.valid.users]))
+    told = {}
+    for name, rows in ((KNOWN, known), (NEW, ~known)):
+        if rows.any():
+            found = judged_points(points, evaluation.probabilities, metrics, rows)
+            counts = {
+                "n_users": len(found.users),
+                "n_items": len(np.unique(points.items[rows])),
+                "n_impressions": int(rows.sum()),
+            }
+            told[name] = {**counts, **write.finite(found.means)}
+    return told
+
+
+def per_user(parts: Mapping[str, tuple[Points, CtrEvaluation]], prepared: Prepared) -> pd.DataFrame:
+    """Return ``per_user.parquet``: a row a user and part."""
+    frames = []
+    for part, (points, evaluation) in parts.items():
+        places = np.searchsorted(evaluation.users, points.users)
+        columns = {
+            "part": pd.Categorical([part] * len(evaluation.users), categories=list(parts)),
+            "user_id": prepared.dataset.user_ids[evaluation.users],
+            "n_truth": np.bincount(places, points.labels, len(evaluation.users)).astype(np.int64),
+            "n_impressions": np.bincount(places, minlength=len(evaluation.users)),
+            **evaluation.per_user,
+        }
+        frames.append(pd.DataFrame(columns))
+    return pd.concat(frames, ignore_index=True)
 
 
 def _counts(points: Points) -> dict[str, float]:

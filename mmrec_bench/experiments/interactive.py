@@ -15,7 +15,7 @@ from mmrec_bench.data.online_users import OnlineUsers
 from mmrec_bench.data.rules import TRAIN
 from mmrec_bench.data.split import VaultLedger
 from mmrec_bench.evaluation.interactive_protocol import InteractiveProtocol
-from mmrec_bench.evaluation.sessions import InteractiveEvaluation, InteractiveEvaluator
+from mmrec_bench.evaluation.sessions import InteractiveEvaluation, InteractiveEvaluator, SessionMeasures
 from mmrec_bench.experiments import building as write
 from mmrec_bench.experiments.candidates import restored
 from mmrec_bench.experiments.prepare import Prepared
@@ -70,7 +70,7 @@ class InteractiveStation:
         parts = {"valid": (self._valid, self._valid.evaluate(model)), "test": (test, test.evaluate(model))}
         return Judgement(
             metrics={**{part: write.finite(found.means) for part, (_, found) in parts.items()}, "test_slices": {}},
-            per_user=self._per_session({part: found for part, (_, found) in parts.items()}),
+            per_user=per_session({part: found for part, (_, found) in parts.items()}, self._prepared),
             rankings=self._transcripts(parts),
             facts={
                 "sessions": {part: _facts(evaluator, found) for part, (evaluator, found) in parts.items()},
@@ -92,21 +92,6 @@ class InteractiveStation:
     def _evaluator(self, truth: Interactions) -> InteractiveEvaluator:
         return InteractiveEvaluator(self._protocol, self._prepared.split.train, truth, self._device)
 
-    def _per_session(self, parts: Mapping[str, InteractiveEvaluation]) -> pd.DataFrame:
-        frames = []
-        for part, found in parts.items():
-            columns = {
-                "part": pd.Categorical([part] * len(found.users), categories=list(parts)),
-                "session": found.numbers,
-                "user_id": self._prepared.dataset.user_ids[found.users],
-                "n_truth": found.n_wanted,
-                "found": found.courses.found,
-                "left": found.courses.left,
-                **found.per_session,
-            }
-            frames.append(pd.DataFrame(columns))
-        return pd.concat(frames, ignore_index=True)
-
     def _transcripts(self, parts: Mapping[str, tuple[InteractiveEvaluator, InteractiveEvaluation]]) -> pd.DataFrame:
         writer, tables = Transcripts(self._prepared.dataset, self._lexicon), []
         for part, (evaluator, found) in parts.items():
@@ -114,6 +99,23 @@ class InteractiveStation:
             column = pd.Categorical([part] * len(table), categories=list(parts))
             tables.append(pd.concat([pd.Series(column, name="part"), table], axis=1))
         return pd.concat(tables, ignore_index=True)
+
+
+def per_session(parts: Mapping[str, SessionMeasures], prepared: Prepared) -> pd.DataFrame:
+    """Return ``per_user.parquet``: a row a session and part."""
+    frames = []
+    for part, found in parts.items():
+        columns = {
+            "part": pd.Categorical([part] * len(found.users), categories=list(parts)),
+            "session": found.numbers,
+            "user_id": prepared.dataset.user_ids[found.users],
+            "n_truth": found.n_wanted,
+            "found": found.courses.found,
+            "left": found.courses.left,
+            **found.per_session,
+        }
+        frames.append(pd.DataFrame(columns))
+    return pd.concat(frames, ignore_index=True)
 
 
 def _facts(evaluator: InteractiveEvaluator, found: InteractiveEvaluation) -> dict[str, Any]:

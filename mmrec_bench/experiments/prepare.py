@@ -12,6 +12,7 @@ from mmrec_bench.data.alterations import Alteration, alter_dataset, modalities_l
 from mmrec_bench.data.arrays import digest
 from mmrec_bench.data.cards import load_card, load_dataset, load_lists
 from mmrec_bench.data.dataset import Dataset
+from mmrec_bench.data.formats.base import PayloadKind
 from mmrec_bench.data.interactions import Interactions
 from mmrec_bench.data.lexicon import Lexicon
 from mmrec_bench.data.lists import Lists
@@ -28,7 +29,7 @@ from mmrec_bench.experiments.folders import fingerprint_of
 from mmrec_bench.experiments.inputs import FeatureInput, plan_features
 from mmrec_bench.experiments.lexicons import lexicon_of
 from mmrec_bench.experiments.list_checks import check_lists
-from mmrec_bench.experiments.schema import Experiment, ExperimentConfig
+from mmrec_bench.experiments.schema import DatasetRef, Experiment, ExperimentConfig
 from mmrec_bench.models.needs import models_for
 from mmrec_bench.retrieval.base import tie_ranks
 from mmrec_bench.types import IntArray
@@ -135,11 +136,7 @@ class Preparer:
             ModelError: The model needs what the data does not have.
         """
         config = experiment.config
-        read = self.lists if config.kind == "lists" else self.dataset
-        dataset: Dataset[Any] = read(config.dataset.card, config.dataset.modalities)
-        if (recipe := config.dataset.impressions) is not None:
-            dataset = self._points(dataset, recipe)
-        config.protocol.check_catalogue(dataset.payload.n_items, str(experiment.source))
+        dataset = self._read(config.dataset, config.kind, config.protocol, str(experiment.source))
         left = (*modalities_left(tuple(dataset.features), config.dataset.alter), *config.inputs.features)
         if lacking := config.needs.lacking(left):
             gives = ", ".join(sorted(left)) or "none"
@@ -153,8 +150,33 @@ class Preparer:
         prepared = self._with_inputs(prepared, dataset, config)
         if config.entry.task == "ranking" and config.kind == "lists":
             check_lists(config, prepared.split, prepared.ties)
-        prepared = self._with_lexicon(_with_clicks(prepared, config), config)
+        prepared = self._with_lexicon(_with_clicks(prepared, config), config.dataset.card, config.protocol)
         return self._with_start(self._with_first_stage(prepared, experiment), experiment)
+
+    def without_model(self, ref: DatasetRef, kind: PayloadKind, protocol: ProtocolConfig, source: str) -> Prepared:
+        """Load and split data to judge lists that some system has made.
+
+        Args:
+            ref: Which data.
+            kind: What is read of them: ``lists`` where these are given, else what `DatasetRef.impressions` reads, or
+                ``interactions``.
+            protocol: Its split is made.
+            source: Where it was read, for messages.
+
+        Raises:
+            DataError: The data is missing or broken.
+            ProtocolError: The split cannot be made.
+        """
+        prepared = self._parted(self._read(ref, kind, protocol, source), protocol, ref.card)
+        return self._with_lexicon(prepared, ref.card, protocol)
+
+    def _read(self, ref: DatasetRef, kind: PayloadKind, protocol: ProtocolConfig, source: str) -> Dataset[Any]:
+        read = self.lists if kind == "lists" else self.dataset
+        dataset: Dataset[Any] = read(ref.card, ref.modalities)
+        if ref.impressions is not None:
+            dataset = self._points(dataset, ref.impressions)
+        protocol.check_catalogue(dataset.payload.n_items, source)
+        return dataset
 
     def _parted(self, dataset: Dataset[Any], protocol: ProtocolConfig, card: str) -> Prepared:
         """Return the data set with its split, made once."""
@@ -267,13 +289,13 @@ class Preparer:
             first_stage=FirstStage(kind, told, stage, ready, key, folder),
         )
 
-    def _with_lexicon(self, prepared: Prepared, config: ExperimentConfig) -> Prepared:
-        if not isinstance(config.protocol, InteractiveProtocol):
+    def _with_lexicon(self, prepared: Prepared, card: str, protocol: ProtocolConfig) -> Prepared:
+        if not isinstance(protocol, InteractiveProtocol):
             return prepared
-        key = f"{id(prepared.split)}/{config.protocol.queries.model_dump_json()}"
+        key = f"{id(prepared.split)}/{protocol.queries.model_dump_json()}"
         if key not in self._lexicons:
-            card = load_card(config.dataset.card)
-            self._lexicons[key] = lexicon_of(config.protocol.queries, prepared.dataset.items, card, self._data_dir)
+            items = prepared.dataset.items
+            self._lexicons[key] = lexicon_of(protocol.queries, items, load_card(card), self._data_dir)
         lexicon = self._lexicons[key]
         told = {"lexicon": lexicon.fingerprint()}
         return replace(

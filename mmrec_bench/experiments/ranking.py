@@ -72,7 +72,7 @@ class RankingStation:
                 "test": write.finite(on_test.means),
                 "test_slices": {},
             },
-            per_user=self._per_list(parts),
+            per_user=per_list(parts, self._prepared),
             rankings=self._rankings(parts),
             facts={"lists": {part: _counts(lists, evaluation) for part, (lists, evaluation) in parts.items()}},
         )
@@ -86,21 +86,6 @@ class RankingStation:
 
     def _evaluator(self, lists: Lists) -> RankingEvaluator:
         return RankingEvaluator.of(self._protocol, lists, self._prepared.ties, self._device)
-
-    def _per_list(self, parts: Mapping[str, tuple[Lists, RankingEvaluation]]) -> pd.DataFrame:
-        frames = []
-        for part, (lists, evaluation) in parts.items():
-            counted = np.flatnonzero(evaluation.counted)
-            missed = 0 if lists.missed is None else lists.missed[counted]
-            columns = {
-                "part": pd.Categorical([part] * len(counted), categories=list(parts)),
-                "list": counted,
-                "user_id": self._prepared.dataset.user_ids[lists.users[counted]],
-                "n_truth": _n_relevant(lists)[counted] + missed,
-                **{name: values[counted] for name, values in evaluation.per_list.items()},
-            }
-            frames.append(pd.DataFrame(columns))
-        return pd.concat(frames, ignore_index=True)
 
     def _rankings(self, parts: Mapping[str, tuple[Lists, RankingEvaluation]]) -> pd.DataFrame:
         dataset, frames = self._prepared.dataset, []
@@ -119,6 +104,23 @@ class RankingStation:
             }
             frames.append(pd.DataFrame(columns))
         return pd.concat(frames, ignore_index=True)
+
+
+def per_list(parts: Mapping[str, tuple[Lists, RankingEvaluation]], prepared: Prepared) -> pd.DataFrame:
+    """Return ``per_user.parquet``: a row a list that counts, and part."""
+    frames = []
+    for part, (lists, evaluation) in parts.items():
+        counted = np.flatnonzero(evaluation.counted)
+        missed = 0 if lists.missed is None else lists.missed[counted]
+        columns = {
+            "part": pd.Categorical([part] * len(counted), categories=list(parts)),
+            "list": counted,
+            "user_id": prepared.dataset.user_ids[lists.users[counted]],
+            "n_truth": _n_relevant(lists)[counted] + missed,
+            **{name: values[counted] for name, values in evaluation.per_list.items()},
+        }
+        frames.append(pd.DataFrame(columns))
+    return pd.concat(frames, ignore_index=True)
 
 
 def _n_relevant(lists: Lists) -> IntArray:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -18,11 +18,15 @@ from mmrec_bench.experiments.prepare import Prepared
 from mmrec_bench.experiments.schema import Experiment
 from mmrec_bench.experiments.station import VAULT_PURPOSE, Judgement, built
 from mmrec_bench.models.base import ModelContext, Recommender
+from mmrec_bench.retrieval.base import Retriever
 from mmrec_bench.retrieval.config import RetrieverConfig, build_retriever
 from mmrec_bench.seeding import Seeds
 from mmrec_bench.training.config import TrainerConfig
 from mmrec_bench.training.records import Validation
 from mmrec_bench.types import IntArray
+
+VALID_EXCLUDES = ("train",)
+"""Whose items are not ranked at validation, whatever the protocol excludes at test."""
 
 
 class RetrievalStation:
@@ -41,7 +45,7 @@ class RetrievalStation:
         self._protocol: RetrievalProtocol = protocol
         self._retrieval = experiment.config.retriever or RetrieverConfig()
         self._retriever = build_retriever(self._retrieval, device)
-        self._valid = self._evaluator(prepared.split.valid, ("train",))
+        self._valid = self._evaluator(prepared.split.valid, VALID_EXCLUDES)
 
     def build(self, seed: int) -> tuple[Recommender, ModelContext]:
         """Return the untrained model on its device, and the context it was built from."""
@@ -69,25 +73,36 @@ class RetrievalStation:
             metrics={
                 "valid": write.finite({**on_valid.means, **self._valid.catalogue(on_valid)}),
                 "test": write.finite({**on_test.means, **test.catalogue(on_test)}),
-                "test_slices": {name: _slice_facts(result) for name, result in slices.items()},
+                "test_slices": slice_facts(slices),
             },
-            per_user=_per_user(parts, n_truth, self._prepared),
+            per_user=per_user(parts, n_truth, self._prepared),
             rankings=_rankings(parts, self._prepared),
             facts={"retriever": {"backend": self._retrieval.backend, "exact": True, "served": served}},
         )
 
     def _evaluator(self, truth: Interactions, exclude: tuple[str, ...]) -> RetrievalEvaluator:
-        protocol, prepared, split = self._protocol, self._prepared, self._prepared.split
-        return RetrievalEvaluator(
-            train=split.train,
-            truth=truth,
-            excluded=[split.train if part == "train" else split.valid for part in exclude],
-            metrics=protocol.metrics,
-            cutoffs=protocol.cutoffs,
-            retriever=self._retriever,
-            ties=prepared.ties,
-            present={name: table.present for name, table in prepared.dataset.features.items()},
-        )
+        return evaluator(self._protocol, self._prepared, truth, exclude, self._retriever)
+
+
+def evaluator(
+    protocol: RetrievalProtocol,
+    prepared: Prepared,
+    truth: Interactions,
+    exclude: Sequence[str],
+    retriever: Retriever,
+) -> RetrievalEvaluator:
+    """Return the evaluator of a held-out part; items of the parts ``exclude`` are not ranked."""
+    split = prepared.split
+    return RetrievalEvaluator(
+        train=split.train,
+        truth=truth,
+        excluded=[split.train if part == "train" else split.valid for part in exclude],
+        metrics=protocol.metrics,
+        cutoffs=protocol.cutoffs,
+        retriever=retriever,
+        ties=prepared.ties,
+        present={name: table.present for name, table in prepared.dataset.features.items()},
+    )
 
 
 def build_model(
@@ -103,11 +118,16 @@ def build_model(
     return built(config.model, context, seeds, Recommender, device), context
 
 
-def _slice_facts(result: SliceResult) -> dict[str, float]:
-    return {"n_users": result.n_users, "n_items": result.n_items, **write.finite(result.metrics)}
+def slice_facts(slices: Mapping[str, SliceResult]) -> dict[str, dict[str, float]]:
+    """Return ``test_slices`` of ``metrics.json``."""
+    return {
+        name: {"n_users": result.n_users, "n_items": result.n_items, **write.finite(result.metrics)}
+        for name, result in slices.items()
+    }
 
 
-def _per_user(parts: Mapping[str, Evaluation], n_truth: Mapping[str, IntArray], prepared: Prepared) -> pd.DataFrame:
+def per_user(parts: Mapping[str, Evaluation], n_truth: Mapping[str, IntArray], prepared: Prepared) -> pd.DataFrame:
+    """Return ``per_user.parquet``: a row an evaluated user and part."""
     return pd.concat(
         [
             pd.DataFrame(

@@ -1,0 +1,223 @@
+"""Scores given lists by the evaluators that judge runs: nothing but lists, data and protocol decides a number."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeAlias
+
+import numpy as np
+import pandas as pd
+import torch
+
+from mmrec_bench.data.split import VaultLedger
+from mmrec_bench.errors import DataError
+from mmrec_bench.evaluation.ctr import judged_points
+from mmrec_bench.evaluation.ctr_protocol import CtrProtocol
+from mmrec_bench.evaluation.interactive_protocol import InteractiveProtocol
+from mmrec_bench.evaluation.protocol import ProtocolConfig, RetrievalProtocol
+from mmrec_bench.evaluation.ranking import RankingEvaluator
+from mmrec_bench.evaluation.ranking_protocol import RankingProtocol
+from mmrec_bench.evaluation.sessions import InteractiveEvaluator
+from mmrec_bench.experiments import ctr, interactive, ranking, retrieval
+from mmrec_bench.experiments.building import finite
+from mmrec_bench.experiments.prepare import Prepared, Preparer
+from mmrec_bench.experiments.schema import DatasetRef
+from mmrec_bench.experiments.transcripts import KINDS
+from mmrec_bench.leaderboard.alignment import (
+    check_not_excluded,
+    order_of,
+    probabilities_of,
+    rankings_of,
+    rows_of,
+    told,
+)
+from mmrec_bench.leaderboard.courses import Shown, courses_of
+from mmrec_bench.retrieval.config import RetrieverConfig, build_retriever
+from mmrec_bench.types import IntArray
+
+PARTS = ("valid", "test")
+CPU = torch.device("cpu")
+PURPOSE = "judging given lists"
+
+COLUMNS: Mapping[type[ProtocolConfig], tuple[str, ...]] = {
+    RetrievalProtocol: ("part", "user_id", "rank", "item_id", "score"),
+    RankingProtocol: ("part", "list", "user_id", "rank", "item_id", "score"),
+    CtrProtocol: ("part", "user_id", "item_id", "timestamp", "probability"),
+    InteractiveProtocol: ("part", "session", "user_id", "round", "slot", "kind", "item_id", "clicked", "rank"),
+}
+"""Columns that are judged, by the class of the protocol; those of ``rankings.parquet`` but for the truth."""
+
+
+class HasProtocol(Protocol):
+    """A track, or the config of an experiment."""
+
+    @property
+    def protocol(self) -> ProtocolConfig:
+        """What the numbers mean."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Scores:
+    """What given lists are worth.
+
+    Attributes:
+        metrics: As ``metrics.json`` of a run: under ``valid`` and ``test``, as far as there are lists, means by metric,
+            unrounded; under ``test_slices`` those of slices, without the one for which a model ranks anew.
+        per_user: As ``per_user.parquet`` of a run.
+    """
+
+    metrics: Mapping[str, Any]
+    per_user: pd.DataFrame
+
+
+def prepared_for(card: str, protocol: ProtocolConfig, preparer: Preparer, impressions: Any = None) -> Prepared:
+    """Return data and split by which lists are judged.
+
+    Args:
+        card: Name of the data set's card.
+        protocol: Its split is made.
+        preparer: Loads data once.
+        impressions: How impressions are made of the data; of the CTR task alone.
+
+    Raises:
+        DataError: The data is missing or broken.
+        ProtocolError: The split cannot be made.
+    """
+    ref = DatasetRef(card=card, impressions=impressions)
+    if ref.impressions is not None:
+        kind = ref.impressions.reads
+    else:
+        kind = "lists" if isinstance(protocol, RankingProtocol) else "interactions"
+    return preparer.without_model(ref, kind, protocol, card)
+
+
+def score_lists(track: HasProtocol, prepared: Prepared, table: pd.DataFrame) -> Scores:
+    """Judge lists with external ids.
+
+    Args:
+        track: Whose protocol decides what the numbers mean.
+        prepared: Data and split; see `prepared_for`.
+        table: Columns `COLUMNS` of the task, one or both parts; more columns are not looked at.
+
+    Raises:
+        DataError: Columns or parts that are missing or wrong, ids that are unknown, lists that are not those of the
+            split, or items that the protocol excludes.
+        ProtocolError: The protocol cannot be judged by lists.
+    """
+    protocol = track.protocol
+    columns = COLUMNS[type(protocol)]
+    if lacking := [name for name in columns if name not in table.columns]:
+        raise DataError(f"column(s) {', '.join(lacking)} are missing; lists have {', '.join(columns)}")
+    if len(unknown := set(table["part"].astype(str).unique()) - set(PARTS)) or not len(table):
+        raise DataError(f"part must be valid or test; got {told(sorted(unknown)) or 'no row'}")
+    ledger = VaultLedger()
+    truths = {part: prepared.split.valid if part == "valid" else prepared.split.test.open(PURPOSE, ledger)
+              for part in PARTS if (table["part"] == part).any()}  # fmt: skip
+    tables = {part: table[(table["part"] == part).to_numpy()] for part in truths}
+    if isinstance(protocol, RetrievalProtocol):
+        return _retrieval(protocol, prepared, truths, tables)
+    if isinstance(protocol, RankingProtocol):
+        return _ranking(protocol, prepared, truths, tables)
+    if isinstance(protocol, CtrProtocol):
+        return _ctr(protocol, prepared, truths, tables)
+    assert isinstance(protocol, InteractiveProtocol)
+    return _interactive(protocol, prepared, truths, tables)
+
+
+Truths: TypeAlias = Mapping[str, Any]
+Tables: TypeAlias = Mapping[str, pd.DataFrame]
+
+
+def _retrieval(protocol: RetrievalProtocol, prepared: Prepared, truths: Truths, tables: Tables) -> Scores:
+    retriever = build_retriever(RetrieverConfig(), CPU)  # never asked: the lists are there
+    found, metrics, slices = {}, {}, {}
+    for part, table in tables.items():
+        exclude = retrieval.VALID_EXCLUDES if part == "valid" else protocol.exclude
+        evaluator = retrieval.evaluator(protocol, prepared, truths[part], exclude, retriever)
+        users, items = _ids(table, prepared)
+        columns = whole(table, "rank"), _numbers(table, "score")
+        rankings = rankings_of(users, items, *columns, evaluator.users, protocol.cutoffs[-1], prepared.dataset.user_ids)
+        split = prepared.split
+        check_not_excluded(rankings, [split.train if name == "train" else split.valid for name in exclude])
+        found[part] = evaluator.judged(rankings)
+        metrics[part] = finite({**found[part].means, **evaluator.catalogue(found[part])})
+        if part == "test":
+            slices = retrieval.slice_facts(evaluator.slices(found[part]))
+    n_truth = {part: truths[part].user_counts() for part in tables}
+    return Scores({**metrics, "test_slices": slices}, retrieval.per_user(found, n_truth, prepared))
+
+
+def _ranking(protocol: RankingProtocol, prepared: Prepared, truths: Truths, tables: Tables) -> Scores:
+    found = {}
+    for part, table in tables.items():
+        lists, list_of = truths[part], whole(table, "list")
+        users, items = _ids(table, prepared)
+        if ((list_of < 0) | (list_of >= lists.n_lists)).any():
+            raise DataError(f"lists of the {part} part are numbered 0 to {lists.n_lists - 1}")
+        if (wrong := users != lists.users[list_of]).any():
+            raise DataError(f"users are not those of list(s) {told(np.unique(list_of[wrong]))} of the {part} part")
+        arranged = order_of(list_of, items, whole(table, "rank"), _numbers(table, "score"), lists)
+        found[part] = lists, RankingEvaluator.of(protocol, lists, prepared.ties, CPU).judged(*arranged)
+    metrics = {part: finite(evaluation.means) for part, (_, evaluation) in found.items()}
+    return Scores({**metrics, "test_slices": {}}, ranking.per_list(found, prepared))
+
+
+def _ctr(protocol: CtrProtocol, prepared: Prepared, truths: Truths, tables: Tables) -> Scores:
+    found, slices = {}, {}
+    for part, table in tables.items():
+        points = truths[part]
+        columns = whole(table, "timestamp"), _numbers(table, "probability")
+        probabilities = probabilities_of(*_ids(table, prepared), *columns, points)
+        found[part] = points, judged_points(points, probabilities, protocol.metrics)
+        if part == "test":
+            slices = ctr.slices(*found[part], prepared.split, protocol.metrics)
+    metrics = {part: finite(evaluation.means) for part, (_, evaluation) in found.items()}
+    return Scores({**metrics, "test_slices": slices}, ctr.per_user(found, prepared))
+
+
+def _interactive(protocol: InteractiveProtocol, prepared: Prepared, truths: Truths, tables: Tables) -> Scores:
+    found = {}
+    for part, whole_table in tables.items():
+        evaluator = InteractiveEvaluator(protocol, prepared.split.train, truths[part], CPU)
+        table = whole_table[(whole_table["round"] != 0).to_numpy()]  # what was on the table, for readers
+        if unknown := set(table["kind"].astype(str).unique()) - set(KINDS):
+            raise DataError(f"kind must be {', '.join(KINDS)}; got {told(sorted(unknown))}")
+        is_item = (table["kind"] == "item").to_numpy()
+        item = np.full(len(table), -1, np.int64)
+        item[is_item] = rows_of(table["item_id"][is_item], prepared.dataset.item_ids, "item")
+        shown = Shown(
+            whole(table, "session"), whole(table, "round"), whole(table, "slot"), item,
+            table["clicked"].to_numpy(np.bool_), whole(table, "rank"),
+        )  # fmt: skip
+        courses = courses_of(shown, evaluator, protocol)
+        found[part] = evaluator.judged(courses)
+        users = rows_of(table["user_id"], prepared.dataset.user_ids, "user")
+        if (users != found[part].users[np.searchsorted(found[part].numbers, shown.session)]).any():
+            raise DataError(f"users are not those of the sessions of the {part} part")
+    metrics = {part: finite(each.means) for part, each in found.items()}
+    return Scores({**metrics, "test_slices": {}}, interactive.per_session(found, prepared))
+
+
+def _ids(table: pd.DataFrame, prepared: Prepared) -> tuple[IntArray, IntArray]:
+    dataset = prepared.dataset
+    return rows_of(table["user_id"], dataset.user_ids, "user"), rows_of(table["item_id"], dataset.item_ids, "item")
+
+
+def whole(table: pd.DataFrame, name: str) -> IntArray:
+    """Return a column of whole numbers, int64.
+
+    Raises:
+        DataError: It holds others.
+    """
+    column = table[name]
+    if column.dtype.kind not in "iu" or column.isna().any():
+        raise DataError(f"column {name} must hold whole numbers; got {column.dtype}")
+    return column.to_numpy(np.int64)
+
+
+def _numbers(table: pd.DataFrame, name: str) -> np.ndarray[Any, np.dtype[np.float32]]:
+    column = table[name]
+    if column.dtype.kind not in "fiu" or not np.isfinite(values := column.to_numpy(np.float64)).all():
+        raise DataError(f"column {name} must hold finite numbers; got {column.dtype}, or some that are none")
+    return values.astype(np.float32)
