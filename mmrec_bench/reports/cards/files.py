@@ -54,11 +54,16 @@ def schema_text() -> str:
 def check_card(card: ResultCard, runs: Sequence[RunArtefact]) -> list[tuple[str, str, str]]:
     """Make a card again from run folders and return ``(what, card, runs)`` for all in which it differs.
 
+    The protocol's words are not compared: they follow from its id, and may be put better one day.
+
     Raises:
         ArtefactError: Runs of the card, or of a baseline of it, are not there.
     """
     baselines = [_row(one.experiment, one.baseline, one.seeds, runs) for one in card.comparisons]
     made = card_of(_row(card.fingerprints.experiment, card.label, card.seeds, runs), baselines)
+    made = made.model_copy(
+        update={"protocol": made.protocol.model_copy(update={"words": card.protocol.words})}
+    ).sealed()
     told, found = flatten(card.model_dump(mode="json")), flatten(made.model_dump(mode="json"))
     keys = dict.fromkeys((*told, *found))
     return [(key, str(told.get(key, "-")), str(found.get(key, "-"))) for key in keys if told.get(key) != found.get(key)]

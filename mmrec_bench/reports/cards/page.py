@@ -88,7 +88,7 @@ STYLE = (
     "body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#1a1a1a;"
     "background:#fff}table{border-collapse:collapse;display:block;overflow-x:auto;font-variant-numeric:tabular-nums}"
     "td,th{padding:.2rem .8rem .2rem 0;text-align:left;vertical-align:top;border-bottom:1px solid #ddd}"
-    "pre{background:#f5f5f5;padding:1rem;overflow-x:auto}td:first-child{white-space:nowrap}"
+    "pre{background:#f5f5f5;padding:1rem;overflow-x:auto}.facts td+td{overflow-wrap:anywhere}"
     "@media(prefers-color-scheme:dark){body{color:#ddd;background:#161616}pre{background:#222}td,th{border-color:#444}}"
 )
 
@@ -106,8 +106,9 @@ def page(card: ResultCard) -> str:
         if section.text:
             parts.append(f"<pre>{html.escape(section.text)}</pre>")
             continue
-        head = "<thead>" + _row(section.header, "th") + "</thead>" if any(section.header) else ""
-        parts.append(f"<table>{head}<tbody>{''.join(_row(row, 'td') for row in section.rows)}</tbody></table>")
+        named = any(section.header)
+        table = "<table><thead>" + _row(section.header, "th") + "</thead>" if named else '<table class="facts">'
+        parts.append(f"{table}<tbody>{''.join(_row(row, 'td') for row in section.rows)}</tbody></table>")
     return "\n".join(parts) + "\n</body></html>\n"
 
 

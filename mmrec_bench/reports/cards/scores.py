@@ -40,7 +40,7 @@ def _scores(tables: Sequence[pd.DataFrame], part: str, metrics: Sequence[str]) -
     known = [name for name in metrics if all(name in table for table in parts)]
     first = parts[0]["user_id"].to_numpy()
     same = all(np.array_equal(table["user_id"].to_numpy(), first) for table in parts)
-    if same and len(np.unique(first)) == len(first):  # one row a user: no sums over lists
+    if same and parts[0]["user_id"].is_unique:  # one row a user: no sums over lists
         values = np.stack([table[known].to_numpy(np.float64) for table in parts])
         whole = ~np.isnan(values).any(axis=(0, 1))
         found = {name: values[:, :, place] for place, name in enumerate(known) if whole[place]}

@@ -23,10 +23,10 @@ def protocol_words(task: str, config: Mapping[str, Any]) -> str:
 
 def _retrieval(config: Mapping[str, Any]) -> list[str]:
     protocol = config["protocol"]
-    hidden = "items of train" if protocol["exclude"] == ["train"] else "items of train and validation"
+    hidden = "train" if protocol["exclude"] == ["train"] else "train and validation (at validation: of train)"
     cold = {"drop": "left out", "keep": "kept"}[protocol["cold_users"]]
     return [
-        f"for each user all items are ranked but the user's {hidden} (at validation: of train)",
+        f"for each user all items are ranked but the user's items of {hidden}",
         f"held-out rows of users without a training row are {cold}",
     ]
 

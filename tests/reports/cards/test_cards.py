@@ -148,6 +148,8 @@ def test_written_cards_read_back_and_hold_against_their_runs(tmp_path: Path) -> 
         card = read_card(path)
         assert check_card(card, runs) == []
         assert path.with_suffix(".md").is_file()
+    reworded = card.model_copy(update={"protocol": card.protocol.model_copy(update={"words": "As we said."})}).sealed()
+    assert check_card(reworded, runs) == []
     changed = [dataclasses.replace(run, manifest={**run.manifest, "threads": 7}) for run in runs]
     assert "digest" in {what for what, _, _ in check_card(card, changed)}
     with pytest.raises(ArtefactError, match="of these runs there are seeds"):
