@@ -10,6 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from mmrec_bench.row_share import all_rows, mean_over, own_rows
+
 
 def relative_gains(grades: Tensor, max_grade: float) -> Tensor:
     """Return ``(2^y - 1) / (2^max - 1)``: grades ``[B, L]`` as targets in [0, 1]; clicks stay what they are."""
@@ -27,7 +29,7 @@ def pointwise(scores: Tensor, targets: Tensor, mask: Tensor) -> Tensor:
         mask: Real rows.
     """
     losses = (F.softplus(scores) - targets * scores).masked_fill(~mask, 0.0)
-    return losses.sum() / mask.sum().clamp(min=1)
+    return mean_over(losses.sum(), mask.sum())
 
 
 def of_log_probabilities(log_probabilities: Tensor, clicks: Tensor, mask: Tensor) -> Tensor:
@@ -40,7 +42,7 @@ def of_log_probabilities(log_probabilities: Tensor, clicks: Tensor, mask: Tensor
     """
     logs = log_probabilities.clamp(max=-1e-6)
     losses = (clicks - 1) * torch.log(-torch.expm1(logs)) - clicks * logs
-    return losses.masked_fill(~mask, 0.0).sum() / mask.sum().clamp(min=1)
+    return mean_over(losses.masked_fill(~mask, 0.0).sum(), mask.sum())
 
 
 def softmax(scores: Tensor, targets: Tensor, mask: Tensor) -> Tensor:
@@ -108,9 +110,10 @@ def lambdarank(scores: Tensor, grades: Tensor, mask: Tensor, cutoff: int | None 
 
 def draws(mask: Tensor) -> Tensor:
     """Return uniform random numbers ``[B, L]``, 0 where padded; the same ones however wide lists are padded."""
+    mask = all_rows(mask)
     numbers = torch.zeros(mask.shape, device=mask.device)
     numbers[mask] = torch.rand(int(mask.sum()), device=mask.device)
-    return numbers
+    return own_rows(numbers)
 
 
 def padded(values: Tensor, mask: Tensor) -> Tensor:
@@ -125,4 +128,4 @@ def _differences(values: Tensor) -> Tensor:
 
 def _mean_of_lists(losses: Tensor, teaches: Tensor) -> Tensor:
     """Return the mean of losses ``[B]``, 0 for lists that teach nothing, over those that do."""
-    return losses.sum() / teaches.sum().clamp(min=1)
+    return mean_over(losses.sum(), teaches.sum())

@@ -10,6 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from mmrec_bench import row_share
+
 RegForm: TypeAlias = Literal["squared", "frobenius"]
 """``squared``: half the sum of squares, as papers write it. ``frobenius``: sum of unsquared Frobenius norms, as MMRec
 and its descendants compute it; its pull does not shrink with the embeddings, and weights do not carry over."""
@@ -81,16 +83,25 @@ def softmax_contrast(
         bound: No logit is larger; those that may be are shifted before they are exponentiated.
     """
     weights = queries.new_ones(len(queries)) if counts is None else counts.to(queries.dtype)
+    of_keys = None
+    if positives is None and row_share.present() is not None:
+        # Other processes hold the other rows: the own queries meet the keys of all.
+        keys, first = row_share.all_rows_and_place(keys)
+        of_keys = row_share.all_rows(weights)
+        positives = torch.arange(first, first + len(queries), device=queries.device)
     bounded = bound <= 40.0  # exp(40) is far from overflow
-    return cast(Tensor, _SoftmaxOfRows.apply(queries, keys, weights, positives, bounded))  # type: ignore[no-untyped-call]
+    return cast(
+        Tensor,
+        _SoftmaxOfRows.apply(queries, keys, weights, positives, of_keys, bounded),  # type: ignore[no-untyped-call]
+    )
 
 
 class _SoftmaxOfRows(torch.autograd.Function):
     """Mean over r, weighted by c_r, of ``log sum_s c_s exp(a_r . b_s) - a_r . b_r``.
 
-    With positives p it is the same mean of ``log sum_s exp(a_r . b_s) - a_r . b_{p_r}``. Both gradients are known as
-    soon as the softmax is, so they are made with it, one block of rows after another: no matrix ``[B, B]`` is kept, or
-    leaves the cache.
+    With positives p it is the same mean of ``log sum_s k_s exp(a_r . b_s) - a_r . b_{p_r}``, k being 1 or given. Both
+    gradients are known as soon as the softmax is, so they are made with it, one block of rows after another: no matrix
+    ``[B, B]`` is kept, or leaves the cache.
     """
 
     BLOCK_VALUES = 1 << 19
@@ -99,15 +110,23 @@ class _SoftmaxOfRows(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, anchors: Tensor, targets: Tensor, counts: Tensor, positives: Tensor | None, bounded: bool
+        ctx: Any,
+        anchors: Tensor,
+        targets: Tensor,
+        counts: Tensor,
+        positives: Tensor | None,
+        of_targets: Tensor | None,
+        bounded: bool,
     ) -> Tensor:
         step = max(_SoftmaxOfRows.BLOCK_ROWS, _SoftmaxOfRows.BLOCK_VALUES // len(targets))
         weights = counts.unsqueeze(1)
         if positives is None:
             own, columns, to_targets = targets, weights, -anchors
         else:
-            own, columns = targets.index_select(0, positives), targets.new_ones(len(targets), 1)
-            to_targets = torch.zeros_like(targets).index_add_(0, positives, -weights * anchors)
+            own = targets.index_select(0, positives)
+            columns = targets.new_ones(len(targets), 1) if of_targets is None else of_targets.unsqueeze(1)
+            shares = weights if of_targets is None else weights / columns.index_select(0, positives)
+            to_targets = torch.zeros_like(targets).index_add_(0, positives, -shares * anchors)
         weighted_targets = columns * targets
         total = -(weights * anchors * own).sum()
         to_anchors = -own
@@ -129,9 +148,9 @@ class _SoftmaxOfRows(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, None, None, None]:
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, None, None, None, None]:
         to_anchors, to_targets = ctx.saved_tensors
-        return gradient * to_anchors, gradient * to_targets, None, None, None
+        return gradient * to_anchors, gradient * to_targets, None, None, None, None
 
 
 def cosine_alignment(left: Tensor, right: Tensor) -> Tensor:
@@ -154,6 +173,7 @@ def gram_vs_cosine(rows: Tensor, references: Tensor, counts: Tensor | None = Non
             zero, or as near as a root comes.
     """
     weights = rows.new_ones(len(rows)) if counts is None else counts.to(rows.dtype)
+    rows, references, weights = (row_share.all_rows(values) for values in (rows, references.detach(), weights))
     shares = weights.sqrt().unsqueeze(1)  # scaled by them on both sides, each pair weighs c_r c_s
     with torch.no_grad():
         lengths = torch.linalg.vector_norm(references, dim=1, keepdim=True).clamp_min(1e-12)
@@ -177,12 +197,29 @@ def _squared_gram(rows: Tensor) -> Tensor:
     return total
 
 
+def batch_l2(*blocks: Tensor, divisor: int | None = None, form: RegForm = "squared") -> Tensor:
+    """Return `embedding_l2` of the rows of a batch, be they shared with other processes or not.
+
+    Args:
+        blocks: Rows of users, positives, negatives, ...: float32 ``[B, d]`` each.
+        divisor: What the sum is divided by; the number B of rows of the batch by default.
+        form: See `embedding_l2`.
+    """
+    share = row_share.present()
+    if share is None:
+        return embedding_l2(*blocks, divisor=divisor or len(blocks[0]), form=form)
+    if form == "squared":  # a sum over rows, which the trainer weighs by their share of the batch
+        return embedding_l2(*blocks, divisor=divisor or share.n_rows, form=form) / share.weight
+    own = torch.stack([torch.linalg.vector_norm(block) for block in blocks])
+    return torch.linalg.vector_norm(row_share.all_rows(own.unsqueeze(0)), dim=0).sum() / (divisor or share.n_rows)
+
+
 def embedding_l2(*blocks: Tensor, divisor: int, form: RegForm = "squared") -> Tensor:
-    """Return the size of embedding rows, divided by a batch size.
+    """Return the size of embedding rows, such as those of whole tables, divided by a number of rows.
 
     Args:
         blocks: Rows of users, positives, negatives, ...: float32 ``[n, d]`` each.
-        divisor: What the sum is divided by, usually the number of rows of one block.
+        divisor: What the sum is divided by.
         form: ``squared`` is ``sum_X 0.5 ||X||^2 / divisor``, ``frobenius`` is ``sum_X ||X|| / divisor``.
     """
     if form == "squared":

@@ -13,6 +13,8 @@ from typing import Literal, TypeAlias
 import torch
 from torch import Tensor
 
+from mmrec_bench.row_share import mean_over
+
 Ties: TypeAlias = Literal["random", "marginal"]
 """What rows of equal grade teach. ``random``: a fresh random order among them, each time. ``marginal``: that any of the
 best rows left comes next, whichever it is; the next step then follows a random one of them."""
@@ -115,7 +117,7 @@ def negative_log_likelihood(
     sums = (found * of_steps).sum(dim=1)
     if per_step:
         sums = sums / ((target >= 0) * of_steps).sum(dim=1).clamp(min=1e-12)
-    return -sums.sum() / (target >= 0).any(dim=1).sum().clamp(min=1)
+    return mean_over(-sums.sum(), (target >= 0).any(dim=1).sum())
 
 
 def gumbel(like: Tensor, generator: torch.Generator | None = None) -> Tensor:

@@ -20,7 +20,7 @@ from mmrec_bench.errors import ArtefactError, ResourceError
 from mmrec_bench.training.records import EpochRecord
 from mmrec_bench.training.stopping import Progress
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 """Changes whenever older checkpoints could not be read any more."""
 
 
@@ -33,17 +33,19 @@ class Origin:
         device: Type of the device, such as ``cpu``.
         threads: Threads of torch: sums are split over them, so their number changes the last bits.
         torch_version: Version of torch.
+        processes: Number of processes that share every batch.
     """
 
     seed: int
     device: str
     threads: int
     torch_version: str
+    processes: int = 1
 
     @classmethod
-    def here(cls, seed: int, device: torch.device) -> Origin:
+    def here(cls, seed: int, device: torch.device, processes: int = 1) -> Origin:
         """Return the origin of a training in this process."""
-        return cls(seed, device.type, torch.get_num_threads(), str(torch.__version__))
+        return cls(seed, device.type, torch.get_num_threads(), str(torch.__version__), processes)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -71,8 +73,8 @@ class CheckpointStore:
     Args:
         path: The file; its folder is made when the first checkpoint is written.
         identity: What the checkpoint belongs to, such as the fingerprint of config, data and code.
-        exact: Whether to refuse a checkpoint made with another thread count, torch version or device; the resumed run
-            could then differ from an unbroken one in the last bits.
+        exact: Whether to refuse a checkpoint made with another number of threads or processes, torch version or device;
+            the resumed run could then differ from an unbroken one in the last bits.
     """
 
     def __init__(self, path: Path, identity: str, *, exact: bool = True) -> None:
@@ -117,7 +119,8 @@ class CheckpointStore:
         """Return the checkpoint with tensors on the CPU, or None where there is none.
 
         Raises:
-            ArtefactError: It is damaged, or belongs to another run, seed, thread count, torch version or device.
+            ArtefactError: It is damaged, or belongs to another run, seed, device or torch version, or to another number
+                of threads or processes.
         """
         if not self.path.exists():
             return None

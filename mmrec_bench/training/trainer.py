@@ -21,7 +21,9 @@ from mmrec_bench.training.config import TrainerConfig
 from mmrec_bench.training.loss_log import LossLog
 from mmrec_bench.training.memory import memory_errors
 from mmrec_bench.training.records import EpochRecord, Observer, SilentObserver, StoppedBy, TrainingResult, Validation
+from mmrec_bench.training.share_check import check_shares
 from mmrec_bench.training.stopping import Progress
+from mmrec_bench.training.workers import ALONE, Workers
 
 M = TypeVar("M", bound=nn.Module)
 
@@ -44,6 +46,7 @@ def train(
     checkpoints: CheckpointStore | None = None,
     observer: Observer | None = None,
     resume: bool = False,
+    workers: Workers = ALONE,
 ) -> TrainingResult:
     """Train a model and leave it with the weights of its best epoch.
 
@@ -59,12 +62,15 @@ def train(
         observer: Told about every batch and epoch.
         resume: Go on from the checkpoint where there is one. On the same CPU, thread count and package versions the
             result is bit-identical to that of an unbroken run.
+        workers: Who shares the batches; each process calls this with the same arguments. Only the leader validates and
+            keeps checkpoints; a closed form is not for several.
 
     Raises:
         TrainingError: A loss, a parameter or the validation score is not finite, or the loss breaks its contract.
         DataError: The training part is empty, or has no negatives for a user.
         ArtefactError: The checkpoint is damaged or belongs to another run.
         ResourceError: Too little memory, or no space for a checkpoint.
+        ModelError: The model is of no known kind, or its batches cannot be shared.
     """
     observer = observer or SilentObserver()
     if isinstance(model, ClosedForm):
@@ -76,7 +82,8 @@ def train(
         model.to(device)
         source = batch_source(model, context, config, seeds, device)
         optimizer = config.make_optimizer(model.parameters())
-    origin = Origin.here(seeds.seed, device)
+        check_shares(model, source, seeds, workers)
+    origin = Origin.here(seeds.seed, device, workers.size)
 
     progress, best, history = Progress(), dict[str, Tensor](), list[EpochRecord]()
     saved = checkpoints.load(origin) if checkpoints is not None and resume else None
@@ -94,12 +101,12 @@ def train(
         for group in optimizer.param_groups:
             group["lr"] = learning_rate
         with memory():
-            terms = _train_epoch(model, source, optimizer, config, seeds, epoch, observer)
+            terms = _train_epoch(model, source, optimizer, config, seeds, epoch, observer, workers)
         trained = time.perf_counter()
 
         validation = None
         if (epoch + 1) % config.validate_every == 0 or epoch + 1 == config.max_epochs:
-            validation = _validated(model, validate)
+            validation = workers.led(partial(_validated, model, validate))
             progress = progress.after(epoch, validation)
             if progress.epoch == epoch:
                 best = _copied(model.state_dict(), best)
@@ -115,7 +122,8 @@ def train(
         )
         history.append(record)
         observer.on_epoch(record)
-        if checkpoints is not None and time.monotonic() - last_checkpoint >= config.checkpoint_seconds:
+        due = time.monotonic() - last_checkpoint >= config.checkpoint_seconds
+        if checkpoints is not None and workers.rank == 0 and due:
             state = TrainingState(model.state_dict(), optimizer.state_dict()["state"], best, progress, tuple(history))
             checkpoints.save(state, origin)
             last_checkpoint = time.monotonic()
@@ -189,6 +197,7 @@ def _train_epoch(
     seeds: Seeds,
     epoch: int,
     observer: Observer,
+    workers: Workers,
 ) -> dict[str, float]:
     """Train one epoch and return the means of the loss terms."""
     seeds.seed_global("epoch", epoch)
@@ -196,9 +205,9 @@ def _train_epoch(
     model.on_epoch_start(epoch)
     log = LossLog(epoch)
     for number, batch in enumerate(source.epoch(epoch)):
-        log.add(config.step.step(partial(model.loss, batch), optimizer, number))
+        log.add(config.step.step(workers.losses(model, batch), optimizer, number, workers))
         observer.on_batch(epoch, number, source.n_batches)
-    means = log.means()
+    means = log.means(workers)
     _check_parameters(model, epoch)
     return means
 

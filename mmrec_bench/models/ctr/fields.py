@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from mmrec_bench.models.blocks import FeatureProjections, IdEmbedding, gather
 from mmrec_bench.models.ctr.base import CtrConfig, CtrContext, Extra, GradientCtrModel, PointInputs
+from mmrec_bench.row_share import RowDropout
 
 
 class FieldsConfig(CtrConfig):
@@ -120,9 +121,9 @@ class Dense(nn.Module):
         super().__init__()
         self.first = nn.Linear(n_inputs, config.hidden_dims[0])
         self.slot = None if extra is None else ExtraSlot(extra, table, config.hidden_dims[0])
-        layers: list[nn.Module] = [nn.ReLU(), nn.Dropout(config.dropout)]
+        layers: list[nn.Module] = [nn.ReLU(), RowDropout(config.dropout)]
         for before, after in itertools.pairwise(config.hidden_dims):
-            layers += [nn.Linear(before, after), nn.ReLU(), nn.Dropout(config.dropout)]
+            layers += [nn.Linear(before, after), nn.ReLU(), RowDropout(config.dropout)]
         self.rest = nn.Sequential(*layers)
 
     def forward(self, read: Tensor, extra: Tensor | None, table: Tensor) -> Tensor:

@@ -19,6 +19,7 @@ from mmrec_bench.models.base import MODELS, Batch, Citation, GradientModel, Loss
 from mmrec_bench.models.blocks import IdEmbedding, gather
 from mmrec_bench.models.interactive.base import ClosedFormSystem, InteractiveContext
 from mmrec_bench.models.interactive.propagation import PropagatingSystem, PropagationConfig
+from mmrec_bench.row_share import mean_over, uniform
 from mmrec_bench.types import FloatArray
 
 PAPER = Citation(
@@ -196,7 +197,7 @@ class MAGUS(GradientModel, PropagatingSystem):
         """Draw a term that each item matches, and say whether there is one."""
         starts = self._offsets[items]
         counts = self._offsets[items + 1] - starts
-        drawn = (torch.rand(len(items), device=items.device) * counts).long().clamp(max=(counts - 1).clamp(min=0))
+        drawn = (uniform(counts.float()) * counts).long().clamp(max=(counts - 1).clamp(min=0))
         last = max(len(self._terms) - 1, 0)
         return self._terms[(starts + drawn).clamp(max=last)], counts > 0
 
@@ -207,7 +208,7 @@ class MAGUS(GradientModel, PropagatingSystem):
 
 
 def _mean(values: Tensor, counted: Tensor) -> Tensor:
-    return (values * counted).sum() / counted.sum().clamp(min=1)
+    return mean_over((values * counted).sum(), counted.sum())
 
 
 def _weight_of(dim: int) -> nn.Linear:

@@ -13,6 +13,7 @@ from mmrec_bench.errors import ModelError
 from mmrec_bench.models.base import MODELS, Citation
 from mmrec_bench.models.ranking.base import ListInputs, RankingContext
 from mmrec_bench.models.ranking.objective import Loss, ObjectiveConfig, ObjectiveRanker
+from mmrec_bench.row_share import RowDropout
 
 
 class DINConfig(ObjectiveConfig):
@@ -83,7 +84,7 @@ class DIN(ObjectiveRanker):
         self.weigh = nn.Sequential(nn.PReLU(), nn.Linear(config.attention_dim, 1))
         sizes, layers = (self.fields.n_fields * config.embedding_dim + dim, *config.hidden_dims), list[nn.Module]()
         for before, after in itertools.pairwise(sizes):
-            layers += [nn.Linear(before, after), nn.PReLU(), nn.Dropout(config.dropout)]
+            layers += [nn.Linear(before, after), nn.PReLU(), RowDropout(config.dropout)]
         self.mlp = nn.Sequential(*layers, nn.Linear(sizes[-1], 1))
 
     def forward(self, inputs: ListInputs) -> Tensor:

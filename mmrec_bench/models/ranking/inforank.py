@@ -18,6 +18,7 @@ from mmrec_bench.models.ranking.joints import Joint, gaussian_information, log_l
 from mmrec_bench.models.ranking.observation import SHOWN_DIM, PopularityOf, ShownEncoder, by_rank
 from mmrec_bench.models.ranking.row_attention import Attention, RowEncoder
 from mmrec_bench.models.ranking.scorers import Head
+from mmrec_bench.row_share import all_rows, mean_over, total
 from mmrec_bench.settings import explained_error
 
 MEAN_STEP = 0.01
@@ -137,7 +138,8 @@ class InfoRank(GradientRanker, ScoringRanker):
             terms["cmi"] = config.cmi_weight * self._dependence(joint, batch)
         if self.training:
             with torch.no_grad():
-                self.mean_observation.lerp_(joint.observation.sigmoid()[mask].mean(), MEAN_STEP)
+                found = total(joint.observation.sigmoid()[mask].sum()) / total(mask.sum())
+                self.mean_observation.lerp_(found, MEAN_STEP)
         return terms
 
     def joint(self, batch: ListBatch) -> tuple[Joint, Tensor]:
@@ -180,7 +182,8 @@ class InfoRank(GradientRanker, ScoringRanker):
     def _dependence(self, joint: Joint, batch: ListBatch) -> Tensor:
         mask, positions = batch.inputs.mask, batch.positions
         if self.config.cmi == "exact":
-            return joint.mutual_information()[mask].mean()
+            return mean_over(joint.mutual_information()[mask].sum(), mask.sum())
         assert positions is not None
         # Relevance is not bent to suit observation.
-        return gaussian_information(joint.observation[mask], joint.observed[mask].detach(), positions[mask])
+        cells = (joint.observation[mask], joint.observed[mask].detach(), positions[mask])
+        return gaussian_information(*map(all_rows, cells))

@@ -12,6 +12,7 @@ from mmrec_bench.data.lists import Lists
 from mmrec_bench.models.blocks import gather
 from mmrec_bench.models.ranking.base import ListBatch
 from mmrec_bench.models.ranking.scorers import Head
+from mmrec_bench.row_share import total
 
 PopularityOf: TypeAlias = Literal["exposures", "clicks", "none"]
 """What makes an item popular: how often it stands in a training list, or is clicked there. With ``none`` observation
@@ -33,9 +34,9 @@ def n_positions(lists: Lists) -> int:
 
 
 def position_sums(values: Tensor, positions: Tensor, mask: Tensor, like: Tensor) -> Tensor:
-    """Return the sums of values ``[B, L]`` of real rows by position, as long as `like`; no gradient passes."""
+    """Return the sums of values ``[B, L]`` of the batch's real rows by position, long as `like`, without gradient."""
     sums = torch.zeros_like(like)
-    return sums.index_add_(0, positions[mask], values.detach()[mask])
+    return total(sums.index_add_(0, positions[mask], values.detach()[mask]))
 
 
 def log_popularity(lists: Lists, of: PopularityOf) -> Tensor:

@@ -14,6 +14,7 @@ from mmrec_bench.models.base import MODELS, Citation, LossTerms
 from mmrec_bench.models.ranking.base import ListBatch, RankingContext
 from mmrec_bench.models.ranking.observation import by_rank, n_positions, position_sums
 from mmrec_bench.models.ranking.scorers import ClickScorerConfig, RowRanker
+from mmrec_bench.row_share import mean_over
 
 SMALLEST = 1e-3
 """No ratio is smaller: a position without a click in many batches is not one that nobody sees."""
@@ -87,8 +88,7 @@ class PairDebias(RowRanker):
                 (self.unclicked, (losses / plus).sum(dim=1)),
             ):
                 means.lerp_(position_sums(found, positions, mask, means), self.config.ratio_step)
-        total = (losses * weights).sum()
-        return {"pairs": total / pairs.any(dim=2).any(dim=1).sum().clamp(min=1)}
+        return {"pairs": mean_over((losses * weights).sum(), pairs.any(dim=2).any(dim=1).sum())}
 
     def facts(self) -> Mapping[str, float]:
         """Return both ratios of the first positions."""

@@ -13,6 +13,7 @@ from mmrec_bench.errors import ModelError
 from mmrec_bench.list_losses import draws
 from mmrec_bench.models.ranking.base import ListInputs, RankingContext
 from mmrec_bench.models.ranking.objective import ObjectiveConfig, ObjectiveRanker
+from mmrec_bench.row_share import RowDropout
 
 
 class RerankerConfig(ObjectiveConfig):
@@ -43,7 +44,7 @@ class Reranker(ObjectiveRanker):
                 f"{config.name}: the training lists have no positions, so their order is that of a file, and says "
                 "nothing. Set model.initial_order: false"
             )
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = RowDropout(config.dropout)
         self.row = nn.Linear(self.fields.n_fields * config.embedding_dim, config.hidden_dim)
 
     def rows(self, inputs: ListInputs) -> Tensor:

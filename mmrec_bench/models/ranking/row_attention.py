@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from mmrec_bench.models.ranking.base import ListInputs, RankingContext
 from mmrec_bench.models.ranking.fields import FieldsConfig, RowFields
+from mmrec_bench.row_share import RowDropout
 
 Attention: TypeAlias = Literal["field", "list", "none"]
 
@@ -64,7 +65,7 @@ class Block(nn.Module):
 
     def __init__(self, dim: int, n_heads: int, dropout: float) -> None:
         super().__init__()
-        self.n_heads, self.dropout = n_heads, nn.Dropout(dropout)
+        self.n_heads, self.dropout = n_heads, RowDropout(dropout)
         if n_heads:
             self.queries_keys_values, self.mixed = nn.Linear(dim, 3 * dim), nn.Linear(dim, dim)
             self.attention_norm = nn.LayerNorm(dim)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from mmrec_bench.models.ranking.base import GradientRanker, ListInputs, RankingContext, ScoringRanker
 from mmrec_bench.models.ranking.fields import FieldsConfig, RowFields
+from mmrec_bench.row_share import RowDropout
 
 
 class ScorerConfig(FieldsConfig):
@@ -45,7 +46,7 @@ class RowScorer(nn.Module):
         sizes = (self.fields.n_fields * config.embedding_dim, *config.hidden_dims)
         layers: list[nn.Module] = []
         for before, after in itertools.pairwise(sizes):
-            layers += [nn.Linear(before, after), nn.LayerNorm(after), nn.ELU(), nn.Dropout(config.dropout)]
+            layers += [nn.Linear(before, after), nn.LayerNorm(after), nn.ELU(), RowDropout(config.dropout)]
         self.mlp = nn.Sequential(*layers, nn.Linear(sizes[-1], 1))
 
     def forward(self, inputs: ListInputs) -> Tensor:

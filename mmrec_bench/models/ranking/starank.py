@@ -25,6 +25,7 @@ from mmrec_bench.plackett_luce import (
     prefix,
     step_log_likelihood,
 )
+from mmrec_bench.row_share import RowDropout
 
 
 class STARankConfig(FieldsConfig):
@@ -116,7 +117,7 @@ class STARank(GradientRanker):
                 "give features to items, or do without histories by model.history_length: 0"
             )
         self.history_length = config.history_length if reads_history else 0
-        self.dropout = torch.nn.Dropout(config.dropout)
+        self.dropout = RowDropout(config.dropout)
         self.history = HistoryReader(dim, hidden, reads_history or config.user_ids)
         self.reader = (
             AttentionReader(dim, hidden)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from mmrec_bench.data.features import FeatureTable, joined
 from mmrec_bench.graph.bipartite import BipartiteGraph
 from mmrec_bench.graph.sparse import SparseOperator
-from mmrec_bench.losses import bpr, cosine_alignment, dot, embedding_l2, gram_vs_cosine, info_nce
+from mmrec_bench.losses import batch_l2, bpr, cosine_alignment, dot, gram_vs_cosine, info_nce
 from mmrec_bench.models.alignment import AlignableConfig, TwoLines, behaviour_modal_alignment
 from mmrec_bench.models.base import MODELS, Citation, LossTerms, ModelContext, Triplets
 from mmrec_bench.models.blocks import (
@@ -140,8 +140,8 @@ class AlignRec(ItemHost):
         config = self.config
         terms = {"bpr": bpr(dot(users, positives), dot(users, negatives))}
         if config.reg_weight:
-            divisor = len(users) if config.reg_divisor == "actual" else self.batch_size
-            terms["reg"] = config.reg_weight * embedding_l2(users, positives, negatives, divisor=divisor)
+            divisor = None if config.reg_divisor == "actual" else self.batch_size
+            terms["reg"] = config.reg_weight * batch_l2(users, positives, negatives, divisor=divisor)
         if weight := config.cca_weight:
             for name, part in (("items", of_items), ("users", of_users)):
                 contrast = info_nce(part.modal, part.behaviour, config.temperature, part.rows.counts)

@@ -10,11 +10,12 @@ from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt
 from torch import Tensor, nn
 
 from mmrec_bench.graph.bipartite import BipartiteGraph
-from mmrec_bench.losses import RegForm, cosine_alignment, embedding_l2
+from mmrec_bench.losses import RegForm, batch_l2, cosine_alignment, embedding_l2
 from mmrec_bench.models.alignment import AlignableConfig, behaviour_modal_alignment, projected_lines
 from mmrec_bench.models.base import MODELS, Citation, LossTerms, ModelContext, Pairs
 from mmrec_bench.models.blocks import FeatureProjections, IdEmbedding, ItemHost, feature_tables, gather, initialise
 from mmrec_bench.retrieval.base import Representations
+from mmrec_bench.row_share import uniform
 
 
 class BM3Config(AlignableConfig):
@@ -104,8 +105,11 @@ class BM3(ItemHost):
             lines = projected_lines(user_table, item_table, batch.users, batch.items, self.projections, self.graph)
             terms |= behaviour_modal_alignment(bma, *lines)
         if self.config.reg_weight:
-            blocks = (users, items) if self.config.reg_scope == "batch" else (user_table, item_table)
-            size = embedding_l2(*blocks, divisor=len(blocks[1]), form=self.config.reg_form)
+            form = self.config.reg_form
+            if self.config.reg_scope == "batch":
+                size = batch_l2(users, items, form=form)
+            else:
+                size = embedding_l2(user_table, item_table, divisor=len(item_table), form=form)
             terms["reg"] = self.config.reg_weight * size
         return terms
 
@@ -124,4 +128,4 @@ class BM3(ItemHost):
         rows = rows.detach()
         if not self.training:
             return rows
-        return rows * (torch.rand_like(rows) >= self.config.dropout)  # cosines need no rescaling
+        return rows * (uniform(rows) >= self.config.dropout)  # cosines need no rescaling

@@ -16,7 +16,7 @@ from mmrec_bench.data.interactions import Interactions
 from mmrec_bench.graph.bipartite import BipartiteGraph
 from mmrec_bench.graph.co_occurrence import co_occurrence_graph
 from mmrec_bench.graph.neighbours import Weighting
-from mmrec_bench.losses import bpr, dot, embedding_l2
+from mmrec_bench.losses import batch_l2, bpr, dot
 from mmrec_bench.models.alignment import (
     AlignableConfig,
     AlignmentConfig,
@@ -178,7 +178,7 @@ class DREAM(ItemHost):
         )
         terms = {"bpr": bpr(dot(e_u, e_i), dot(e_u, e_j))}
         if config.reg_weight:
-            terms["reg"] = config.reg_weight * embedding_l2(e_u, e_i, e_j, divisor=len(e_u))
+            terms["reg"] = config.reg_weight * batch_l2(e_u, e_i, e_j)
         if bma := config.alignment.bma:
             terms |= behaviour_modal_alignment(bma, users, positives)
         raw = [content.projection.raw for content in cast(list[FilteredContent], list(self.contents))]

@@ -17,7 +17,7 @@ from mmrec_bench.data.features import FeatureTable
 from mmrec_bench.graph.bipartite import mean_with_self
 from mmrec_bench.graph.neighbours import nearest_neighbours
 from mmrec_bench.graph.sparse import SparseOperator
-from mmrec_bench.losses import bpr, dot, embedding_l2
+from mmrec_bench.losses import batch_l2, bpr, dot
 from mmrec_bench.models.base import MODELS, Citation, LossTerms, ModelConfig, ModelContext, Triplets
 from mmrec_bench.models.blocks import (
     FeatureProjection,
@@ -136,8 +136,8 @@ class LATTICE(ItemHost):
         if not building and self.config.stale_grad == "zeros":
             terms["bpr"] = terms["bpr"] + 0.0 * sum(parameter.sum() for parameter in self.learner.parameters())
         if self.config.reg_weight:
-            divisor = len(users) if self.config.reg_divisor == "actual" else self.batch_size
-            terms["reg"] = self.config.reg_weight * embedding_l2(users, positives, negatives, divisor=divisor)
+            divisor = None if self.config.reg_divisor == "actual" else self.batch_size
+            terms["reg"] = self.config.reg_weight * batch_l2(users, positives, negatives, divisor=divisor)
         return terms
 
     @torch.no_grad()

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from mmrec_bench.graph.bipartite import BipartiteGraph
 from mmrec_bench.graph.sparse import SparseOperator
-from mmrec_bench.losses import RegForm, bpr, dot, embedding_l2, softmax_contrast
+from mmrec_bench.losses import RegForm, batch_l2, bpr, dot, softmax_contrast
 from mmrec_bench.models.alignment import AlignableConfig, TwoLines, behaviour_modal_alignment
 from mmrec_bench.models.base import MODELS, Citation, LossTerms, ModelContext, Triplets
 from mmrec_bench.models.blocks import (
@@ -29,6 +29,7 @@ from mmrec_bench.models.blocks import (
     norms,
 )
 from mmrec_bench.retrieval.base import Representations
+from mmrec_bench.row_share import n_rows
 
 
 class LGMRecConfig(AlignableConfig):
@@ -143,7 +144,7 @@ class LGMRec(ItemHost):
             terms["contrastive-users"] = weight * self._contrast(users, user_rows)
             terms["contrastive-items"] = weight * self._contrast(items, positive_rows)
         if self.config.reg_weight:
-            size = embedding_l2(*vectors, divisor=len(batch.users), form=self.config.reg_form)
+            size = batch_l2(*vectors, form=self.config.reg_form)
             terms["reg"] = self.config.reg_weight * size
         if bma := self.config.alignment.bma:
             pairs = ((user_rows, of_users), (positive_rows, of_positives))
@@ -219,7 +220,7 @@ class LGMRec(ItemHost):
             for (anchors, left), (targets, right) in combinations(scaled, 2)
         ]
         mean = torch.stack(losses).mean()
-        return mean * len(rows.places) if self.config.contrastive_reduction == "sum" else mean
+        return mean * n_rows(rows.places) if self.config.contrastive_reduction == "sum" else mean
 
 
 @dataclass(frozen=True, slots=True)

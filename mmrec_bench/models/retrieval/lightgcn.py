@@ -10,7 +10,7 @@ from pydantic import NonNegativeFloat, NonNegativeInt, PositiveInt
 from torch import Tensor
 
 from mmrec_bench.graph.bipartite import BipartiteGraph
-from mmrec_bench.losses import RegForm, bpr, dot, embedding_l2
+from mmrec_bench.losses import RegForm, batch_l2, bpr, dot
 from mmrec_bench.models.base import MODELS, Citation, LossTerms, ModelConfig, ModelContext, Triplets
 from mmrec_bench.models.blocks import IdEmbedding, ItemHost, gather
 from mmrec_bench.retrieval.base import Representations
@@ -72,7 +72,7 @@ class LightGCN(ItemHost):
         terms = {"bpr": bpr(dot(users, positives), dot(users, negatives))}
         if self.config.reg_weight:
             blocks = (self.users.rows(batch.users), *gather(item_table, item_ids).chunk(2))
-            size = embedding_l2(*blocks, divisor=len(users), form=self.config.reg_form)
+            size = batch_l2(*blocks, form=self.config.reg_form)
             terms["reg"] = self.config.reg_weight * size
         return terms
 

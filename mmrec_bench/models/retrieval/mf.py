@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal
 import torch
 from pydantic import NonNegativeFloat, PositiveInt
 
-from mmrec_bench.losses import RegForm, bpr, dot, embedding_l2
+from mmrec_bench.losses import RegForm, batch_l2, bpr, dot
 from mmrec_bench.models.base import MODELS, Citation, LossTerms, ModelConfig, ModelContext, Triplets
 from mmrec_bench.models.blocks import IdEmbedding, ItemHost
 from mmrec_bench.retrieval.base import Representations
@@ -62,7 +62,7 @@ class MF(ItemHost):
         positives, negatives = self.items.rows(torch.cat((batch.positives, batch.negatives))).chunk(2)
         terms = {"bpr": bpr(dot(users, positives), dot(users, negatives))}
         if self.config.reg_weight:
-            size = embedding_l2(users, positives, negatives, divisor=len(users), form=self.config.reg_form)
+            size = batch_l2(users, positives, negatives, form=self.config.reg_form)
             terms["reg"] = self.config.reg_weight * size
         return terms
 

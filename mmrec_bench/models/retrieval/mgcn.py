@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from mmrec_bench.graph.bipartite import BipartiteGraph
 from mmrec_bench.graph.sparse import SparseOperator
-from mmrec_bench.losses import bpr, dot, embedding_l2, info_nce
+from mmrec_bench.losses import batch_l2, bpr, dot, info_nce
 from mmrec_bench.models.alignment import AlignableConfig, TwoLines, behaviour_modal_alignment
 from mmrec_bench.models.base import MODELS, Citation, LossTerms, ModelContext, Triplets
 from mmrec_bench.models.blocks import (
@@ -123,8 +123,8 @@ class MGCN(ItemHost):
         if bma := self.config.alignment.bma:
             terms |= behaviour_modal_alignment(bma, *fused[:2])
         if self.config.reg_weight:
-            divisor = len(users) if self.config.reg_divisor == "actual" else self.batch_size
-            terms["reg"] = self.config.reg_weight * embedding_l2(users, positives, negatives, divisor=divisor)
+            divisor = None if self.config.reg_divisor == "actual" else self.batch_size
+            terms["reg"] = self.config.reg_weight * batch_l2(users, positives, negatives, divisor=divisor)
         return terms
 
     @torch.no_grad()

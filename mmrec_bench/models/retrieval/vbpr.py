@@ -9,7 +9,7 @@ import torch
 from pydantic import NonNegativeFloat, PositiveInt
 from torch import Tensor, nn
 
-from mmrec_bench.losses import RegForm, bpr, dot, embedding_l2
+from mmrec_bench.losses import RegForm, batch_l2, bpr, dot
 from mmrec_bench.models.alignment import AlignableConfig, TwoLines, behaviour_modal_alignment
 from mmrec_bench.models.base import MODELS, Citation, LossTerms, ModelContext, Triplets
 from mmrec_bench.models.blocks import Distinct, FeatureProjections, IdEmbedding, ItemHost, feature_tables
@@ -81,7 +81,7 @@ class VBPR(ItemHost):
         positives, negatives = torch.cat((self.items.rows(item_ids), content), dim=1).chunk(2)
         terms = {"bpr": bpr(dot(users, positives), dot(users, negatives))}
         if self.config.reg_weight:
-            size = embedding_l2(users, positives, negatives, divisor=len(users), form=self.config.reg_form)
+            size = batch_l2(users, positives, negatives, form=self.config.reg_form)
             terms["reg"] = self.config.reg_weight * size
         if bma := self.config.alignment.bma:
             of_users, of_items = Distinct.of(batch.users), Distinct.of(batch.positives)
