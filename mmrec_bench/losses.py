@@ -173,14 +173,15 @@ def gram_vs_cosine(rows: Tensor, references: Tensor, counts: Tensor | None = Non
             zero, or as near as a root comes.
     """
     weights = rows.new_ones(len(rows)) if counts is None else counts.to(rows.dtype)
-    rows, references, weights = (row_share.all_rows(values) for values in (rows, references.detach(), weights))
+    rows, weights = row_share.all_rows(rows), row_share.all_rows(weights)
+    references = row_share.all_rows(references.detach())
     shares = weights.sqrt().unsqueeze(1)  # scaled by them on both sides, each pair weighs c_r c_s
     with torch.no_grad():
         lengths = torch.linalg.vector_norm(references, dim=1, keepdim=True).clamp_min(1e-12)
         unit = references * (shares / lengths)
         own = _squared_gram(unit)
     rows = rows * shares
-    squared = (rows.T @ rows).square().sum() - 2.0 * (unit.T @ rows).square().sum() + own
+    squared: Tensor = (rows.T @ rows).square().sum() - 2.0 * (unit.T @ rows).square().sum() + own
     distance: Tensor = squared.clamp_min(torch.finfo(rows.dtype).tiny).sqrt()
     return distance / weights.sum().clamp_min(1.0)
 
@@ -210,8 +211,9 @@ def batch_l2(*blocks: Tensor, divisor: int | None = None, form: RegForm = "squar
         return embedding_l2(*blocks, divisor=divisor or len(blocks[0]), form=form)
     if form == "squared":  # a sum over rows, which the trainer weighs by their share of the batch
         return embedding_l2(*blocks, divisor=divisor or share.n_rows, form=form) / share.weight
-    own = torch.stack([torch.linalg.vector_norm(block) for block in blocks])
-    return torch.linalg.vector_norm(row_share.all_rows(own.unsqueeze(0)), dim=0).sum() / (divisor or share.n_rows)
+    norms = row_share.all_rows(torch.stack([torch.linalg.vector_norm(block) for block in blocks]).unsqueeze(0))
+    size: Tensor = torch.linalg.vector_norm(norms, dim=0).sum() / (divisor or share.n_rows)
+    return size
 
 
 def embedding_l2(*blocks: Tensor, divisor: int, form: RegForm = "squared") -> Tensor:

@@ -79,8 +79,9 @@ def answers() -> Iterator[None]:
     try:
         yield
     except (RuntimeError, ValueError) as error:  # what torch.distributed raises hangs on back-end and moment
+        told = str(error).partition(". This is typically")[0].splitlines()[0]
         raise TrainingError(
-            f"another process of this training has ended, or did not answer in time: {error}. Look for its own "
+            f"another process of this training has ended, or did not answer in time ({told}). Look for its own "
             "message; start all processes again with --resume to go on from the last checkpoint"
         ) from error
 
@@ -181,7 +182,7 @@ class _AllRows(torch.autograd.Function):
         return found.to(rows.dtype), ctx.start
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor, _: None) -> tuple[Tensor, None]:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Tensor, _: None) -> tuple[Tensor, None]:
         return summed(gradient.contiguous().clone(), ctx.group)[ctx.start : ctx.stop], None
 
 

@@ -12,7 +12,7 @@ import torch
 
 Determinism: TypeAlias = Literal["exact", "seeded"]
 """``exact``: bit-identical on the same CPU, thread count and package versions. ``seeded``: same streams, but kernels
-(CUDA atomics) may differ in the last bits."""
+(CUDA atomics), or sums over processes that share batches, may differ in the last bits."""
 
 
 def derive_seed(seed: int, stream: str, epoch: int = 0) -> int:
@@ -53,6 +53,6 @@ class Seeds:
         random.seed(seed)
 
 
-def determinism_of(device: torch.device) -> Determinism:
-    """Return what a run on ``device`` can promise; it is recorded in the manifest."""
-    return "exact" if device.type == "cpu" else "seeded"
+def determinism_of(device: torch.device, n_processes: int = 1) -> Determinism:
+    """Return what a run by some processes on ``device`` can promise; it is recorded in the manifest."""
+    return "exact" if device.type == "cpu" and n_processes == 1 else "seeded"

@@ -40,6 +40,7 @@ from mmrec_bench.cli.ledger import ledger
 from mmrec_bench.cli.legacy import legacy_selection, tell_legacy
 from mmrec_bench.cli.plan import plan
 from mmrec_bench.cli.running import finish, print_report, run_experiments, write_report
+from mmrec_bench.cli.torchrun import check_command, executor_of, follow_leader, joined, threads_each
 from mmrec_bench.cli.tune import run_studies, space_of, tune
 from mmrec_bench.data.cards import card_names, find_data, load_card
 from mmrec_bench.errors import MMRecBenchError
@@ -114,11 +115,17 @@ def run(
     seeds = (f"seeds={seed}",) if seed else ()
     experiment = load_experiment(config, (*overrides, *seeds))
     tampered = variants_of([experiment] if knockout else [], _knockout(margin))
-    choice = Choice(executor, workers, run_memory, address, data_url)
-    settings = choice.settings(out_dir, device, threads, resume=resume, reuse_stale=reuse_stale, energy=energy)
+    choice, each = Choice(executor, workers, run_memory, address, data_url), threads_each(threads)
+    settings = choice.settings(out_dir, device, each, resume=resume, reuse_stale=reuse_stale, energy=energy)
+    team = joined(settings.device)
+    made_by = executor_of(team, choice.executor(data_dir))
     preparer = Preparer(data_dir)
     preparer(experiment)  # bad data is bad input: one error, exit code 2
-    outcome = run_experiments([experiment], tampered, settings, preparer, reuse_stale, choice.executor(data_dir))
+    if team.rank:
+        follow_leader([experiment, *tampered], team, settings, preparer)
+        return
+    outcome = run_experiments([experiment], tampered, settings, preparer, reuse_stale, made_by)
+    team.finish()
     for _, artefact in outcome.runs:
         out.print(f"run: {artefact.folder}", highlight=False, markup=False)
     command = shlex.join(sys.argv)
@@ -267,9 +274,11 @@ def _version(value: bool) -> None:
 
 @app.callback()
 def options(
+    context: typer.Context,
     version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print it.")] = False,
 ) -> None:
     """A multimodal recommender benchmarking toolkit."""
+    check_command(context.invoked_subcommand)
 
 
 def _experiments(config: str, overrides: tuple[str, ...]) -> tuple[Sequence[Experiment], Sequence[Experiment]]:

@@ -43,6 +43,11 @@ class RunKey(SeededKey):
     """What a run is, and so where it lies; the fingerprint covers config, inputs, data, split and features."""
 
     @property
+    def identity(self) -> str:
+        """What its checkpoint must be of."""
+        return f"{self.fingerprint}/{self.seed}"
+
+    @property
     def name(self) -> str:
         """Name while it is made, and when it is kept aside."""
         return f"{self.fingerprint}-seed-{self.seed}"

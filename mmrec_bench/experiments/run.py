@@ -37,11 +37,12 @@ from mmrec_bench.experiments.run_settings import RunSettings as RunSettings
 from mmrec_bench.experiments.schema import Experiment
 from mmrec_bench.experiments.start import continue_from, read_weights
 from mmrec_bench.experiments.station import Judgement, Station
-from mmrec_bench.models.base import MODELS
+from mmrec_bench.models.base import MODELS, ClosedForm
 from mmrec_bench.seeding import Seeds, determinism_of
 from mmrec_bench.training.checkpoint import CheckpointStore
 from mmrec_bench.training.config import TrainerConfig
 from mmrec_bench.training.records import Observer, TrainingResult
+from mmrec_bench.training.team import ALONE, Team
 from mmrec_bench.training.trainer import train
 from mmrec_bench.types import Task
 
@@ -54,6 +55,7 @@ def run(
     observer: Observer | None = None,
     *,
     wait: bool = False,
+    team: Team = ALONE,
 ) -> RunArtefact:
     """Make one run and return its artefact; a run that another process has just made is returned as it is.
 
@@ -64,6 +66,7 @@ def run(
         settings: How.
         observer: Is told of epochs; of those of an encoder first, where features have to be made.
         wait: Whether to wait for another process that makes the same run.
+        team: Who trains the model, led by this process; what the run needs besides, this process makes alone.
 
     Raises:
         MMRecBenchError: Whatever went wrong; the run's folder then does not exist.
@@ -72,7 +75,7 @@ def run(
     with write.run_lock(key, settings.out, wait=wait):
         if key.state(settings.out) != "done":
             with write.building(key, settings.out, keep=settings.resume) as folder:
-                _build(experiment, prepared, key, settings, observer, folder)
+                _build(experiment, prepared, key, settings, observer, folder, team)
     return RunArtefact.load(key.folder(settings.out))
 
 
@@ -83,6 +86,7 @@ def _build(
     settings: RunSettings,
     observer: Observer | None,
     folder: Path,
+    team: Team,
 ) -> None:
     config, device = experiment.config, settings.device
     prepared, inputs = with_inputs(prepared, settings, observer)
@@ -93,18 +97,21 @@ def _build(
         station, model, context, start = built(experiment, prepared, key.seed, settings, observer)
         inputs = [*inputs, *start]
         prepare_seconds, cpu_prepare = time.perf_counter() - started, time.process_time() - cpu_started
-        checkpoints = CheckpointStore(folder / "checkpoint.safetensors", identity=f"{key.fingerprint}/{key.seed}")
-        result = train(
-            model,
-            context,
-            config.trainer or TrainerConfig(),
-            station.validate,
-            Seeds(key.seed),
-            device,
-            checkpoints,
-            observer,
-            settings.resume,
-        )
+        checkpoints = checkpoints_of(key, settings.out)
+        team = ALONE if isinstance(model, ClosedForm) else team  # a closed form is fitted by one process
+        with team.training(key.identity):
+            result = train(
+                model,
+                context,
+                config.trainer or TrainerConfig(),
+                station.validate,
+                Seeds(key.seed),
+                device,
+                checkpoints,
+                observer,
+                settings.resume,
+                team,
+            )
         started, cpu_started = time.perf_counter(), time.process_time()
         ledger = VaultLedger()
         judgement = station.judge(model, ledger)
@@ -141,6 +148,7 @@ def _build(
             ledger,
             inputs,
             audit,
+            team,
         ),
         files.FILES,
     )
@@ -157,6 +165,11 @@ STATIONS: Mapping[Task, Callable[[Experiment, Prepared, torch.device], Station]]
     "interactive": InteractiveStation,
 }
 """How runs of each task are built, validated and judged."""
+
+
+def checkpoints_of(key: RunKey, out: Path) -> CheckpointStore:
+    """Return where the checkpoint of a run lies while it is made."""
+    return CheckpointStore(key.partial(out) / "checkpoint.safetensors", identity=key.identity)
 
 
 def with_inputs(
@@ -257,6 +270,7 @@ def manifest(
     ledger: VaultLedger,
     inputs: Sequence[Mapping[str, Any]],
     audit: Mapping[str, Any],
+    team: Team,
 ) -> dict[str, Any]:
     """Return the facts of ``manifest.json``."""
     config, device = experiment.config, settings.device
@@ -282,8 +296,9 @@ def manifest(
         "git": git_state(),
         "packages": package_versions(),
         "device": device_facts(device),
-        "determinism": determinism_of(device),
+        "determinism": determinism_of(device, team.size),
         "threads": settings.threads,
+        "data_parallel": team.facts,
         "protocol_id": config.protocol.id,
         "select_by": config.protocol.select_by,
         "n_parameters": {

@@ -7,8 +7,6 @@ from pathlib import Path
 
 import torch
 
-from mmrec_bench.training.workers import ALONE, Workers
-
 
 @dataclass(frozen=True, slots=True)
 class RunSettings:
@@ -21,7 +19,6 @@ class RunSettings:
         resume: Whether an interrupted run goes on from its checkpoint.
         reuse_stale: Whether features and first stages that other code made are used as they are.
         energy: Whether the energy of runs is measured, or estimated where it cannot be.
-        workers: Who trains the models; whatever else is made, one process makes.
     """
 
     out: Path
@@ -30,4 +27,3 @@ class RunSettings:
     resume: bool = False
     reuse_stale: bool = False
     energy: bool = False
-    workers: Workers = ALONE

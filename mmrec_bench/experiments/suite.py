@@ -16,6 +16,7 @@ from mmrec_bench.experiments.prepare import Prepared, Preparer, run_key
 from mmrec_bench.experiments.run import RunSettings, run
 from mmrec_bench.experiments.schema import Experiment
 from mmrec_bench.training.records import Observer
+from mmrec_bench.training.team import ALONE, Team
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +164,14 @@ def run_all(
 
 
 class InProcess:
-    """Makes runs in this process, one after the other (implements `Executor`)."""
+    """Makes runs in this process, one after the other (implements `Executor`).
+
+    Args:
+        team: Who trains their models, led by this process.
+    """
+
+    def __init__(self, team: Team = ALONE) -> None:
+        self._team = team
 
     def results(
         self, planned: Sequence[PlannedRun], settings: RunSettings, observer: SuiteObserver, reuse_stale: bool
@@ -180,7 +188,7 @@ class InProcess:
                     observer.on_reused(item, number, total)
                 else:
                     epochs = observer.on_run(item, number, total)
-                    artefact = run(item.experiment, item.prepared, item.key, settings, epochs)
+                    artefact = run(item.experiment, item.prepared, item.key, settings, epochs, team=self._team)
             except RunLockedError:
                 locked.append((number, item))
             except Exception as error:
@@ -190,7 +198,7 @@ class InProcess:
         for number, item in locked:  # somebody else is making these: their result will do
             try:
                 epochs = observer.on_run(item, number, total)
-                artefact = run(item.experiment, item.prepared, item.key, settings, epochs, wait=True)
+                artefact = run(item.experiment, item.prepared, item.key, settings, epochs, wait=True, team=self._team)
             except Exception as error:
                 yield item, _failed(item, error, observer), False
             else:

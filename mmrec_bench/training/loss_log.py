@@ -8,7 +8,7 @@ from torch import Tensor
 from mmrec_bench.errors import TrainingError
 from mmrec_bench.models.base import LossTerms
 from mmrec_bench.training.records import HISTORY_KEYS
-from mmrec_bench.training.workers import ALONE, Workers
+from mmrec_bench.training.team import ALONE, Team
 
 
 class LossLog:
@@ -41,16 +41,16 @@ class LossLog:
             )
         self._batches.append(torch.stack([term.detach() for term in terms.values()]))
 
-    def means(self, workers: Workers = ALONE) -> dict[str, float]:
+    def means(self, team: Team = ALONE) -> dict[str, float]:
         """Return the mean of each term over the batches.
 
         Args:
-            workers: Who shared the batches; their parts of each term are added up.
+            team: Who shared the batches; their parts of each term are added up.
 
         Raises:
             TrainingError: A term is not finite; names the term, epoch and batch where this was so first.
         """
-        table = workers.total(torch.stack(self._batches)).cpu().double()
+        table = team.total(torch.stack(self._batches)).cpu().double()
         if len(bad := (~torch.isfinite(table)).nonzero()):
             batch, term = bad[0].tolist()
             raise TrainingError(

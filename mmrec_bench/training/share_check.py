@@ -14,7 +14,7 @@ from mmrec_bench.models.base import GradientModel, LossTerms
 from mmrec_bench.seeding import Seeds
 from mmrec_bench.training.batches import BatchSource
 from mmrec_bench.training.steps import total_loss
-from mmrec_bench.training.workers import Workers, cut, rows_of
+from mmrec_bench.training.team import Team, cut, rows_of
 
 TOLERANCE = 1e-4
 """Largest difference, relative to the size of what differs, that counts as rounding of 32-bit numbers."""
@@ -25,7 +25,7 @@ ROWS_EACH = 512
 """Rows of the batch for each process, at most; whoever has all rows must hold them all."""
 
 
-def check_shares(model: GradientModel, source: BatchSource, seeds: Seeds, workers: Workers) -> None:
+def check_shares(model: GradientModel, source: BatchSource, seeds: Seeds, team: Team) -> None:
     """Refuse a model whose shared loss is another than that of one process.
 
     Every process computes loss, gradients and buffers of some rows once by itself and once with the others. So no model
@@ -35,35 +35,33 @@ def check_shares(model: GradientModel, source: BatchSource, seeds: Seeds, worker
     Raises:
         ModelError: Names what differs.
     """
-    if workers.size == 1:
+    if team.size == 1:
         return
     state = {name: value.clone() for name, value in model.state_dict().items()}
     batch = next(iter(source.epoch(0)))
-    n_rows = min(rows_of(batch), ROWS_EACH * workers.size)
+    n_rows = min(rows_of(batch), ROWS_EACH * team.size)
     # One row less than would be the same for all: shares of different sizes are the harder case.
-    batch = cut(batch, slice(n_rows - 1 if n_rows % workers.size == 0 and n_rows > workers.size else n_rows))
+    batch = cut(batch, slice(n_rows - 1 if n_rows % team.size == 0 and n_rows > team.size else n_rows))
     try:
-        alone = _measured(model, seeds, partial(model.loss, batch), Workers())
+        alone = _measured(model, seeds, partial(model.loss, batch), Team())
         model.load_state_dict(state)
-        shared = _measured(model, seeds, workers.losses(model, batch), workers)
+        shared = _measured(model, seeds, team.losses(model, batch), team)
     finally:
         model.load_state_dict(state)
         model.zero_grad(set_to_none=True)
     differing = [name for name in alone if not _agree(alone, shared, name)]
     # Rounding may differ from one process to the next, and all must come to the same decision.
-    votes = workers.total(torch.tensor(float(len(differing)), device=next(model.parameters()).device))
+    votes = team.total(torch.tensor(float(len(differing)), device=next(model.parameters()).device))
     if votes > 0:
         raise ModelError(
-            f"{type(model).__name__} cannot be trained by {workers.size} processes: what they compute together "
-            f"differs from what one computes of the same rows: {', '.join(differing[:3]) or 'seen by another process'}. Its "
-            "loss is no mean over the rows of a batch, or draws for them, in a way that mmrec_bench.row_share does not "
-            "know. Train it by one process, without torchrun"
+            f"{type(model).__name__} cannot be trained by {team.size} processes: what they compute together "
+            "differs from what one computes of the same rows: "
+            f"{', '.join(differing[:3]) or 'seen by another process'}. Its loss is no mean over the rows of a batch, "
+            "or draws for them, in a way that mmrec_bench.row_share does not know. Train it by one process"
         )
 
 
-def _measured(
-    model: GradientModel, seeds: Seeds, losses: Callable[[], LossTerms], workers: Workers
-) -> dict[str, Tensor]:
+def _measured(model: GradientModel, seeds: Seeds, losses: Callable[[], LossTerms], team: Team) -> dict[str, Tensor]:
     """Return everything that one batch does: loss terms, gradients, buffers, and the next random number."""
     seeds.seed_global("epoch", 0)
     model.zero_grad(set_to_none=True)
@@ -72,8 +70,8 @@ def _measured(
     terms = losses()
     total_loss(terms).backward()  # type: ignore[no-untyped-call]
     parameters = dict(model.named_parameters())
-    workers.add_up([parameter for parameter in parameters.values() if parameter.requires_grad])
-    measured = {f"loss term '{name}'": workers.total(term.detach().clone()) for name, term in terms.items()}
+    team.add_up([parameter for parameter in parameters.values() if parameter.requires_grad])
+    measured = {f"loss term '{name}'": team.total(term.detach().clone()) for name, term in terms.items()}
     measured |= {f"gradient of '{name}'": p.grad.clone() for name, p in parameters.items() if p.grad is not None}
     measured |= {f"buffer '{name}'": buffer.clone() for name, buffer in _saved_buffers(model).items()}
     device = next(iter(parameters.values())).device

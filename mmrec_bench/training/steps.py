@@ -15,7 +15,7 @@ from mmrec_bench.errors import TrainingError
 from mmrec_bench.models.base import LossTerms
 from mmrec_bench.registry import Registry
 from mmrec_bench.settings import BaseConfig
-from mmrec_bench.training.workers import ALONE, Workers
+from mmrec_bench.training.team import ALONE, Team
 
 
 class StepRule(BaseConfig, ABC):
@@ -27,28 +27,26 @@ class StepRule(BaseConfig, ABC):
     the optimiser. Null: no clipping."""
 
     @abstractmethod
-    def step(
-        self, losses: Callable[[], LossTerms], optimizer: Optimizer, batch: int, workers: Workers = ALONE
-    ) -> LossTerms:
+    def step(self, losses: Callable[[], LossTerms], optimizer: Optimizer, batch: int, team: Team = ALONE) -> LossTerms:
         """Move the parameters.
 
         Args:
             losses: Computes the loss terms of this batch at the present parameters.
             optimizer: Holds the parameters.
             batch: Number of the batch in its epoch, from 0.
-            workers: Who shares the batch; their gradients are added up before each step of the optimiser.
+            team: Who shares the batch; their gradients are added up before each step of the optimiser.
 
         Returns:
             The terms before the move, for the log.
         """
 
-    def _descend(self, terms: LossTerms, optimizer: Optimizer, workers: Workers, scale: float = 1.0) -> None:
+    def _descend(self, terms: LossTerms, optimizer: Optimizer, team: Team, scale: float = 1.0) -> None:
         """Do one step of the optimiser on ``scale`` times the sum of the terms."""
         loss = total_loss(terms)
         optimizer.zero_grad(set_to_none=True)
         (loss if scale == 1.0 else scale * loss).backward()  # type: ignore[no-untyped-call]
         parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-        workers.add_up(parameters)
+        team.add_up(parameters)
         if self.clip_norm is not None:
             nn.utils.clip_grad_norm_(parameters, self.clip_norm)
         optimizer.step()
@@ -59,12 +57,10 @@ class PlainStep(StepRule):
 
     name: Literal["plain"] = "plain"
 
-    def step(
-        self, losses: Callable[[], LossTerms], optimizer: Optimizer, batch: int, workers: Workers = ALONE
-    ) -> LossTerms:
+    def step(self, losses: Callable[[], LossTerms], optimizer: Optimizer, batch: int, team: Team = ALONE) -> LossTerms:
         """Step on L."""
         terms = losses()
-        self._descend(terms, optimizer, workers)
+        self._descend(terms, optimizer, team)
         return terms
 
 
@@ -83,16 +79,14 @@ class MirrorGradientStep(StepRule):
     beta: PositiveInt = 3
     """Every which batch is mirrored."""
 
-    def step(
-        self, losses: Callable[[], LossTerms], optimizer: Optimizer, batch: int, workers: Workers = ALONE
-    ) -> LossTerms:
+    def step(self, losses: Callable[[], LossTerms], optimizer: Optimizer, batch: int, team: Team = ALONE) -> LossTerms:
         """Step on ``alpha1 * L`` and ``-alpha2 * L``, or on L."""
         terms = losses()
         if batch % self.beta:
-            self._descend(terms, optimizer, workers)
+            self._descend(terms, optimizer, team)
         else:
-            self._descend(terms, optimizer, workers, self.alpha1)
-            self._descend(losses(), optimizer, workers, -self.alpha2)
+            self._descend(terms, optimizer, team, self.alpha1)
+            self._descend(losses(), optimizer, team, -self.alpha2)
         return terms
 
 

@@ -23,7 +23,7 @@ from mmrec_bench.training.memory import memory_errors
 from mmrec_bench.training.records import EpochRecord, Observer, SilentObserver, StoppedBy, TrainingResult, Validation
 from mmrec_bench.training.share_check import check_shares
 from mmrec_bench.training.stopping import Progress
-from mmrec_bench.training.workers import ALONE, Workers
+from mmrec_bench.training.team import ALONE, Team
 
 M = TypeVar("M", bound=nn.Module)
 
@@ -46,7 +46,7 @@ def train(
     checkpoints: CheckpointStore | None = None,
     observer: Observer | None = None,
     resume: bool = False,
-    workers: Workers = ALONE,
+    team: Team = ALONE,
 ) -> TrainingResult:
     """Train a model and leave it with the weights of its best epoch.
 
@@ -62,7 +62,7 @@ def train(
         observer: Told about every batch and epoch.
         resume: Go on from the checkpoint where there is one. On the same CPU, thread count and package versions the
             result is bit-identical to that of an unbroken run.
-        workers: Who shares the batches; each process calls this with the same arguments. Only the leader validates and
+        team: Who shares the batches; each process calls this with the same arguments. Only the leader validates and
             keeps checkpoints; a closed form is not for several.
 
     Raises:
@@ -82,8 +82,8 @@ def train(
         model.to(device)
         source = batch_source(model, context, config, seeds, device)
         optimizer = config.make_optimizer(model.parameters())
-        check_shares(model, source, seeds, workers)
-    origin = Origin.here(seeds.seed, device, workers.size)
+        check_shares(model, source, seeds, team)
+    origin = Origin.here(seeds.seed, device, team.size)
 
     progress, best, history = Progress(), dict[str, Tensor](), list[EpochRecord]()
     saved = checkpoints.load(origin) if checkpoints is not None and resume else None
@@ -101,12 +101,12 @@ def train(
         for group in optimizer.param_groups:
             group["lr"] = learning_rate
         with memory():
-            terms = _train_epoch(model, source, optimizer, config, seeds, epoch, observer, workers)
+            terms = _train_epoch(model, source, optimizer, config, seeds, epoch, observer, team)
         trained = time.perf_counter()
 
         validation = None
         if (epoch + 1) % config.validate_every == 0 or epoch + 1 == config.max_epochs:
-            validation = workers.led(partial(_validated, model, validate))
+            validation = team.led(partial(_validated, model, validate))
             progress = progress.after(epoch, validation)
             if progress.epoch == epoch:
                 best = _copied(model.state_dict(), best)
@@ -123,7 +123,7 @@ def train(
         history.append(record)
         observer.on_epoch(record)
         due = time.monotonic() - last_checkpoint >= config.checkpoint_seconds
-        if checkpoints is not None and workers.rank == 0 and due:
+        if checkpoints is not None and team.rank == 0 and due:
             state = TrainingState(model.state_dict(), optimizer.state_dict()["state"], best, progress, tuple(history))
             checkpoints.save(state, origin)
             last_checkpoint = time.monotonic()
@@ -197,7 +197,7 @@ def _train_epoch(
     seeds: Seeds,
     epoch: int,
     observer: Observer,
-    workers: Workers,
+    team: Team,
 ) -> dict[str, float]:
     """Train one epoch and return the means of the loss terms."""
     seeds.seed_global("epoch", epoch)
@@ -205,9 +205,9 @@ def _train_epoch(
     model.on_epoch_start(epoch)
     log = LossLog(epoch)
     for number, batch in enumerate(source.epoch(epoch)):
-        log.add(config.step.step(workers.losses(model, batch), optimizer, number, workers))
+        log.add(config.step.step(team.losses(model, batch), optimizer, number, team))
         observer.on_batch(epoch, number, source.n_batches)
-    means = log.means(workers)
+    means = log.means(team)
     _check_parameters(model, epoch)
     return means
 

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
-from dataclasses import asdict, fields, is_dataclass, replace
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import fields, is_dataclass, replace
 from datetime import timedelta
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.distributed.rendezvous import rendezvous
 
-from mmrec_bench.errors import ResourceError
+from mmrec_bench.errors import ResourceError, TrainingError
 from mmrec_bench.models.base import Batch, GradientModel, LossTerms
 from mmrec_bench.row_share import RowShare, answers, sharing, summed
 from mmrec_bench.training.records import Validation
@@ -25,10 +27,8 @@ LEADER_TIMEOUT = timedelta(days=1)
 JOIN_TIMEOUT = timedelta(minutes=2)
 """How long processes wait for each other at the start."""
 
-B = TypeVar("B")
 
-
-class Workers:
+class Team:
     """This process alone."""
 
     rank = 0
@@ -53,8 +53,18 @@ class Workers:
         """Return what the leader finds."""
         return validate()
 
-    def announce(self, run: str | None) -> None:
-        """Tell the others which run is trained next; None: there is no other."""
+    @property
+    def facts(self) -> dict[str, Any] | None:
+        """What a manifest says of them; None where there is nobody else."""
+        return None
+
+    @contextmanager
+    def training(self, run: str) -> Iterator[None]:
+        """Have the others train a run along with what is done inside; they are told if it fails."""
+        yield
+
+    def finish(self) -> None:
+        """Tell the others that there is nothing more to train, and part from them."""
 
     def announced(self) -> str | None:
         """Wait until the leader announces a run, and return it."""
@@ -64,10 +74,10 @@ class Workers:
         """Part from the others; whoever waits for this process is told."""
 
 
-ALONE = Workers()
+ALONE = Team()
 
 
-class Group(Workers):
+class Group(Team):
     """Several processes, each with the same model, that share the rows of every batch.
 
     All of them draw the same batches. Each computes the loss of its rows, weighed by their share of the batch; losses
@@ -96,7 +106,7 @@ class Group(Workers):
         self.rank, self.size = rank, size
         self.backend = "nccl" if device.type == "cuda" else "gloo"
         try:
-            store, _, _ = next(dist.rendezvous("env://", rank, size, timeout=join_timeout))
+            store, _, _ = next(rendezvous("env://", rank, size, timeout=join_timeout))
             dist.init_process_group(self.backend, store=store, rank=rank, world_size=size, timeout=step_timeout)
             # The leader's own work takes longer than any step, and is told in bytes.
             self._told = dist.new_group(backend="gloo", timeout=LEADER_TIMEOUT)
@@ -136,12 +146,30 @@ class Group(Workers):
 
     def led(self, validate: Callable[[], Validation]) -> Validation:
         """Have the leader validate, and tell the others."""
-        mine = asdict(validate()) if self.rank == 0 else None
-        return Validation(**self._told_by_leader(mine))
+        mine = validate() if self.rank == 0 else None
+        told = self._told_by_leader(mine and {"score": mine.score, "metrics": dict(mine.metrics)})
+        return Validation(told["score"], told["metrics"])
 
-    def announce(self, run: str | None) -> None:
-        """Tell the others which run is trained next."""
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What a manifest says of them."""
+        return {"world_size": self.size, "backend": self.backend}
+
+    @contextmanager
+    def training(self, run: str) -> Iterator[None]:
+        """Have the others train a run along with what is done inside; they are told if it fails."""
         self._told_by_leader({"run": run})
+        try:
+            yield
+        except BaseException:
+            self.close()
+            raise
+
+    def finish(self) -> None:
+        """Tell the others that there is nothing more to train, and part from them."""
+        with suppress(TrainingError):  # they have gone already
+            self._told_by_leader({"run": None})
+        self.close()
 
     def announced(self) -> str | None:
         """Wait until the leader announces a run, and return it."""
@@ -170,9 +198,8 @@ def rows_of(batch: Batch) -> int:
     return len(next(_tensors(batch)))
 
 
-def cut(batch: B, rows: slice) -> B:
+def cut(batch: Any, rows: slice) -> Any:
     """Return some rows of a batch: of each of its tensors, those of the parts inside it included."""
-    assert is_dataclass(batch)
     parts = {item.name: getattr(batch, item.name) for item in fields(batch)}
     kept = {
         name: part[rows] if isinstance(part, Tensor) else cut(part, rows)
