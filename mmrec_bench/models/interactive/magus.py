@@ -19,7 +19,7 @@ from mmrec_bench.models.base import MODELS, Batch, Citation, GradientModel, Loss
 from mmrec_bench.models.blocks import IdEmbedding, gather
 from mmrec_bench.models.interactive.base import ClosedFormSystem, InteractiveContext
 from mmrec_bench.models.interactive.propagation import PropagatingSystem, PropagationConfig
-from mmrec_bench.row_share import mean_over, uniform
+from mmrec_bench.row_share import mean_over, n_rows, own_rows
 from mmrec_bench.types import FloatArray
 
 PAPER = Citation(
@@ -197,7 +197,11 @@ class MAGUS(GradientModel, PropagatingSystem):
         """Draw a term that each item matches, and say whether there is one."""
         starts = self._offsets[items]
         counts = self._offsets[items + 1] - starts
-        drawn = (uniform(counts.float()) * counts).long().clamp(max=(counts - 1).clamp(min=0))
+        drawn = (
+            (own_rows(torch.rand(n_rows(items), device=items.device)) * counts)
+            .long()
+            .clamp(max=(counts - 1).clamp(min=0))
+        )
         last = max(len(self._terms) - 1, 0)
         return self._terms[(starts + drawn).clamp(max=last)], counts > 0
 
