@@ -197,11 +197,8 @@ class MAGUS(GradientModel, PropagatingSystem):
         """Draw a term that each item matches, and say whether there is one."""
         starts = self._offsets[items]
         counts = self._offsets[items + 1] - starts
-        drawn = (
-            (own_rows(torch.rand(n_rows(items), device=items.device)) * counts)
-            .long()
-            .clamp(max=(counts - 1).clamp(min=0))
-        )
+        chance = own_rows(torch.rand(n_rows(items), device=items.device))
+        drawn = (chance * counts).long().clamp(max=(counts - 1).clamp(min=0))
         last = max(len(self._terms) - 1, 0)
         return self._terms[(starts + drawn).clamp(max=last)], counts > 0
 
