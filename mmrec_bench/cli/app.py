@@ -49,9 +49,10 @@ from mmrec_bench.experiments.forecast import Forecast
 from mmrec_bench.experiments.knockout import DEFAULT_MARGIN, KnockoutConfig
 from mmrec_bench.experiments.prepare import Preparer
 from mmrec_bench.experiments.schema import Experiment, is_suite, load_experiment
+from mmrec_bench.experiments.studies import StudyArtefact, find_studies
 from mmrec_bench.experiments.suite import Failure
 from mmrec_bench.experiments.suite_config import load_suite
-from mmrec_bench.experiments.tuning import with_winners
+from mmrec_bench.experiments.tuning import Study, with_winners
 from mmrec_bench.experiments.variants import variants_of
 from mmrec_bench.models.base import MODELS
 from mmrec_bench.reports.forecast import comparison_table
@@ -160,6 +161,7 @@ def bench(
     settings = choice.settings(out_dir, device, threads, resume=True, reuse_stale=reuse_stale, energy=energy)
     preparer = Preparer(data_dir)
     failures: list[Failure] = []
+    studies: dict[int, Study] = {}
     if (tuning := loaded.config.tuning) is not None:
         studies, failures = run_studies(loaded.spaces, tuning.search, tuning.budget, preparer, settings)
         loaded = loaded.with_chosen(with_winners(loaded.experiments, loaded.spaces, studies))
@@ -181,6 +183,8 @@ def bench(
         description=loaded.config.description,
         failures=failures,
         probes=probes,
+        studies=[StudyArtefact.load(study.folder) for study in studies.values()],
+        draw=True,
         forecast=None if told is None else comparison_table(told, (*outcome.runs, *outcome.extra)),
     )
     print_report(report, headline_only=True)
@@ -205,7 +209,7 @@ def report(
         return
     found: list[tuple[str | None, RunArtefact]] = [(None, artefact) for artefact in find_runs(runs)]
     command = shlex.join(["mmrec-bench", *sys.argv[1:]])
-    made = make_report(title, command, found, margin=_knockout(margin).margin)
+    made = make_report(title, command, found, margin=_knockout(margin).margin, studies=find_studies(runs), draw=True)
     print_report(made, headline_only=True)
     write_report(made, report_dir)
     card.write(report_dir, found)

@@ -7,6 +7,7 @@ import re
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
+from mmrec_bench.reports.plots.base import Plot
 from mmrec_bench.reports.table import Table
 
 
@@ -21,6 +22,7 @@ class Group:
         facts: What a reader must know of data, split and code.
         findings: What the tables show, one sentence each.
         apart: Why these numbers stand in tables of their own; None where no others could be mixed up with them.
+        plots: Pictures of it.
     """
 
     title: str
@@ -29,6 +31,7 @@ class Group:
     facts: Sequence[str]
     findings: Sequence[str] = ()
     apart: str | None = None
+    plots: Sequence[Plot] = ()
 
     def name_of(self, table: Table) -> str:
         """Return the name of a table in addresses and files."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import re
 from importlib import resources
 from typing import TYPE_CHECKING
@@ -10,6 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from mmrec_bench.reports.findings import RULE
+from mmrec_bench.reports.plots.base import Plot
 from mmrec_bench.reports.table import Cell, Table
 
 if TYPE_CHECKING:
@@ -30,7 +32,7 @@ def page_of(report: Report, titles: dict[str, str]) -> str:
         keep_trailing_newline=True,
     )  # fmt: skip
     made.filters |= {
-        "prose": prose, "columns": columns, "attributes": attributes, "marked": marked,
+        "prose": prose, "columns": columns, "attributes": attributes, "marked": marked, "data_uri": data_uri,
     }  # fmt: skip
     style, script = Markup(_shipped("page.css")), Markup(_shipped("page.js"))
     return made.get_template("page.html.jinja").render(
@@ -62,6 +64,11 @@ def attributes(cell: Cell) -> Markup:
 def marked(cell: Cell) -> Markup:
     """Return the text of a cell with its mark."""
     return Markup(MARKED[cell.mark]).format(str(cell))
+
+
+def data_uri(plot: Plot) -> str:
+    """Return a plot as an address that holds it."""
+    return "data:image/svg+xml;base64," + base64.b64encode(plot.svg.encode()).decode()
 
 
 def _shipped(name: str) -> str:

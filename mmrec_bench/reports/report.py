@@ -3,29 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
 from mmrec_bench.experiments.artefact import RunArtefact
 from mmrec_bench.experiments.knockout import DEFAULT_MARGIN
+from mmrec_bench.experiments.studies import StudyArtefact
 from mmrec_bench.experiments.suite import Failure
 from mmrec_bench.reports.collect import Row, TableKey, collect
-from mmrec_bench.reports.family import told_apart
 from mmrec_bench.reports.files import write_all
-from mmrec_bench.reports.findings import RULE, findings_of
-from mmrec_bench.reports.group import Group, anchor
-from mmrec_bench.reports.intervals import intervals_of
+from mmrec_bench.reports.findings import RULE
+from mmrec_bench.reports.group import Group
+from mmrec_bench.reports.grouping import group_of, knockout_group, probe_group, tuning_groups
 from mmrec_bench.reports.knockout import Knockout, knockouts_of
-from mmrec_bench.reports.knockout_tables import knockout_facts, knockout_frame, knockout_table
+from mmrec_bench.reports.knockout_tables import knockout_frame
 from mmrec_bench.reports.latex import latex
 from mmrec_bench.reports.lis import LisReport
 from mmrec_bench.reports.page import page_of
-from mmrec_bench.reports.sessions import session_tables
-from mmrec_bench.reports.standing import standings_of
 from mmrec_bench.reports.table import Table
-from mmrec_bench.reports.tables import facts_of, frame_of, headline, tables_of
+from mmrec_bench.reports.tables import frame_of
 
 TASK_TITLES = {
     "retrieval": "Retrieval: which k of all items?",
@@ -33,6 +31,7 @@ TASK_TITLES = {
     "ctr": "CTR: will this user click this item now?",
     "lis": "LIS: what would the future bring a CTR model?",
     "interactive": "Interactive: which query or item to show next, round after round?",
+    "tuning": "Tuning: which settings were tried, by validation alone",
     "forecast": "Forecast: what was said before, and what came",
 }
 
@@ -78,6 +77,7 @@ class Report:
             for group in groups:
                 parts += [group.apart + "\n"] if group.apart else []
                 parts += [table.markdown() for table in group.tables]
+                parts += [f"![{plot.title}](plots/{plot.name}.svg)\n\n{plot.note}\n" for plot in group.plots]
                 parts += [_bullets(group.facts)] if group.facts else []
         if self.failures:
             parts.append("## Failed\n")
@@ -90,12 +90,12 @@ class Report:
     def write(self, folder: Path) -> tuple[Path, Path, Path]:
         """Write the report; return the paths of ``report.html``, ``report.md`` and ``report.csv``.
 
-        Each table is written below ``tables``, too, as CSV and LaTeX.
+        Each table is written below ``tables``, too, as CSV and LaTeX, and each plot below ``plots`` as SVG and PNG.
 
         Raises:
             ResourceError: The folder cannot be written.
         """
-        texts = {
+        files: dict[str, str | bytes] = {
             "report.html": page_of(self, TASK_TITLES),
             "report.md": self.markdown(),
             "report.csv": self.frame.to_csv(index=False),
@@ -104,9 +104,11 @@ class Report:
             for group in groups:
                 for table in group.tables:
                     name = group.name_of(table)
-                    texts[f"tables/{name}.csv"] = table.frame().to_csv(index=False)
-                    texts[f"tables/{name}.tex"] = latex(table, name)
-        html, markdown, numbers, *_ = write_all(folder, texts)
+                    files[f"tables/{name}.csv"] = table.frame().to_csv(index=False)
+                    files[f"tables/{name}.tex"] = latex(table, name)
+                for plot in group.plots:
+                    files |= {f"plots/{plot.name}.svg": plot.svg, f"plots/{plot.name}.png": plot.png()}
+        html, markdown, numbers, *_ = write_all(folder, files)
         return html, markdown, numbers
 
 
@@ -124,7 +126,9 @@ def make_report(
     description: str = "",
     failures: Sequence[Failure] = (),
     probes: Sequence[LisReport] = (),
+    studies: Sequence[StudyArtefact] = (),
     forecast: Table | None = None,
+    draw: bool = False,
 ) -> Report:
     """Return the report of these runs; a pure function of their folders.
 
@@ -137,66 +141,27 @@ def make_report(
         description: What it shows.
         failures: What failed.
         probes: LIS probes, which stand in a section of their own.
+        studies: Studies that chose settings.
         forecast: What was said before of the cost, beside what came.
+        draw: Whether plots are drawn, which takes seconds; a terminal shows none.
     """
     grouped: dict[TableKey, list[Row]] = collect(runs)
     knockouts = knockouts_of([*runs, *extra])
     groups: dict[str, list[Group]] = {}
-    for key, rows in grouped.items():
-        groups.setdefault(key.task, []).append(_group(key, rows, grouped))
+    for key in grouped:
+        groups.setdefault(key.task, []).append(group_of(key, grouped, draw))
     for knockout in knockouts:
-        groups.setdefault(knockout.key.task, []).append(_knockout_group(knockout, margin))
+        groups.setdefault(knockout.key.task, []).append(knockout_group(knockout, margin))
     for probe in probes:
-        groups.setdefault("lis", []).append(_probe_group(probe))
+        groups.setdefault("lis", []).append(probe_group(probe))
+    if studies:
+        groups["tuning"] = tuning_groups(studies, draw)
     if forecast is not None:
         groups["forecast"] = [Group(forecast.title, "forecast", [forecast], ())]
     frames = [frame_of(key, rows) for key, rows in grouped.items()]
     frames += [knockout_frame(knockout, margin) for knockout in knockouts]
     frame = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
     return Report(title, command, description, _scope(grouped, knockouts, probes), groups, frame, failures)
-
-
-def _group(key: TableKey, rows: Sequence[Row], grouped: Mapping[TableKey, Sequence[Row]]) -> Group:
-    standings = standings_of(key, rows, headline(key, rows))
-    accuracy, *others = tables_of(key, rows, standings)
-    alike = sum(other.heading == key.heading and other.task == key.task for other in grouped) > 1
-    return Group(
-        title=f"{key.heading} ({_which(key)})" if alike else key.heading,
-        anchor=anchor(key.task, key.dataset, *astuple(key)),
-        tables=[accuracy, intervals_of(key, rows), *session_tables(key, rows), *others],
-        facts=facts_of(key, rows),
-        findings=findings_of([row.label for row in rows], standings.get(key.select_by)),
-        apart=_apart(key, grouped),
-    )
-
-
-def _apart(key: TableKey, grouped: Mapping[TableKey, Sequence[Row]]) -> str | None:
-    """Return why rows do not stand in the first tables of their task and data set; None where they do."""
-    first = next(other for other in grouped if (other.task, other.dataset) == (key.task, key.dataset))
-    if first == key:
-        return None
-    differing = told_apart([grouped[first][0], grouped[key][0]])
-    return f"Numbers of these runs mean something else than those above. {differing}"
-
-
-def _which(key: TableKey) -> str:
-    """Return what tells tables of one data set apart, in short."""
-    *names, digest = key.protocol_id.split("/")
-    return f"{''.join(f'{name}, ' for name in names[1:2])}protocol {digest}, data {key.data}"
-
-
-def _knockout_group(knockout: Knockout, margin: float) -> Group:
-    table, facts = knockout_table(knockout, margin), knockout_facts(knockout, margin)
-    unaltered = next(iter(knockout.rows.values())).fingerprint
-    name = anchor(knockout.key.task, f"{knockout.key.dataset} {knockout.label}", *astuple(knockout.key), unaltered)
-    return Group(table.title, name, [table], facts)
-
-
-def _probe_group(probe: LisReport) -> Group:
-    tables = [table for table in (probe.lis_table(), probe.ais_table()) if table is not None]
-    facts = probe.seeds[0].manifest
-    name = anchor("lis", f"{facts['dataset']} {facts['model']}", facts["fingerprints"]["config"])
-    return Group(tables[0].title, name, tables, probe.facts())
 
 
 def _scope(
