@@ -11,14 +11,17 @@ MOST_NAMES = 6
 """Labels that a sentence lists; of more it gives the number."""
 
 RULE = (
-    "The row of the best test score is compared with every other row: users are paired, seeds are drawn again where "
-    "both rows have two or more, and with R rows each interval has the level 1 - 5 % / (R - 1), so that all hold "
-    "together with 95 %. Rows whose difference from it may be zero share its mark; where that is all rows, nothing is "
-    "marked. The second best are found in the same way among the rows that are left. Rows that are not told apart are "
-    "not shown to be equal. Only metrics with scores of single users are marked; slices, numbers of whole catalogues, "
-    f"costs and validation scores are not. With fewer than {CLAIM_SEEDS} seeds a side marks are hints and no claims, "
-    "and with one seed their intervals are over users alone: another seed may give another order. A retrieval model "
-    "that is fitted in closed form is moved by no seed, and its single run stands for all."
+    "The row of the best test score is compared with every other row. Users are paired, and seeds are drawn again "
+    "where both rows have two or more; with R rows each interval has the level 1 - 5 % / (R - 1), so that all hold "
+    "together with 95 %.",
+    "Rows whose difference from it may be zero share its mark; where that is all rows, nothing is marked. They are not "
+    "shown to be equal.",
+    "The second best are found in the same way among the rows that are left.",
+    f"With fewer than {CLAIM_SEEDS} seeds a side marks are hints and no claims. With one seed intervals are over users "
+    "alone: another seed may give another order. A retrieval model that is fitted in closed form is moved by no seed, "
+    "and its single run stands for all.",
+    "Only test metrics with scores of single users are marked: no slices, no numbers of whole catalogues, no costs, "
+    "and no validation scores, by which settings were chosen.",
 )
 """How marks come about; stands on every report."""
 

@@ -7,7 +7,7 @@ from statistics import fmean
 
 from mmrec_bench.experiments.artefact import RunArtefact
 from mmrec_bench.experiments.forecast import Case, Forecast, RunForecast
-from mmrec_bench.reports.table import ABSENT, Table
+from mmrec_bench.reports.table import ABSENT, Cell, Table, number
 
 CASES: tuple[Case, ...] = ("least", "likely", "most")
 MIB = 1 << 20
@@ -71,13 +71,13 @@ def comparison_table(told: Forecast, runs: Sequence[tuple[str, RunArtefact]]) ->
         rows.append(
             (
                 row.label,
-                f"{row.epochs['likely']:.0f} / {epochs:.0f}",
-                f"{duration(likely)} / {duration(seconds)}",
+                _both(row.epochs["likely"], epochs, ".0f"),
+                Cell(f"{duration(likely)} / {duration(seconds)}", [("told", likely), ("came", seconds)]),
                 _off(likely, seconds),
                 _off(known, seconds),
-                f"{row.measured.peak_memory_mib:,.0f} / {memory:,.0f}",
+                _both(row.measured.peak_memory_mib, memory, ",.0f"),
                 _off(row.measured.peak_memory_mib, memory),
-                f"{row.measured.disk_bytes / MIB:,.1f} / {disk:,.1f}",
+                _both(row.measured.disk_bytes / MIB, disk, ",.1f"),
                 _off(row.measured.disk_bytes / MIB, disk),
             )
         )
@@ -107,5 +107,9 @@ def _epochs(row: RunForecast) -> str:
     return least if least == most else f"{least} / {likely}{'' if row.n_known else '?'} / {most}"
 
 
-def _off(told: float, came: float) -> str:
-    return f"{told / came - 1:+.0%}" if came else ABSENT
+def _both(told: float, came: float, form: str) -> Cell:
+    return Cell(f"{told:{form}} / {came:{form}}", [("told", told), ("came", came)])
+
+
+def _off(told: float, came: float) -> Cell:
+    return number(told / came - 1 if came else None, "+.0%")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pandas as pd
 
 from mmrec_bench.reports.knockout import Knockout
-from mmrec_bench.reports.table import ABSENT, Table
-from mmrec_bench.reports.tables import FRAME_COLUMNS, code_facts
+from mmrec_bench.reports.table import ABSENT, Table, interval, number
+from mmrec_bench.reports.tables import FRAME_COLUMNS, code_facts, estimate_cell
 from mmrec_bench.statistics.contrast import LEVEL
 
 
@@ -16,14 +16,13 @@ def knockout_table(knockout: Knockout, margin: float) -> Table:
     rows: list[tuple[str, ...]] = []
     for label, row in knockout.rows.items():
         score = row.metric("test", key.select_by)
-        cells = (label, str(len(row.seeds)), ABSENT if score is None else score.text())
+        cells = (label, number(len(row.seeds), "d"), estimate_cell(score))
         found, real = knockout.contrasts.get(label), knockout.real
         if found is None:
             rows.append((*cells, ABSENT, ABSENT, ABSENT))
             continue
-        share = f"{found.difference / real:+.1%}" if real else ABSENT
-        interval = ABSENT if found.low is None else f"[{found.low:+.4f}, {found.high:+.4f}]"
-        rows.append((*cells, f"{found.difference:+.4f}", interval, share))
+        share = number(found.difference / real if real else None, "+.1%")
+        rows.append((*cells, number(found.difference, "+.4f"), interval(found.low, found.high, "+.4f"), share))
     rows += [
         (label, ABSENT, "not possible", *[ABSENT] * 3) for label in knockout.refusals if label not in knockout.rows
     ]

@@ -18,7 +18,7 @@ from mmrec_bench.experiments.lis_leaks import Variant
 from mmrec_bench.metrics.bootstrap import user_draws
 from mmrec_bench.reports.files import write_all
 from mmrec_bench.reports.plots.bars import bars_plot
-from mmrec_bench.reports.table import ABSENT, Table
+from mmrec_bench.reports.table import ABSENT, Cell, Table, interval, number
 from mmrec_bench.types import BoolArray, FloatArray
 
 SLICES = {"all": None, "known users": True, "new users": False}
@@ -127,7 +127,7 @@ class LisReport:
             (
                 row.variant.source,
                 row.variant.mode,
-                ABSENT if row.variant.days is None else f"{row.variant.days:g}",
+                number(row.variant.days, "g"),
                 row.variant.control or ABSENT,
                 *_cells(row.impact),
                 "yes" if row.impact.mean > margin else "no",
@@ -234,21 +234,25 @@ class LisReport:
         )
 
 
-def _ratio(impact: Impact, bound: Impact) -> str:
+def _ratio(impact: Impact, bound: Impact) -> Cell:
     found = impact.ratio(bound)
-    return "refused" if found is None else f"{found[0]:.2f} [{found[1]:.2f}, {found[2]:.2f}]"
+    if found is None:
+        return Cell("refused")
+    return Cell(
+        f"{found[0]:.2f} [{found[1]:.2f}, {found[2]:.2f}]", list(zip(("ratio", "low", "high"), found, strict=True))
+    )
 
 
 def _percent(share: float) -> str:
     return f"{share:.0%}".replace("%", " %")
 
 
-def _cells(impact: Impact) -> tuple[str, str, str, str, str]:
+def _cells(impact: Impact) -> tuple[Cell, ...]:
     low, high = impact.interval
     return (
-        f"{impact.mean:+.4f}",
-        f"[{low:+.4f}, {high:+.4f}]",
-        " ".join(f"{value:+.4f}" for value in impact.per_seed),
-        ABSENT if impact.gauc is None else f"{impact.gauc:+.4f}",
-        f"{impact.detectable:.4f}",
+        number(impact.mean, "+.4f"),
+        interval(low, high, "+.4f"),
+        Cell(" ".join(f"{value:+.4f}" for value in impact.per_seed), [("", impact.per_seed[0])]),
+        number(impact.gauc, "+.4f"),
+        number(impact.detectable, ".4f"),
     )

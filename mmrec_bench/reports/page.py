@@ -33,6 +33,7 @@ def page_of(report: Report, titles: dict[str, str]) -> str:
     )  # fmt: skip
     made.filters |= {
         "prose": prose, "columns": columns, "attributes": attributes, "marked": marked, "data_uri": data_uri,
+        "warns": warns,
     }  # fmt: skip
     style, script = Markup(_shipped("page.css")), Markup(_shipped("page.js"))
     return made.get_template("page.html.jinja").render(
@@ -69,6 +70,11 @@ def marked(cell: Cell) -> Markup:
 def data_uri(plot: Plot) -> str:
     """Return a plot as an address that holds it."""
     return "data:image/svg+xml;base64," + base64.b64encode(plot.svg.encode()).decode()
+
+
+def warns(fact: str) -> bool:
+    """Whether a fact is a warning: of the report itself, or of the leak audit."""
+    return fact.startswith(("Careful", "Leak audit"))
 
 
 def _shipped(name: str) -> str:

@@ -71,7 +71,7 @@ class Report:
         if told:
             parts.append("## What this shows\n")
             parts += [f"**{group.title}**\n\n{_bullets(group.findings)}" for group in told]
-            parts.append(f"**Bold**: best; <ins>underlined</ins>: second best. {RULE}\n")
+            parts.append(f"**Bold**: best; <ins>underlined</ins>: second best.\n\n{_bullets(RULE)}")
         for task, groups in self.groups.items():
             parts.append(f"## {TASK_TITLES.get(task, task)}\n")
             for group in groups:

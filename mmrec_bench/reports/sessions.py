@@ -8,7 +8,7 @@ import numpy as np
 
 from mmrec_bench.reports.collect import Row, TableKey
 from mmrec_bench.reports.session_facts import base_of, curve
-from mmrec_bench.reports.table import ABSENT, Table
+from mmrec_bench.reports.table import Cell, Table, interval, number
 from mmrec_bench.reports.user_scores import user_scores
 from mmrec_bench.statistics.contrast import LEVEL, contrast, over_users
 from mmrec_bench.types import DoubleArray
@@ -39,7 +39,9 @@ def _against(key: TableKey, rows: Sequence[Row]) -> list[Table]:
         if not names:
             continue
         columns = [_differences(compared, references, name) for name in names]
-        body = tuple((row.label, str(len(row.seeds)), *cells) for row, *cells in zip(compared, *columns, strict=True))
+        body = tuple(
+            (row.label, number(len(row.seeds), "d"), *cells) for row, *cells in zip(compared, *columns, strict=True)
+        )
         note = (
             f"Test {metric}, {meaning}. Of {REFERENCE} its own value; of others the difference from {REFERENCE} around "
             f"the same base, sessions paired, and its {level} interval by Student's t, over users as drawn from many "
@@ -57,17 +59,19 @@ def _with_base(rows: Sequence[Row], base: tuple[str, int, str], reference: Row) 
     return [reference, *(row for row in rows if base_of(row) == base and row is not reference)]
 
 
-def _differences(rows: Sequence[Row], references: dict[tuple[str, int, str], Row], name: str) -> list[str]:
+def _differences(rows: Sequence[Row], references: dict[tuple[str, int, str], Row], name: str) -> list[Cell]:
     scores = user_scores({row.fingerprint: row for row in rows}, name)
     cells = []
     for row in rows:
         own, reference = scores[row.fingerprint], references[base_of(row)]
         if row is reference:
-            cells.append(f"{own.mean():.4f}")
+            cells.append(number(float(own.mean()), ".4f"))
             continue
         difference, ends = _difference(own, scores[reference.fingerprint])
-        interval = "" if ends is None else f" [{ends[0]:+.4f}, {ends[1]:+.4f}]"
-        cells.append(f"{difference:+.4f}{interval}")
+        low, high = ends or (None, None)
+        told, between = number(difference, "+.4f"), interval(low, high, "+.4f")
+        numbers = ("difference", difference), *between.numbers
+        cells.append(told if ends is None else Cell(f"{told} {between}", numbers))
     return cells
 
 
@@ -95,10 +99,10 @@ def _answers(key: TableKey, rows: Sequence[Row]) -> Table:
         shown = items + queries + fields
         return (
             row.label,
-            *(f"{count / held:.2f}" for count in (items, queries, fields)),
+            *(number(count / held, ".2f") for count in (items, queries, fields)),
             _share(queries + fields, shown),
             _share(clicked, queries),
-            f"{violations:,.0f}",
+            number(violations, ",.0f"),
             _share(violations, clicked),
         )
 
@@ -112,8 +116,8 @@ def _answers(key: TableKey, rows: Sequence[Row]) -> Table:
     return Table(f"{key.heading}: what was shown", note, header, tuple(cells(row) for row in rows))
 
 
-def _share(part: float, whole: float) -> str:
-    return f"{part / whole:.1%}" if whole else ABSENT
+def _share(part: float, whole: float) -> Cell:
+    return number(part / whole if whole else None, ".1%")
 
 
 CURVES = {
@@ -140,7 +144,7 @@ def _curves(key: TableKey, rows: Sequence[Row]) -> list[Table]:
         last = len(means[0]) - 1
         at = np.unique(np.linspace(0, last, min(last, MOST_ROUNDS) + 1).round().astype(int)).tolist()
         body = tuple(
-            (row.label, *(f"{values[number]:.{digits}f}" for number in at))
+            (row.label, *(number(values[place], f".{digits}f") for place in at))
             for row, values in zip(rows, means, strict=True)
         )
         note = f"{meaning}. Mean over seeds. Protocol `{key.protocol_id}`, data `{key.data}`."

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from mmrec_bench.experiments.studies import StudyArtefact
 from mmrec_bench.reports.plots.tuning import budgets_told, study_groups, study_labels
-from mmrec_bench.reports.table import Table
+from mmrec_bench.reports.table import Table, number
 
 
 def tuning_tables(studies: Sequence[StudyArtefact]) -> list[Table]:
@@ -31,8 +31,8 @@ def _cells(label: str, study: StudyArtefact) -> tuple[str, ...]:
     spent, curve = study.manifest["spent"], study.manifest["curve"]
     return (
         label,
-        f"{study.manifest['best']['score']:.4f}",
-        *(f"{spent[name]:,}" for name in ("trials", "complete", "pruned", "failed")),
-        f"{spent['seconds']:.1f}",
-        *(f"{curve[name]:.4f}" for name in ("area_by_trials", "area_by_seconds")),
+        number(study.manifest["best"]["score"], ".4f"),
+        *(number(spent[name], ",d") for name in ("trials", "complete", "pruned", "failed")),
+        number(spent["seconds"], ".1f"),
+        *(number(curve[name], ".4f") for name in ("area_by_trials", "area_by_seconds")),
     )
