@@ -122,7 +122,7 @@ def find_runs(roots: Sequence[Path]) -> list[RunArtefact]:
     """Return all finished runs below the given folders, sorted by path.
 
     Raises:
-        ArtefactError: A folder does not exist or holds no run, or a run is damaged.
+        ArtefactError: A folder does not exist or holds no run, or a run is damaged or half written.
     """
     folders: set[Path] = set()
     for root in roots:
@@ -130,7 +130,15 @@ def find_runs(roots: Sequence[Path]) -> list[RunArtefact]:
             raise ArtefactError(f"{root}: no such folder")
         manifests = (path for path in root.rglob(MANIFEST) if not {PARTIAL, STALE} & set(path.relative_to(root).parts))
         below = {path.parent for path in manifests if read_json(path).get("kind", "run") == "run"}
+        below |= _half_written(root)
         if not below:
             raise ArtefactError(f"{root}: holds no run (no {MANIFEST} below it)")
         folders |= below
     return [RunArtefact.load(folder) for folder in sorted(folders)]
+
+
+def _half_written(root: Path) -> set[Path]:
+    """Return folders with results and no manifest, such as copies cut short; loading them says what is missing."""
+    found = {path.parent for name in (METRICS, PER_USER) for path in root.rglob(name)}
+    whole = {folder for folder in found if (folder / MANIFEST).is_file()}
+    return {folder for folder in found - whole if not {PARTIAL, STALE} & set(folder.relative_to(root).parts)}

@@ -134,3 +134,17 @@ def test_a_metric_that_is_no_number_is_refused() -> None:
     assert finite({"a": 1}) == {"a": 1.0}
     with pytest.raises(ArtefactError, match="not so: b"):
         finite({"a": 1.0, "b": float("nan")})
+
+
+def test_a_half_copied_run_is_refused_beside_whole_ones(tmp_path: Path) -> None:
+    with locked(tmp_path) as folder:
+        fill(folder)
+    half = tmp_path / "data" / "model" / "half" / "seed-0"
+    half.mkdir(parents=True)
+    (half / "metrics.json").write_text("{}", encoding="utf-8")
+    with pytest.raises(
+        ArtefactError, match=r"half/seed-0: not a whole run folder; missing: config.yaml, manifest.json"
+    ):
+        find_runs([tmp_path])
+    (half / "metrics.json").unlink()
+    assert len(find_runs([tmp_path])) == 1

@@ -25,6 +25,7 @@ from mmrec_bench.retrieval.config import RetrieverConfig, build_retriever
 from tests.perf.codes import print_codes
 from tests.perf.floors import print_floors
 from tests.perf.rankings import print_rankings
+from tests.perf.report import print_report
 from tests.perf.sessions import print_sessions
 from tests.perf.setup import (
     GRADIENT_MODELS,
@@ -37,7 +38,7 @@ from tests.perf.setup import (
 )
 
 CPU = torch.device("cpu")
-SECTIONS = ("speed", "models", "floors", "codes", "rankings", "sessions", "memory", "scale")
+SECTIONS = ("speed", "models", "floors", "codes", "rankings", "sessions", "report", "memory", "scale")
 ALL_METRICS = ("recall", "precision", "ndcg", "map", "mrr", "hit-rate")
 MMREC_EPOCH = {"mf": 0.57, "lightgcn": 2.9, "vbpr": 1.7, "freedom": 3.7, "bm3": 5.1, "mgcn": 9.1, "alignrec": 10.6}
 """Seconds an epoch of MMRec, and of AlignRec's own code, on two cores, in minutes in which the yardstick took 0.87 to
@@ -186,7 +187,7 @@ def main() -> None:
     versions = package_versions()
     print(f"{cpu_name()}, {available_cores()} cores, {threads} threads; torch {versions['torch']}", end="")
     print(f", faiss {versions.get('faiss-cpu') or versions.get('faiss-gpu-cu12')}")
-    if options.data_dir is None and set(only) - {"scale", "rankings"}:
+    if options.data_dir is None and set(only) - {"scale", "rankings", "report"}:
         sys.exit("amazon-baby is needed: make perf DATA=folder")
     if "scale" in only:
         scale()  # first: its peak is of this process
@@ -202,6 +203,8 @@ def main() -> None:
         print_rankings()
     if "sessions" in only:
         print_sessions(Path(options.data_dir))
+    if "report" in only:
+        print_report()
     if "memory" in only:
         memory(Path(options.data_dir))
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import statistics
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -102,3 +105,14 @@ def trained(experiment: Experiment, prepared: Prepared, device: torch.device, ep
     config = config.model_copy(update={"max_epochs": epochs, "validate_every": epochs})
     train(model, context, config, lambda _: Validation(0.0, {}), context.seeds, device)
     return model
+
+
+def run_quietly(*arguments: str) -> None:
+    """Run a command of the command line in a process of its own, on one thread."""
+    code = "from mmrec_bench.cli import main; main()"
+    subprocess.run(
+        [sys.executable, "-c", code, *arguments, "--threads", "1"],
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        stdout=subprocess.DEVNULL,
+        check=True,
+    )

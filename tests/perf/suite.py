@@ -6,14 +6,11 @@ Usage: python -m tests.perf.suite [SUITE] [--data-dir DATA]
 from __future__ import annotations
 
 import argparse
-import os
-import subprocess
-import sys
 import tempfile
-import time
 from pathlib import Path
 
 from mmrec_bench.experiments.artefact import find_runs
+from tests.perf.setup import run_quietly, seconds
 
 PHASES = ("prepare", "train", "validate", "test")
 
@@ -32,17 +29,9 @@ def print_suite(suite: str, data_dir: Path | None) -> None:
 
 
 def _bench(suite: str, folder: Path, data_dir: Path | None) -> float:
-    code = "from mmrec_bench.cli import main; main()"
-    places = ["--out", str(folder / "runs"), "--report-dir", str(folder / "reports"), "--threads", "1"]
+    places = ["--out", str(folder / "runs"), "--report-dir", str(folder / "reports")]
     data = [] if data_dir is None else ["--data-dir", str(data_dir)]
-    started = time.perf_counter()
-    subprocess.run(
-        [sys.executable, "-c", code, "bench", suite, *places, *data],
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        stdout=subprocess.DEVNULL,
-        check=True,
-    )
-    return time.perf_counter() - started
+    return seconds(lambda: run_quietly("bench", suite, *places, *data))
 
 
 if __name__ == "__main__":
