@@ -20,6 +20,7 @@ from mmrec_bench.reports.sessions import session_tables
 from mmrec_bench.reports.standing import standings_of
 from mmrec_bench.reports.tables import facts_of, headline, tables_of
 from mmrec_bench.reports.tuning_tables import tuning_tables
+from mmrec_bench.reports.user_scores import UserScores
 
 
 def group_of(key: TableKey, grouped: Mapping[TableKey, Sequence[Row]], draw: bool) -> Group:
@@ -31,13 +32,14 @@ def group_of(key: TableKey, grouped: Mapping[TableKey, Sequence[Row]], draw: boo
         draw: Whether plots are drawn.
     """
     rows = grouped[key]
-    standings = standings_of(key, rows, headline(key, rows))
+    reader = UserScores({row.fingerprint: row for row in rows})
+    standings = standings_of(rows, headline(key, rows), reader)
     accuracy, *others = tables_of(key, rows, standings)
     alike = sum(other.heading == key.heading and other.task == key.task for other in grouped) > 1
     return Group(
         title=f"{key.heading} ({_which(key)})" if alike else key.heading,
         anchor=anchor(key.task, key.dataset, *astuple(key)),
-        tables=[accuracy, intervals_of(key, rows), *session_tables(key, rows), *others],
+        tables=[accuracy, intervals_of(key, rows, reader), *session_tables(key, rows), *others],
         facts=facts_of(key, rows),
         findings=findings_of([row.label for row in rows], standings.get(key.select_by)),
         apart=_apart(key, grouped),

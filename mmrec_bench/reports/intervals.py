@@ -9,16 +9,21 @@ from mmrec_bench.reports.comparisons import seeds_of
 from mmrec_bench.reports.session_facts import lower_is_better
 from mmrec_bench.reports.standing import few_seeds, simultaneous, verdict_of
 from mmrec_bench.reports.table import ABSENT, Cell, Table, interval, number
-from mmrec_bench.reports.user_scores import user_scores
+from mmrec_bench.reports.user_scores import UserScores
 from mmrec_bench.statistics.contrast import LEVEL, Contrast, over_users
 
 
-def intervals_of(key: TableKey, rows: Sequence[Row]) -> Table:
+def intervals_of(key: TableKey, rows: Sequence[Row], reader: UserScores) -> Table:
     """Return the test score of every row with its interval, and its difference from the first row, users paired.
 
     The first row is the best on validation, so that no test score chooses whom the others are compared with.
+
+    Args:
+        key: The table.
+        rows: Its rows, best mean validation score first.
+        reader: Their scores, by fingerprint.
     """
-    scores = user_scores({row.fingerprint: row for row in rows}, key.select_by)
+    scores = reader.of(key.select_by)
     sign = -1 if lower_is_better([key.select_by]) else 1
     first, few = rows[0], few_seeds(rows)
     body = []

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from mmrec_bench.reports.collect import Row, TableKey
+from mmrec_bench.reports.collect import Row
 from mmrec_bench.reports.comparisons import UNDIRECTED, fixed, seeds_of
 from mmrec_bench.reports.session_facts import lower_is_better
 from mmrec_bench.reports.table import Mark
@@ -49,23 +49,29 @@ class Standing:
         return "second" if label in self.second else None
 
 
-def standings_of(key: TableKey, rows: Sequence[Row], metrics: Sequence[str]) -> dict[str, Standing]:
+def standings_of(rows: Sequence[Row], metrics: Sequence[str], reader: UserScores) -> dict[str, Standing]:
     """Return the standing in each metric that has scores of single users in all rows, and a better side.
+
+    Args:
+        rows: Rows of one table.
+        metrics: Test metrics.
+        reader: Their scores, by fingerprint.
 
     Raises:
         ArtefactError: Two runs were tested on different users or lists.
     """
     if len(rows) < 2:
         return {}
-    reader = UserScores({row.label: row for row in rows})
     few = few_seeds(rows)
     found = {}
     for metric in metrics:
         if metric.partition("@")[0] in UNDIRECTED or not reader.holds(metric):
             continue
         sign = -1 if lower_is_better([metric]) else 1
-        scores = {row.label: sign * seeds_of(row, of) for row, of in zip(rows, reader.of(metric).values(), strict=True)}
-        found[metric] = standing_of(metric, scores, few)
+        own = reader.of(metric)
+        found[metric] = standing_of(
+            metric, {row.label: sign * seeds_of(row, own[row.fingerprint]) for row in rows}, few
+        )
     return found
 
 
