@@ -13,8 +13,9 @@ from mmrec_bench.data.point_rules import TimeWindow
 from mmrec_bench.errors import ConfigError, ConfigIssue
 from mmrec_bench.evaluation.ctr_protocol import CtrProtocol
 from mmrec_bench.experiments.evaluate_config import FeatureSetConfig
+from mmrec_bench.experiments.experiment_parts import AlterationField, DatasetRef
 from mmrec_bench.experiments.features_config import card_beside, sources_beside
-from mmrec_bench.experiments.schema import AlterationField, DatasetRef, ExperimentConfig
+from mmrec_bench.experiments.schema import ExperimentConfig
 from mmrec_bench.experiments.seeds import Seedlist
 from mmrec_bench.models.base import MODELS, ModelField
 from mmrec_bench.models.ctr.fields import FieldsConfig

@@ -10,9 +10,10 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from mmrec_bench.errors import ConfigError, ConfigIssue
+from mmrec_bench.experiments.experiment_parts import entry_of
 from mmrec_bench.experiments.knockout import KnockoutConfig
 from mmrec_bench.experiments.lis_config import LoadedProbe, load_lis
-from mmrec_bench.experiments.schema import Experiment, entry_of, is_suite, load_experiment
+from mmrec_bench.experiments.schema import Experiment, is_suite, load_experiment
 from mmrec_bench.experiments.seeds import Seedlist
 from mmrec_bench.experiments.space import Space, spaces_of
 from mmrec_bench.experiments.tuning_config import SHIPPED_SPACES, TuningConfig

@@ -21,8 +21,8 @@ from mmrec_bench.evaluation.ranking_protocol import RankingProtocol
 from mmrec_bench.evaluation.sessions import InteractiveEvaluator
 from mmrec_bench.experiments import ctr, interactive, ranking, retrieval
 from mmrec_bench.experiments.building import finite
+from mmrec_bench.experiments.experiment_parts import DatasetRef
 from mmrec_bench.experiments.prepare import Prepared, Preparer
-from mmrec_bench.experiments.schema import DatasetRef
 from mmrec_bench.experiments.transcripts import KINDS
 from mmrec_bench.leaderboard.alignment import (
     check_not_excluded,
