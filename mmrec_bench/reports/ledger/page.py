@@ -80,7 +80,7 @@ def _side_by_side(ledger: Ledger, dataset: str, meaning: Meaning | None, metric:
             for card in own or [None]:
                 score = None if card is None else card.metrics["test"].get(metric)
                 yield (
-                    name, printed, _value(peer), *_score(score), _where(peer, score), _tuned(card),
+                    name, printed, _value(peer), *_score(score), _where(peer, score), _settings(card),
                     _chosen_on_test(ledger, card, metric),
                 )  # fmt: skip
 
@@ -89,12 +89,13 @@ def _side_by_side(ledger: Ledger, dataset: str, meaning: Meaning | None, metric:
     note = (
         f"Test {metric}. {same}Printed: the range of all sources whose table was at hand. Released code: on the same "
         f"files, n = {ledger.peers.n}. Here: mean ± unbiased standard deviation over n seeds, and its {level} interval "
-        "over users, and over seeds where n is two or more; whether the value of the released code lies in it. Best on "
-        "test: what the study of these settings would have published by choosing on test (one training, n = 1)."
+        "over users, and over seeds where n is two or more; whether the value of the released code lies in it. Last: the "
+        "test score of the trial that validation chose in the study of these settings, and of the one that is best on "
+        "test, which would have been published; both of the seed of the study (n = 1), which is none of the seeds here."
     )
     header = (
         "model", "printed", "released code", "here", "n", f"{level} interval", "released code is", "settings",
-        "best on test",
+        "study: chosen / best on test",
     )  # fmt: skip
     rows = sorted(lines(), key=lambda row: row[3], reverse=True)
     return Table(f"{dataset}: test {metric}", note, header, tuple(rows))
@@ -119,7 +120,7 @@ def _legacy(ledger: Ledger, dataset: str) -> list[Table]:
         f"{metrics}, n = 1 training a trial, complete trials of each study. Left what validation chose, right what is "
         f"best on test; their difference on test, which is the bias, with a {LEVEL:.0%} interval over users, paired, "
         f"for these two trials. Mean of the relative biases over {len(found)} studies: {mean:+.1%}. Shown, never used: "
-        "nothing else on this page stands on these numbers but the column 'best on test'."
+        "nothing else on this page stands on these numbers but its last column."
     )
     header = (
         "model", "trials", "by validation: valid", "its test", "best on test: valid", "its test ", "bias", "relative",
@@ -189,17 +190,25 @@ def _studied(card: ResultCard) -> str:
     return f"study {card.tuning.study}, {budget}; spent {spent['trials']} trials, {spent['seconds']:.0f} s"
 
 
-def _tuned(card: ResultCard | None) -> str:
-    return ABSENT if card is None else "by hand" if card.tuning is None else "tuned"
+def _settings(card: ResultCard | None) -> str:
+    """Return who chose the settings, in which form of the model, and how long trainings may last."""
+    if card is None:
+        return ABSENT
+    parts = ["by hand" if card.tuning is None else "tuned"]
+    parts += ["released switches"] * (card.config.get("model", {}).get("preset") == "released")
+    trainer = card.config.get("trainer") or {}
+    return ", ".join([*parts, *([f"{trainer['max_epochs']} epochs at most"] if "max_epochs" in trainer else [])])
 
 
 def _chosen_on_test(ledger: Ledger, card: ResultCard | None, metric: str) -> str:
     if ledger.legacy is None or card is None or card.tuning is None:
         return ABSENT
     lines: Sequence[LegacyLine] = ledger.legacy.lines
-    return next(
-        (f"{one.best_test:.4f}" for one in lines if (one.study, one.metric) == (card.tuning.study, metric)), ABSENT
+    study = card.tuning.study
+    found = (
+        f"{one.chosen_test:.4f} / {one.best_test:.4f}" for one in lines if (one.study, one.metric) == (study, metric)
     )
+    return next(found, ABSENT)
 
 
 def _range(values: Iterable[float]) -> str:

@@ -51,7 +51,8 @@ TUNING = {
 def card_of(label: str, mean: float, *, tuned: bool, protocol: str = "p") -> ResultCard:
     score = Score(mean=mean, sd=0.001, n=3, low=mean - 0.01, high=mean + 0.01, over="users and seeds")
     facts = {
-        "label": label, "task": "retrieval", "dataset": "tiny", "config": {}, "config_digest": "c", "seeds": [0, 1, 2],
+        "label": label, "task": "retrieval", "dataset": "tiny", "config": {"model": {}, "trainer": {"max_epochs": 50}},
+        "config_digest": "c", "seeds": [0, 1, 2],
         "protocol": {"id": protocol, "words": f"Words of {protocol}.", "select_by": "recall@20"},
         "fingerprints": {"experiment": label * 4, "data": "d", "split": "s", "features": {}, "inputs": {}},
         "tuning": TUNING if tuned else None, "comparisons": [], "parameters": {"total": 10}, "vault": [], "audit": None,
@@ -110,9 +111,20 @@ def row(text: str, name: str, protocol: str = "p") -> list[str]:
 def test_values_stand_side_by_side(folder: Path) -> None:
     text = ledger_page(read_ledger(folder), "ledger", "the command")
     assert row(text, "mf") == [
-        "mf", "0.1111 to 0.1222", "0.1666", "0.1500 ± 0.0010", "3", "[0.1400, 0.1600]", "above", "tuned", "0.1777",
+        "mf", "0.1111 to 0.1222", "0.1666", "0.1500 ± 0.0010", "3", "[0.1400, 0.1600]", "above",
+        "tuned, 50 epochs at most", "0.1500 / 0.1777",
     ]  # fmt: skip
-    assert row(text, "ease") == ["ease", "-", "-", "0.2000 ± 0.0010", "3", "[0.1900, 0.2100]", "-", "by hand", "-"]
+    assert row(text, "ease") == [
+        "ease",
+        "-",
+        "-",
+        "0.2000 ± 0.0010",
+        "3",
+        "[0.1900, 0.2100]",
+        "-",
+        "by hand, 50 epochs at most",
+        "-",
+    ]
     assert "+18.5%" in text
     assert "memory (unverified" in text
 
