@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from html import escape
 from typing import TYPE_CHECKING
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 
 if TYPE_CHECKING:
     from mmrec_bench.reports.error_browser import ErrorBrowser
@@ -66,9 +68,25 @@ def _render(template: str, browser: ErrorBrowser) -> str:
         loader=PackageLoader("mmrec_bench.reports"), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
         lstrip_blocks=True, keep_trailing_newline=True,
     )  # fmt: skip
+    pictures = _pictures(browser)
+    left_out = browser.items.thumbnails.left_out if browser.items.thumbnails else 0
     return made.get_template(template).render(
-        browser=browser, items=browser.items, groups=groups(browser), summary=summary(browser), named=named
-    )
+        browser=browser, items=browser.items, groups=groups(browser), summary=summary(browser), named=named,
+        pictures=pictures, left_out=left_out,
+    )  # fmt: skip
+
+
+def _pictures(browser: ErrorBrowser) -> dict[str, tuple[str, Markup]]:
+    """Return by item a class of its own, and its picture as a data URL: a page holds each once, however often shown."""
+    facts = browser.labels, browser.dataset, browser.protocol_id, browser.part, browser.metric
+    digest = hashlib.blake2b(repr(facts).encode(), digest_size=4).hexdigest()
+    shown = dict.fromkeys(item for user in (*browser.better, *browser.worse) for item in user.items())
+    found = {item: browser.items.picture(item) for item in shown}
+    return {
+        item: (f"picture-{digest}-{number}", Markup(url))
+        for number, (item, url) in enumerate(found.items())
+        if url is not None
+    }
 
 
 def _user(browser: ErrorBrowser, user: UserView) -> list[str]:

@@ -71,6 +71,12 @@ class UserView:
     wanted: tuple[Wanted, ...] | None
     lists: tuple[tuple[Placed, ...], tuple[Placed, ...]]
 
+    def items(self) -> Iterator[str]:
+        """Yield all items that are shown, some of them more than once."""
+        yield from (one.item_id for one in self.wanted or ())
+        yield from (one.item_id for listed in self.lists for one in listed)
+        yield from self.history
+
 
 @dataclass(frozen=True, slots=True)
 class Lists:

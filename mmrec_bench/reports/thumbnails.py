@@ -22,6 +22,9 @@ class Thumbnails:
     Args:
         folder: The folder; it alone is read, whatever an id looks like.
 
+    Attributes:
+        left_out: How many pictures were asked for and had no room.
+
     Raises:
         DataError: It is no folder.
         MissingExtraError: Pillow is not installed.
@@ -36,6 +39,7 @@ class Thumbnails:
         }
         self._made: dict[str, str | None] = {}
         self._bytes = 0
+        self.left_out = 0
 
     def of(self, item_id: str) -> str | None:
         """Return a picture as a data URL; None where there is none, it cannot be read, or the page is full."""
@@ -54,6 +58,7 @@ class Thumbnails:
         content = io.BytesIO()
         small.save(content, "JPEG", quality=75)
         if self._bytes + content.tell() > LIMIT:
+            self.left_out += 1
             return None
         self._bytes += content.tell()
         return "data:image/jpeg;base64," + base64.b64encode(content.getvalue()).decode()

@@ -118,6 +118,21 @@ def test_nothing_is_loaded_and_only_web_addresses_are_links() -> None:
     assert {address for _, address in told.addresses} == {"https://example.org/a.jpg"}
 
 
+def test_a_picture_is_held_once_however_often_it_is_shown() -> None:
+    class Pictures:
+        left_out = 7
+
+        def of(self, item_id: str) -> str | None:
+            return "data:image/jpeg;base64,QUJD" if item_id == "d" else None
+
+    made = browser(items=replace(VIEWS, thumbnails=Pictures()))
+    shown = sum(item == "d" for user in (*made.better, *made.worse) for item in user.items())
+    assert shown > 1
+    assert made.page().count("QUJD") == 1
+    assert Tags(made.page()).tags.count("i") == shown
+    assert "7 pictures had no room" in made.page()
+
+
 def test_users_open_by_keyboard_and_the_fragment_is_no_page() -> None:
     made = browser()
     told = Tags(made.html())

@@ -48,6 +48,7 @@ def test_a_full_page_takes_no_more(folder: Path, monkeypatch: pytest.MonkeyPatch
     assert pictures.of("a") is not None
     assert pictures.of("b") is None
     assert pictures.of("a") is not None
+    assert pictures.left_out == 1
 
 
 def test_a_missing_folder_and_a_missing_package_are_said(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
