@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,7 +19,6 @@ from mmrec_bench.reports.error_items import item_views
 
 from .test_cli import call, flags
 
-CHROMIUM = shutil.which("chromium")
 WORLD = "{n_users: 200, n_items: 150, max_interactions: 50, mean_interactions: 12.0, factor_dim: 4}"
 
 
@@ -92,26 +91,21 @@ def test_changed_data_is_refused_and_lost_data_leaves_ids(runs: list[Path]) -> N
         card.write_text(text, encoding="utf-8")
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium")
-def test_the_page_opens_without_errors_requests_or_a_mouse(runs: list[Path], tmp_path: Path) -> None:
-    sync_api = pytest.importorskip("playwright.sync_api")
+def test_the_page_opens_without_errors_requests_or_a_mouse(runs: list[Path], tmp_path: Path, browser: Any) -> None:
     first, second = (RunArtefact.load(folder) for folder in runs)
     browse_errors(first, second, item_views(first, None, "valid")).write(tmp_path)
-    flags_ = ("no-sandbox", "disable-gpu", "disable-background-networking", "disable-component-update", "disable-sync")
-    with sync_api.sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=[f"--{flag}" for flag in flags_])
-        for width in (400, 1400):
-            page = chromium.new_page(viewport={"width": width, "height": 900})
-            told: list[str] = []
-            asked: list[str] = []
-            page.on("console", lambda message, told=told: told.append(message.text))
-            page.on("request", lambda request, asked=asked: asked.append(request.url))
-            page.goto((tmp_path / "errors.html").as_uri())
-            assert page.evaluate("document.documentElement.scrollWidth") <= width
-            opened = page.locator("details[open]").count()
-            page.locator("details:not([open]) > summary").first.focus()
-            page.keyboard.press("Enter")
-            assert page.locator("details[open]").count() == opened + 1
-            assert not told
-            assert len(asked) == 1
-        chromium.close()
+    for width in (400, 1400):
+        page = browser.new_page(viewport={"width": width, "height": 900})
+        told: list[str] = []
+        asked: list[str] = []
+        page.on("console", lambda message, told=told: told.append(message.text))
+        page.on("request", lambda request, asked=asked: asked.append(request.url))
+        page.goto((tmp_path / "errors.html").as_uri())
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        opened = page.locator("details[open]").count()
+        page.locator("details:not([open]) > summary").first.focus()
+        page.keyboard.press("Enter")
+        assert page.locator("details[open]").count() == opened + 1
+        assert not told
+        assert len(asked) == 1
+        page.close()
