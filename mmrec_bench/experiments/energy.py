@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import warnings
 from types import TracebackType
 from typing import Any, Self
 
@@ -44,15 +45,17 @@ class EnergyMeter:
         codecarbon = import_codecarbon()
         logging.getLogger("codecarbon").setLevel(logging.CRITICAL)
         try:
-            self._tracker = codecarbon.OfflineEmissionsTracker(
-                country_iso_code="USA",
-                tracking_mode="process",
-                measure_power_secs=5,
-                save_to_file=False,
-                save_to_api=False,
-                log_level="critical",
-                allow_multiple_runs=True,
-            )
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", DeprecationWarning)  # of options that all its versions know
+                self._tracker = codecarbon.OfflineEmissionsTracker(
+                    country_iso_code="USA",
+                    tracking_mode="process",
+                    measure_power_secs=5,
+                    save_to_file=False,
+                    save_to_api=False,
+                    log_level="critical",
+                    allow_multiple_runs=True,
+                )
             self._tracker.start()
         except Exception as error:
             self._failed(error)
