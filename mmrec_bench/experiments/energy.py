@@ -10,11 +10,11 @@ from typing import Any, Self
 from mmrec_bench.extras import import_codecarbon
 
 HOW = {
-    "intel_rapl": "measured: counters of the processor (RAPL), which count the whole machine",
-    "intel_power_gadget": "measured: counters of the processor (Power Gadget), which count the whole machine",
-    "windows_emi": "measured: counters of the processor (EMI), which count the whole machine",
-    "cpu_load": "estimated: the processor's design power (TDP) times the load of this process",
-    "constant": "estimated: a constant share of the processor's design power (TDP)",
+    "intel_rapl": "processor: measured by its counters (RAPL), which count the whole machine",
+    "intel_power_gadget": "processor: measured by its counters (Power Gadget), which count the whole machine",
+    "windows_emi": "processor: measured by its counters (EMI), which count the whole machine",
+    "cpu_load": "processor: estimated by its design power (TDP) times the load of this process",
+    "constant": "processor: estimated by a constant share of its design power (TDP)",
 }
 """How codecarbon comes to the energy of a processor, by the name of its mode."""
 
@@ -74,7 +74,7 @@ class EnergyMeter:
                 "cpu_kwh": float(told.cpu_energy),
                 "gpu_kwh": float(told.gpu_energy),
                 "ram_kwh": float(told.ram_energy),
-                "how": f"processor {how_of(self._tracker)}; memory estimated by its size",
+                "how": f"{how_of(self._tracker)}; memory: estimated by its size",
             }
         except Exception as caught:
             self._failed(caught)
@@ -87,4 +87,4 @@ class EnergyMeter:
 def how_of(tracker: Any) -> str:
     """Return how a tracker of codecarbon finds the energy of the processor."""
     modes = (getattr(part, "_mode", None) for part in getattr(tracker, "_hardware", ()))
-    return next((HOW[mode] for mode in modes if mode in HOW), "estimated")
+    return next((HOW[mode] for mode in modes if mode in HOW), "processor: estimated")

@@ -73,7 +73,7 @@ def test_what_cannot_be_measured_fails_nothing(tracker: type[_Broken], monkeypat
     ("mode", "word"), [("intel_rapl", "measured"), ("cpu_load", "estimated"), ("unheard of", "estimated")]
 )
 def test_an_estimate_is_called_one(mode: str, word: str) -> None:
-    assert how_of(SimpleNamespace(_hardware=[SimpleNamespace(_mode=mode)])).startswith(word)
+    assert how_of(SimpleNamespace(_hardware=[SimpleNamespace(_mode=mode)])).startswith(f"processor: {word}")
 
 
 def test_without_the_extra_the_command_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

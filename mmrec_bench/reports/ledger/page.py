@@ -91,7 +91,8 @@ def _side_by_side(ledger: Ledger, dataset: str, meaning: Meaning | None, metric:
         f"files, n = {ledger.peers.n}. Here: mean ± unbiased standard deviation over n seeds, and its {level} interval "
         "over users, and over seeds where n is two or more; whether the value of the released code lies in it. Last: "
         "the test score of the trial that validation chose in the study of these settings, and of the one that is best "
-        "on test, which would have been published; both of the seed of the study (n = 1), which is none of the seeds here."
+        "on test, which would have been published; both of the seed of the study (n = 1), which is none of the seeds "
+        "here."
     )
     header = (
         "model", "printed", "released code", "here", "n", f"{level} interval", "released code is", "settings",
