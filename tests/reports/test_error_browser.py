@@ -101,6 +101,36 @@ def test_what_is_wanted_is_not_guessed_without_data() -> None:
     assert "Wanted" not in made.page()
 
 
+def test_lists_that_are_ranked_bring_what_is_wanted_along() -> None:
+    class Ranked(MadeUp):
+        def per_user(self) -> pd.DataFrame:
+            return pd.DataFrame(
+                {
+                    "part": "valid",
+                    "list": [0, 1],
+                    "user_id": ["ann", "ann"],
+                    "ndcg@2": [0.5, float(self.name == "first")],
+                }
+            )
+
+        def rankings(self) -> pd.DataFrame:
+            items = ["a", "b", "c"] if self.name == "first" else ["c", "b", "a"]
+            lists = [(number, rank, item) for number in (0, 1) for rank, item in enumerate(items, 1)]
+            table = pd.DataFrame(lists, columns=["list", "rank", "item_id"])
+            return table.assign(part="valid", user_id="ann", score=0.0, label=(table["item_id"] == "a") * 2)
+
+    pair = [
+        Ranked(Path(name), {**run(name).manifest, "task": "ranking", "select_by": "ndcg@2"}, {"valid": {}}, name)
+        for name in ("first", "second")
+    ]
+    made = browse_errors(pair[0], pair[1], ItemViews(()))
+    (only,) = made.better
+    assert (made.unit, made.worse, only.user_id, only.number) == ("lists", (), "ann", 1)
+    assert only.wanted == (Wanted("a", (1, 3)),)
+    assert [[placed.hit for placed in listed] for listed in only.lists] == [[True, False], [False, False]]
+    assert "ann, list 1" in made.page()
+
+
 def test_titles_are_text_in_html_and_in_markdown() -> None:
     made = browser()
     told = Tags(made.page())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 
@@ -69,3 +71,19 @@ def test_a_model_without_parameters_is_drawn_and_one_row_alone_is_not() -> None:
     assert all(f">{text}<" in plot.svg for text in ("popularity", "mf", "ease", "0"))
     assert pareto_plot(KEY, made[:1], "parameters", scores) is None
     assert pareto_plot(KEY, [row("popularity", 0.1, parameters=0)] * 2, "parameters", scores) is None
+
+
+def test_points_stand_where_their_numbers_are() -> None:
+    made = rows()
+    scores = user_scores({one.fingerprint: one for one in made}, KEY.select_by)
+    plot = pareto_plot(KEY, made, "parameters", scores)
+    assert plot is not None
+    (symbols,) = re.findall(r'<g class="mark-symbol role-mark[^>]*>(.*?)</g>', plot.svg)
+    drawn = np.array(re.findall(r"translate\(([-\d.]+),([-\d.]+)\)", symbols), np.float64)
+    points = points_of(made, "parameters", scores)
+    points.sort(key=lambda point: (not point.on_front, -point.score))  # the order in which they are drawn
+    told = np.array([(np.log10(point.cost), point.score) for point in points])
+    for axis, direction in ((0, 1), (1, -1)):  # y grows downwards
+        slope, start = np.polyfit(told[:, axis], drawn[:, axis], 1)
+        assert np.sign(slope) == direction
+        assert drawn[:, axis] == pytest.approx(start + slope * told[:, axis], abs=0.01)
