@@ -108,7 +108,9 @@ def side_of_run(run: RunArtefact) -> Side:
     facts["device"] = {name: device.get(name) for name in ("type", "name")} | {
         f"retrieval of {part}": "+".join(backends) for part, backends in served.items()
     }
-    facts["threads"], facts["determinism"] = {"threads": told.get("threads")}, {"level": told.get("determinism")}
+    processes = (told.get("data_parallel") or {}).get("world_size", 1)
+    facts["threads"] = {"threads": told.get("threads"), "processes": processes}
+    facts["determinism"] = {"level": told.get("determinism")}
     tuning = told.get("tuning") or {}
     facts["tuning"] = flatten({key: value for key, value in tuning.items() if key != "spent"})
     openings = told.get("vault_openings") or [{}]
