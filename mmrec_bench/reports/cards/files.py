@@ -9,7 +9,6 @@ from pathlib import Path
 from mmrec_bench.errors import ArtefactError
 from mmrec_bench.experiments.artefact import RunArtefact
 from mmrec_bench.experiments.differences import flatten
-from mmrec_bench.experiments.folders import read_json
 from mmrec_bench.reports.cards.build import card_of
 from mmrec_bench.reports.cards.page import markdown, page
 from mmrec_bench.reports.cards.schema import ResultCard
@@ -37,13 +36,28 @@ def read_card(path: Path) -> ResultCard:
         ArtefactError: It cannot be read, or was changed since it was made.
         ConfigError: It is not of the form of a card.
     """
-    card = Document(str(path), read_json(path)).parse(ResultCard)
+    card = json_document(path).parse(ResultCard)
     if not card.intact:
         raise ArtefactError(
             f"{path}: was changed since it was made: its digest is {card.digest}, that of its content "
             f"{card.sealed().digest}. Make it again with `mmrec-bench card`"
         )
     return card
+
+
+def json_document(path: Path) -> Document:
+    """Read a JSON object as a document.
+
+    Raises:
+        ArtefactError: It cannot be read, or is no object.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise ArtefactError(f"{path}: cannot be read: {error}. Make it again with `mmrec-bench`") from None
+    if not isinstance(content, dict):
+        raise ArtefactError(f"{path}: must hold a JSON object; got {type(content).__name__}")
+    return Document(str(path), content)
 
 
 def schema_text() -> str:

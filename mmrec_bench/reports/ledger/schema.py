@@ -10,11 +10,10 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, NonNegativeFloat, PositiveInt, model_validator
 
 from mmrec_bench.errors import ArtefactError
-from mmrec_bench.experiments.folders import read_json
-from mmrec_bench.reports.cards.files import read_card
+from mmrec_bench.reports.cards.files import json_document, read_card
 from mmrec_bench.reports.cards.schema import ResultCard
 from mmrec_bench.reports.legacy import LegacyFile
-from mmrec_bench.settings import BaseConfig, Document, explained_error, load_yaml
+from mmrec_bench.settings import BaseConfig, explained_error, load_yaml
 
 INTRODUCTION, PUBLISHED, PEERS = "introduction.md", "published.yaml", "peers.yaml"
 LEGACY, CARDS = "legacy.json", "cards"
@@ -149,5 +148,5 @@ def read_ledger(folder: Path) -> Ledger:
         load_yaml(folder / PUBLISHED).parse(Published),
         load_yaml(folder / PEERS).parse(Peers),
         cards,
-        Document(str(legacy), read_json(legacy)).parse(LegacyFile) if legacy.is_file() else None,
+        json_document(legacy).parse(LegacyFile) if legacy.is_file() else None,
     )

@@ -185,6 +185,15 @@ def test_changed_cards_are_refused(change: Any, error: type[Exception], says: st
         read_card(path)
 
 
+@pytest.mark.parametrize("content", [b"", b"[1]", b"\xff\xfe", b"[" * 100_000, b'{"a": NaN'])
+def test_what_is_no_card_is_refused(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "card.json").write_bytes(content)
+    with pytest.raises((ArtefactError, ConfigError), match=r"card\.json"):
+        read_card(tmp_path / "card.json")
+    with pytest.raises(ArtefactError, match="cannot be read"):
+        read_card(tmp_path / "none.json")
+
+
 def test_the_order_of_runs_and_of_keys_does_not_matter() -> None:
     runs = [artefact(seed) for seed in range(2)]
     card = cards(*runs)["mf"]
