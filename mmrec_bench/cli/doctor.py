@@ -14,7 +14,14 @@ from mmrec_bench.data.cards import Counts, DatasetCard, card_names, find_data, l
 from mmrec_bench.experiments.environment import available_cores, code_digest, cpu_name, git_state, package_versions
 
 GIB = 1 << 30
-EXTRAS = {"cpu": ("faiss-cpu",), "gpu": ("faiss-gpu-cu12",), "dev": ("pytest", "hypothesis", "mypy", "ruff", "ranx")}
+EXTRAS = {
+    "cpu": ("faiss-cpu",),
+    "gpu": ("faiss-gpu-cu12",),
+    "distributed": ("ray", "fsspec"),
+    "energy": ("codecarbon",),
+    "images": ("pillow",),
+    "dev": ("pytest", "hypothesis", "mypy", "ruff", "ranx"),
+}
 """Extras of the package and distributions they bring; faiss-cpu and faiss-gpu share one import name."""
 
 Section = tuple[str, list[tuple[str, str]]]
