@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from mmrec_bench.reports.table import Cell, Table
 
 ESCAPES = {
@@ -44,6 +46,6 @@ def escaped(text: str) -> str:
 
 def _cell(cell: Cell) -> str:
     text = escaped(cell)
-    if text.startswith("-") and len(text) > 1:
-        text = f"${text[0]}${text[1:]}"  # a minus, not a hyphen
+    if cell.numbers:
+        text = re.sub(r"-(?=\d)", "$-$", text)  # a minus, not a hyphen
     return MARKS[cell.mark].format(text)
