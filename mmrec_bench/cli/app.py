@@ -55,6 +55,7 @@ from mmrec_bench.experiments.suite_config import load_suite
 from mmrec_bench.experiments.tuning import Study, with_winners
 from mmrec_bench.experiments.variants import variants_of
 from mmrec_bench.models.base import MODELS
+from mmrec_bench.reports.error_items import item_views
 from mmrec_bench.reports.forecast import comparison_table
 from mmrec_bench.reports.report import make_report
 from mmrec_bench.resources import find_yaml
@@ -199,6 +200,10 @@ def report(
     report_dir: ReportDir = Path("reports/runs"),
     title: Annotated[str, typer.Option(help="Heading.")] = "Runs",
     margin: Margin = DEFAULT_MARGIN,
+    errors_too: Annotated[
+        bool, typer.Option("--errors", help="Show users whom the first two rows of a table serve most differently.")
+    ] = False,
+    data_dir: DataDir = None,
     legacy: Annotated[
         bool, typer.Option("--legacy-selection", help="RUNS are studies: the same as the command legacy-selection.")
     ] = False,
@@ -209,7 +214,10 @@ def report(
         return
     found: list[tuple[str | None, RunArtefact]] = [(None, artefact) for artefact in find_runs(runs)]
     command = shlex.join(["mmrec-bench", *sys.argv[1:]])
-    made = make_report(title, command, found, margin=_knockout(margin).margin, studies=find_studies(runs), draw=True)
+    made = make_report(
+        title, command, found, margin=_knockout(margin).margin, studies=find_studies(runs), draw=True,
+        shown=(lambda run: item_views(run, data_dir, "valid")) if errors_too else None,
+    )  # fmt: skip
     print_report(made, headline_only=True)
     write_report(made, report_dir)
     card.write(report_dir, found)

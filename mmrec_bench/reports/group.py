@@ -7,6 +7,7 @@ import re
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
+from mmrec_bench.reports.error_browser import ErrorBrowser
 from mmrec_bench.reports.plots.base import Plot
 from mmrec_bench.reports.table import Table
 
@@ -23,6 +24,7 @@ class Group:
         findings: What the tables show, one sentence each.
         apart: Why these numbers stand in tables of their own; None where no others could be mixed up with them.
         plots: Pictures of it.
+        errors: The users whom its first two rows serve most differently; None where nobody asked for them.
     """
 
     title: str
@@ -32,6 +34,7 @@ class Group:
     findings: Sequence[str] = ()
     apart: str | None = None
     plots: Sequence[Plot] = ()
+    errors: ErrorBrowser | None = None
 
     def name_of(self, table: Table) -> str:
         """Return the name of a table in addresses and files."""

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import astuple
+from typing import TypeAlias
 
+from mmrec_bench.experiments.artefact import RunArtefact
 from mmrec_bench.experiments.studies import StudyArtefact
 from mmrec_bench.reports.collect import Row, TableKey
+from mmrec_bench.reports.error_browser import ErrorBrowser, browse_errors
+from mmrec_bench.reports.error_items import ItemViews
 from mmrec_bench.reports.family import told_apart
 from mmrec_bench.reports.findings import findings_of
 from mmrec_bench.reports.group import Group, anchor
@@ -22,14 +26,21 @@ from mmrec_bench.reports.tables import facts_of, headline, tables_of
 from mmrec_bench.reports.tuning_tables import tuning_tables
 from mmrec_bench.reports.user_scores import UserScores
 
+SHOWN_USERS = 10
+"""Users that a report shows, half of them each way."""
 
-def group_of(key: TableKey, grouped: Mapping[TableKey, Sequence[Row]], draw: bool) -> Group:
+Shown: TypeAlias = Callable[[RunArtefact], ItemViews]
+"""What can be shown of the items of a run."""
+
+
+def group_of(key: TableKey, grouped: Mapping[TableKey, Sequence[Row]], draw: bool, shown: Shown | None = None) -> Group:
     """Return the group of one data set and protocol.
 
     Args:
         key: Which.
         grouped: All rows of the report.
         draw: Whether plots are drawn.
+        shown: What can be shown of items; None shows no users.
     """
     rows = grouped[key]
     reader = UserScores({row.fingerprint: row for row in rows})
@@ -44,6 +55,7 @@ def group_of(key: TableKey, grouped: Mapping[TableKey, Sequence[Row]], draw: boo
         findings=findings_of([row.label for row in rows], standings.get(key.select_by)),
         apart=_apart(key, grouped),
         plots=plots_of(key, rows) if draw else (),
+        errors=None if shown is None else _errors(rows, shown),
     )
 
 
@@ -52,7 +64,7 @@ def knockout_group(knockout: Knockout, margin: float) -> Group:
     table, facts = knockout_table(knockout, margin), knockout_facts(knockout, margin)
     unaltered = next(iter(knockout.rows.values())).fingerprint
     name = anchor(knockout.key.task, f"{knockout.key.dataset} {knockout.label}", *astuple(knockout.key), unaltered)
-    return Group(table.title, name, [table], facts)
+    return Group(table.title, name, [table], facts, findings=facts[: len(knockout.tested)])
 
 
 def probe_group(probe: LisReport) -> Group:
@@ -75,6 +87,14 @@ def tuning_groups(studies: Sequence[StudyArtefact], draw: bool) -> list[Group]:
         )
         for told, members in study_groups(studies).items()
     ]
+
+
+def _errors(rows: Sequence[Row], shown: Shown) -> ErrorBrowser | None:
+    """Return whom the first two rows on validation serve most differently there, by their first seeds."""
+    if len(rows) < 2 or rows[0].key.task not in ("retrieval", "ranking"):
+        return None
+    first, second = (row.runs[0] for row in rows[:2])
+    return browse_errors(first, second, shown(first), n_users=SHOWN_USERS)
 
 
 def _apart(key: TableKey, grouped: Mapping[TableKey, Sequence[Row]]) -> str | None:

@@ -41,10 +41,13 @@ def intervals_of(key: TableKey, rows: Sequence[Row], reader: UserScores) -> Tabl
     level = f"{LEVEL:.0%}".replace("%", " %")
     note = (
         f"Test {key.select_by}. Protocol `{key.protocol_id}`, data `{key.data}`. The {level} interval of a score is "
-        "over users as drawn from many, for these very seeds, by Student's t. Differences are from "
-        f"`{first.label}`, first on validation; their intervals pair users, are over seeds, too, where both rows have "
-        f"two or more, and hold all together with {level} (Bonferroni, {max(len(rows) - 1, 1)} differences)."
+        "over users as drawn from many, for these very seeds, by Student's t."
     )
+    if len(rows) > 1:
+        note += (
+            f" Differences are from `{first.label}`, first on validation; their intervals pair users, are over seeds, "
+            f"too, where both rows have two or more, and hold all together with {level} (Bonferroni)."
+        )
     header = ("model", "n", key.select_by, f"{level} interval", "difference", "interval of it", "verdict")
     return Table(f"{key.heading}: intervals", note, header, tuple(body))
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
+from mmrec_bench.reports.error_browser import ErrorBrowser
 from mmrec_bench.reports.findings import RULE
 from mmrec_bench.reports.plots.base import Plot
 from mmrec_bench.reports.table import Cell, Table
@@ -33,7 +34,7 @@ def page_of(report: Report, titles: dict[str, str]) -> str:
     )  # fmt: skip
     made.filters |= {
         "prose": prose, "columns": columns, "attributes": attributes, "marked": marked, "data_uri": data_uri,
-        "warns": warns,
+        "warns": warns, "fragment": fragment,
     }  # fmt: skip
     style, script = Markup(_shipped("page.css")), Markup(_shipped("page.js"))
     return made.get_template("page.html.jinja").render(
@@ -70,6 +71,11 @@ def marked(cell: Cell) -> Markup:
 def data_uri(plot: Plot) -> str:
     """Return a plot as an address that holds it."""
     return "data:image/svg+xml;base64," + base64.b64encode(plot.svg.encode()).decode()
+
+
+def fragment(errors: ErrorBrowser) -> Markup:
+    """Return the users whom two runs serve most differently; it escapes its own text."""
+    return Markup(errors.html())
 
 
 def warns(fact: str) -> bool:

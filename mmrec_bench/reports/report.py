@@ -16,7 +16,7 @@ from mmrec_bench.reports.collect import Row, TableKey, collect
 from mmrec_bench.reports.files import write_all
 from mmrec_bench.reports.findings import RULE
 from mmrec_bench.reports.group import Group
-from mmrec_bench.reports.grouping import group_of, knockout_group, probe_group, tuning_groups
+from mmrec_bench.reports.grouping import Shown, group_of, knockout_group, probe_group, tuning_groups
 from mmrec_bench.reports.knockout import Knockout, knockouts_of
 from mmrec_bench.reports.knockout_tables import knockout_frame
 from mmrec_bench.reports.latex import latex
@@ -129,6 +129,7 @@ def make_report(
     studies: Sequence[StudyArtefact] = (),
     forecast: Table | None = None,
     draw: bool = False,
+    shown: Shown | None = None,
 ) -> Report:
     """Return the report of these runs; a pure function of their folders.
 
@@ -144,12 +145,14 @@ def make_report(
         studies: Studies that chose settings.
         forecast: What was said before of the cost, beside what came.
         draw: Whether plots are drawn, which takes seconds; a terminal shows none.
+        shown: What can be shown of the items of a run; with it each table is followed by the users whom its first two
+            rows serve most differently on validation.
     """
     grouped: dict[TableKey, list[Row]] = collect(runs)
     knockouts = knockouts_of([*runs, *extra])
     groups: dict[str, list[Group]] = {}
     for key in grouped:
-        groups.setdefault(key.task, []).append(group_of(key, grouped, draw))
+        groups.setdefault(key.task, []).append(group_of(key, grouped, draw, shown))
     for knockout in knockouts:
         groups.setdefault(knockout.key.task, []).append(knockout_group(knockout, margin))
     for probe in probes:

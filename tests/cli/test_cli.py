@@ -78,6 +78,21 @@ def test_bench_ends_with_a_report_and_exit_code_1_after_a_failure(
     assert capsys.readouterr().out.count("new") >= 2
     assert call(monkeypatch, "bench", str(suite), *places) == 0
     assert "# Mine" in (tmp_path / "reports" / "mine" / "report.md").read_text(encoding="utf-8")
+    assert "serve most differently" not in (tmp_path / "reports" / "mine" / "report.html").read_text(encoding="utf-8")
+    again = tmp_path / "again"
+    assert call(monkeypatch, "report", str(tmp_path / "runs"), "--errors", "--report-dir", str(again)) == 0
+    page = (again / "report.html").read_text(encoding="utf-8")
+    assert "Users whom mf (seed 0) and popularity (seed 0) serve most differently on validation" in page
+    assert any(again.glob("plots/synthetic-retrieval-*-slices.png"))
+    for name in ("plots", "tables"):
+        made = {path.name: path.read_bytes() for path in (again / name).iterdir()}
+        assert made == {path.name: path.read_bytes() for path in (tmp_path / "reports" / "mine" / name).iterdir()}
+    (again / "copy").mkdir()
+    (again / "copy" / "per_user.parquet").write_bytes(b"")
+    assert call(monkeypatch, "report", str(tmp_path / "runs"), str(again), "--report-dir", str(again)) == 2
+    assert "not a whole run folder; missing: config.yaml" in capsys.readouterr().err
+    assert call(monkeypatch, "report", str(tmp_path / "runs"), "--report-dir", str(suite)) == 2
+    assert "cannot write the report to" in capsys.readouterr().err
     suite.write_text(
         text + f"  - {{config: '{configs}/mf.yaml', set: [trainer.learning_rate=1e30]}}\n", encoding="utf-8"
     )
