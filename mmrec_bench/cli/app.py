@@ -35,7 +35,7 @@ from mmrec_bench.cli.console import (
 )
 from mmrec_bench.cli.diff import diff
 from mmrec_bench.cli.errors import browse
-from mmrec_bench.cli.executors import Address, Choice, DataUrl, ExecutorOption, RunMemory, Workers
+from mmrec_bench.cli.executors import Address, Choice, DataUrl, ExecutorOption, RunMemory, Shards, Workers
 from mmrec_bench.cli.ledger import ledger
 from mmrec_bench.cli.legacy import legacy_selection, tell_legacy
 from mmrec_bench.cli.plan import plan
@@ -112,12 +112,13 @@ def run(
     run_memory: RunMemory = None,
     address: Address = "auto",
     data_url: DataUrl = None,
+    shards: Shards = 1,
 ) -> None:
     """Run one experiment, each of its seeds, and print the table."""
     seeds = (f"seeds={seed}",) if seed else ()
     experiment = load_experiment(config, (*overrides, *seeds))
     tampered = variants_of([experiment] if knockout else [], _knockout(margin))
-    choice, each = Choice(executor, workers, run_memory, address, data_url), threads_each(threads)
+    choice, each = Choice(executor, workers, run_memory, address, data_url, shards), threads_each(threads)
     settings = choice.settings(out_dir, device, each, resume=resume, reuse_stale=reuse_stale, energy=energy)
     team = joined(settings.device)
     made_by = executor_of(team, choice.executor(data_dir))
@@ -155,10 +156,11 @@ def bench(
     run_memory: RunMemory = None,
     address: Address = "auto",
     data_url: DataUrl = None,
+    shards: Shards = 1,
 ) -> None:
     """Run a suite: skip what is there, go on with what was interrupted, write the report."""
     loaded = load_suite(suite, tuple(overrides), tuple(seed) or None)
-    choice = Choice(executor, workers, run_memory, address, data_url)
+    choice = Choice(executor, workers, run_memory, address, data_url, shards)
     settings = choice.settings(out_dir, device, threads, resume=True, reuse_stale=reuse_stale, energy=energy)
     preparer = Preparer(data_dir)
     failures: list[Failure] = []

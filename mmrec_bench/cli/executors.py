@@ -31,6 +31,9 @@ Address = Annotated[str, typer.Option(help="ray: auto (this machine's cluster), 
 DataUrl = Annotated[
     str | None, typer.Option("--data-url", help="ray: where nodes find the data folders, such as s3://bucket/data.")
 ]
+Shards = Annotated[
+    int, typer.Option("--shard-evaluation", min=1, help="ray: evaluate retrieval in so many shards of users, on CPUs.")
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +46,7 @@ class Choice:
         run_memory: MiB of each run.
         address: Of the cluster, of ``ray``.
         data_url: Where nodes find data, of ``ray``.
+        shards: Shards of users that retrieval is evaluated in, of ``ray``.
     """
 
     name: ExecutorName
@@ -50,12 +54,13 @@ class Choice:
     run_memory: int | None
     address: str
     data_url: str | None
+    shards: int
 
     def __post_init__(self) -> None:
         if self.name == "ray" and self.workers > 1:
             raise ResourceError("--workers is of --executor local; a Ray cluster decides by what runs declare")
-        if self.name == "local" and (self.address != "auto" or self.data_url is not None):
-            raise ResourceError("--address and --data-url are of a cluster; add --executor ray")
+        if self.name == "local" and (self.address != "auto" or self.data_url is not None or self.shards > 1):
+            raise ResourceError("--address, --data-url and --shard-evaluation are of a cluster; add --executor ray")
         if self.name == "local" and self.workers == 1 and self.run_memory is not None:
             raise ResourceError("--run-memory limits how many runs go on at once; add --workers N with N > 1")
 
@@ -65,7 +70,10 @@ class Choice:
             shared = None if self.workers == 1 else max(1, available_cores() // self.workers)
             return run_settings(out_dir, device, threads or shared, **more)
         told = run_settings(out_dir, "cpu" if device == "cuda" else device, threads or 1, **more)
-        return replace(told, device=torch.device("cuda")) if device == "cuda" else told
+        made_on = torch.device("cuda") if device == "cuda" else told.device  # there need not be one here
+        if made_on.type == "cuda" and self.shards > 1:
+            raise ResourceError("--shard-evaluation ranks on CPUs; leave it out with a GPU, or add --device cpu")
+        return replace(told, device=made_on, evaluation_shards=self.shards)
 
     def executor(self, data_dir: Path | None) -> Executor | None:
         """Return what makes the runs; None for this process."""

@@ -22,7 +22,7 @@ from mmrec_bench.cli.console import (
     errors,
     out,
 )
-from mmrec_bench.cli.executors import Address, Choice, DataUrl, ExecutorOption, RunMemory, Workers
+from mmrec_bench.cli.executors import Address, Choice, DataUrl, ExecutorOption, RunMemory, Shards, Workers
 from mmrec_bench.cli.running import finish, print_report, run_experiments
 from mmrec_bench.errors import ConfigError, ConfigIssue, DataError, ModelError, TrainingError
 from mmrec_bench.experiments.prepare import Preparer
@@ -63,6 +63,7 @@ def tune(
     run_memory: RunMemory = None,
     address: Address = "auto",
     data_url: DataUrl = None,
+    shards: Shards = 1,
 ) -> None:
     """Search the settings of an experiment, or of each of a suite, by validation; run the best on the declared seeds.
 
@@ -71,7 +72,7 @@ def tune(
     """
     budget, search = Budget(trials, seconds), Search(sampler, pruner, study_seed)
     experiments, spaces = _spaces(config, space, tuple(overrides), tuple(seed))
-    choice = Choice(executor, workers, run_memory, address, data_url)
+    choice = Choice(executor, workers, run_memory, address, data_url, shards)
     settings = choice.settings(out_dir, device, threads, resume=True, reuse_stale=reuse_stale)
     preparer = Preparer(data_dir)
     studies, failures = run_studies(spaces, search, budget, preparer, settings, storage)

@@ -36,15 +36,18 @@ class RetrievalStation:
         experiment: What to run.
         prepared: Its data.
         device: Where models and dense retrieval live.
+        retriever: What ranks; the back-end of the config by default.
     """
 
-    def __init__(self, experiment: Experiment, prepared: Prepared, device: torch.device) -> None:
+    def __init__(
+        self, experiment: Experiment, prepared: Prepared, device: torch.device, retriever: Retriever | None = None
+    ) -> None:
         self._experiment, self._prepared, self._device = experiment, prepared, device
         protocol = experiment.config.protocol
         assert isinstance(protocol, RetrievalProtocol)
         self._protocol: RetrievalProtocol = protocol
         self._retrieval = experiment.config.retriever or RetrieverConfig()
-        self._retriever = build_retriever(self._retrieval, device)
+        self._retriever: Retriever = retriever or build_retriever(self._retrieval, device)
         self._valid = self._evaluator(prepared.split.valid, VALID_EXCLUDES)
 
     def build(self, seed: int) -> tuple[Recommender, ModelContext]:

@@ -27,6 +27,7 @@ from mmrec_bench.experiments.environment import (
     package_versions,
     use_threads,
 )
+from mmrec_bench.experiments.executors.shards import sharded_retriever
 from mmrec_bench.experiments.folders import CONFIG, HISTORY, SCHEMA_VERSION
 from mmrec_bench.experiments.inputs import resolve
 from mmrec_bench.experiments.interactive import InteractiveStation
@@ -38,6 +39,7 @@ from mmrec_bench.experiments.schema import Experiment
 from mmrec_bench.experiments.start import continue_from, read_weights
 from mmrec_bench.experiments.station import Judgement, Station
 from mmrec_bench.models.base import MODELS, ClosedForm
+from mmrec_bench.retrieval.config import RetrieverConfig
 from mmrec_bench.seeding import Seeds, determinism_of
 from mmrec_bench.training.checkpoint import CheckpointStore
 from mmrec_bench.training.config import TrainerConfig
@@ -192,10 +194,19 @@ def built(
     experiment: Experiment, prepared: Prepared, seed: int, settings: RunSettings, observer: Observer | None
 ) -> tuple[Station, Any, Any, list[dict[str, Any]]]:
     """Return the station of an experiment, its untrained model and context, and facts of the weights it starts from."""
-    station = STATIONS[experiment.config.entry.task](experiment, prepared, settings.device)
+    station = _station(experiment, prepared, settings)
     model, context = station.build(seed)
     start = prepared.start
     return station, model, context, [] if start is None else [_started(model, start, seed, settings, observer)]
+
+
+def _station(experiment: Experiment, prepared: Prepared, settings: RunSettings) -> Station:
+    task, n_shards = experiment.config.entry.task, settings.evaluation_shards
+    if task != "retrieval" or n_shards == 1:
+        return STATIONS[task](experiment, prepared, settings.device)
+    config = experiment.config.retriever or RetrieverConfig()
+    retriever = sharded_retriever(config, n_shards, settings.threads)
+    return RetrievalStation(experiment, prepared, settings.device, retriever)
 
 
 def _made(

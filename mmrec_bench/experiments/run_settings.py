@@ -19,6 +19,7 @@ class RunSettings:
         resume: Whether an interrupted run goes on from its checkpoint.
         reuse_stale: Whether features and first stages that other code made are used as they are.
         energy: Whether the energy of runs is measured, or estimated where it cannot be.
+        evaluation_shards: Shards of users that retrieval is evaluated in, as tasks of the cluster that makes the run.
     """
 
     out: Path
@@ -27,3 +28,4 @@ class RunSettings:
     resume: bool = False
     reuse_stale: bool = False
     energy: bool = False
+    evaluation_shards: int = 1

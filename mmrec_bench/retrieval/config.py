@@ -7,7 +7,6 @@ from typing import Literal
 import torch
 from pydantic import PositiveInt
 
-from mmrec_bench.retrieval.base import Retriever
 from mmrec_bench.retrieval.faiss_backend import FaissRetriever
 from mmrec_bench.retrieval.torch_backend import TorchRetriever
 from mmrec_bench.settings import BaseConfig
@@ -23,7 +22,7 @@ class RetrieverConfig(BaseConfig):
     never changes a result beyond float rounding."""
 
 
-def build_retriever(config: RetrieverConfig, device: torch.device) -> Retriever:
+def build_retriever(config: RetrieverConfig, device: torch.device) -> FaissRetriever | TorchRetriever:
     """Return the configured back-end on a device.
 
     Raises:

@@ -13,7 +13,7 @@ from mmrec_bench.retrieval.base import Exclusions, Rankings, Representations, Sc
 from mmrec_bench.retrieval.canonical import Candidates, canonical_top_k
 from mmrec_bench.retrieval.groups import ItemGroups
 from mmrec_bench.retrieval.membership import TABLE_WIDTH
-from mmrec_bench.retrieval.memory import MemoryBudget, clear_memory_errors, run_in_blocks
+from mmrec_bench.retrieval.memory import MemoryBudget, clear_memory_errors, run_in_blocks, windows_of
 from mmrec_bench.retrieval.request import Answer, Request, check_range, unit_rows
 from mmrec_bench.retrieval.torch_backend import TorchRetriever, scored_items
 from mmrec_bench.types import IntArray
@@ -94,9 +94,20 @@ class FaissRetriever:
             self._dense.serve_vectors(scoring, groups, request, np.concatenate(left), answer)
         return answer.rankings()
 
+    def windows(
+        self, scoring: Representations, users: IntArray, k: int, exclude: Exclusions, ties: IntArray
+    ) -> list[IntArray]:
+        """Return the places of users that are searched together; see `ShardedRetriever`."""
+        request = Request.of(scoring, users, k, exclude, ties)
+        index = _Index(self._faiss, scoring, ties, self._gpu, self.device)
+        return [window for rows, reach in _buckets(request) for window in windows_of(rows, self._block(index, reach))]
+
+    def _block(self, index: _Index, reach: int) -> int:
+        return min(LARGEST_BLOCK, self.budget.rows(index.fixed_bytes, index.bytes_per_user(reach)))
+
     def _serve(self, index: _Index, request: Request, rows: IntArray, reach: int, answer: Answer) -> IntArray:
         """Rank for the users at these rows; return those left open by ties that reach the end of what was fetched."""
-        block = min(LARGEST_BLOCK, self.budget.rows(index.fixed_bytes, index.bytes_per_user(reach)))
+        block = self._block(index, reach)
         undecided: list[IntArray] = []
 
         def serve_block(window: slice) -> None:

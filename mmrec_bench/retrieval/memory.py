@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 
 from mmrec_bench.errors import ResourceError
+from mmrec_bench.types import IntArray
 
 MIB = 1 << 20
 
@@ -75,6 +76,11 @@ def run_in_blocks(n_users: int, block: int, serve: Callable[[slice], None]) -> N
         block = max(1, min(block, n_users - start) // 2)
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
+
+
+def windows_of(rows: IntArray, block: int) -> list[IntArray]:
+    """Return the blocks that `run_in_blocks` serves while memory suffices."""
+    return [rows[start : start + block] for start in range(0, len(rows), block)]
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from mmrec_bench.errors import ModelError
 from mmrec_bench.retrieval.base import PAD_ITEM, Exclusions, Rankings, Representations, Scorer, Scoring
 from mmrec_bench.retrieval.canonical import Candidates, TopK, canonical_top_k
 from mmrec_bench.retrieval.groups import ItemGroups
-from mmrec_bench.retrieval.memory import MIB, MemoryBudget, clear_memory_errors, run_in_blocks
+from mmrec_bench.retrieval.memory import MIB, MemoryBudget, clear_memory_errors, run_in_blocks, windows_of
 from mmrec_bench.retrieval.request import Answer, Request, check_range, full_precision, unit_rows
 from mmrec_bench.types import FloatArray, IntArray
 
@@ -153,10 +153,22 @@ class TorchRetriever:
             scores = VectorScores(vectors, groups, self.device)
         self._serve(scores, request, rows, answer)
 
-    def _serve(self, scores: DenseScores, request: Request, rows: IntArray, answer: Answer) -> None:
+    def windows(
+        self, scoring: Representations, users: IntArray, k: int, exclude: Exclusions, ties: IntArray
+    ) -> list[IntArray]:
+        """Return the places of users whose scores are computed together; see `ShardedRetriever`."""
+        request = Request.of(scoring, users, k, exclude, ties)
+        scores = VectorScores(scoring, ItemGroups.of(scored_items(scoring), ties), self.device)
+        return windows_of(np.arange(len(request.users)), self._block(scores, request))
+
+    def _block(self, scores: DenseScores, request: Request) -> int:
         block = self.budget.rows(scores.fixed_bytes, request.n_items * BYTES_PER_SCORE)
         if self.device.type == "cpu":
             block = min(block, max(SMALLEST_BLOCK, CACHE_BYTES // (4 * request.n_items)))
+        return block
+
+    def _serve(self, scores: DenseScores, request: Request, rows: IntArray, answer: Answer) -> None:
+        block = self._block(scores, request)
         ties = torch.from_numpy(request.ties).to(self.device)
 
         def serve_block(window: slice) -> None:

@@ -10,16 +10,26 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import psutil
 import pytest
+import scipy.sparse
+import torch
 
+from mmrec_bench.data.kcore import k_core
 from mmrec_bench.errors import MissingExtraError, ResourceError
 from mmrec_bench.experiments.environment import PACKAGE_FOLDER
 from mmrec_bench.experiments.executors import ray as ray_module
 from mmrec_bench.experiments.executors.node import CACHE_VARIABLE
-from mmrec_bench.experiments.executors.ray import RayExecutor
+from mmrec_bench.experiments.executors.ray import RayExecutor, connected
+from mmrec_bench.experiments.executors.shards import RankOnRay, RayTasks
 from mmrec_bench.experiments.run import RunSettings
+from mmrec_bench.resources import bundled
+from mmrec_bench.retrieval.base import Exclusions, Rankings, Representations
+from mmrec_bench.retrieval.config import RetrieverConfig, build_retriever
+from mmrec_bench.retrieval.shards import ShardedRetriever
 
 from .suites import Diary, execute, same, write_models, write_suite
 
@@ -103,6 +113,52 @@ def test_a_lost_worker_is_tried_again_and_counted_once(
     assert same(done, execute(suite, replace(settings, out=world / "alone"), None, Diary()))
     assert len(done.runs) == 1
     assert not (settings.out / ".stale").exists()
+
+
+def test_shards_on_the_cluster_give_the_bits_of_one_process(nodes: tuple[str, Path]) -> None:
+    """Rankings by both back-ends, and a k-core."""
+    rng = np.random.default_rng(0)
+    vectors = Representations(*(torch.from_numpy(rng.normal(size=(n, 9)).astype(np.float32)) for n in (300, 50_000)))
+    seen = scipy.sparse.random(300, 50_000, density=0.001, format="csr", random_state=0)
+    asked = (vectors, np.arange(0, 300, 2), 20, Exclusions.of(seen), rng.permutation(50_000))
+    rows = np.random.default_rng(1).integers(0, 40, (2, 500)).astype(np.str_)
+    with connected(nodes[0]):
+        for backend in ("faiss", "torch"):
+            config = RetrieverConfig(backend=backend)
+            inner = build_retriever(config, torch.device("cpu"))
+            assert len(inner.windows(*asked)) > 1
+            calls: list[int] = []
+
+            def counted(*told: Any, config: RetrieverConfig = config, calls: list[int] = calls) -> list[Rankings]:
+                calls.append(len(told[1]))
+                return RankOnRay(config, torch.get_num_threads())(*told)
+
+            one, other = (each.top_k(*asked) for each in (inner, ShardedRetriever(inner, 3, counted)))
+            assert calls
+            assert np.array_equal(one.items, other.items)
+            assert np.array_equal(one.scores, other.scores)
+            assert one.served == other.served
+        spread = k_core([(rows[0, :200], rows[1, :200]), (rows[0, 200:], rows[1, 200:])], 9, 9, RayTasks())
+    alone = k_core([(rows[0], rows[1])], 9, 9)
+    assert spread.steps == alone.steps
+    assert len(alone.steps) > 2, "more than one step"
+    assert np.array_equal(spread.kept, alone.kept)
+    assert spread.user_ids.tolist() == alone.user_ids.tolist()
+    assert np.array_equal(spread.users, alone.users)
+
+
+@pytest.mark.slow
+def test_a_run_may_be_evaluated_in_shards(nodes: tuple[str, Path], tmp_path: Path, settings: RunSettings) -> None:
+    """The run is a task, and its shards are tasks; the embedded world has users of short and of long histories."""
+    suite = tmp_path / "suite.yaml"
+    suite.write_text(
+        "schema_version: 1\ntitle: Shards\nseeds: [0]\nset: [trainer.max_epochs=1]\n"
+        f"experiments: [{{config: {bundled('configs') / 'synthetic' / 'mf.yaml'}}}]\n",
+        encoding="utf-8",
+    )
+    done = execute(suite, replace(settings, evaluation_shards=3), RayExecutor(nodes[0], None), Diary())
+    assert same(done, execute(suite, replace(settings, out=tmp_path / "alone"), None, Diary()))
+    assert len(done.runs) == 1
 
 
 @pytest.mark.parametrize("prefix", ["", "ray://"])
