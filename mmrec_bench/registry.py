@@ -18,11 +18,18 @@ def nearest(name: str, choices: Iterable[str]) -> str | None:
     return matches[0] if matches else None
 
 
+MOST_LISTED = 60
+"""Of more names than these a message lists the nearest few alone."""
+
+
 def unknown_message(kind: str, name: str, choices: Iterable[str]) -> str:
-    """Return ``unknown KIND 'NAME'; did you mean 'X'? Known: A, B``."""
+    """Return ``unknown KIND 'NAME'; did you mean 'X'? known: A, B``."""
     known = sorted(choices)
     close = nearest(name, known)
     hint = f" did you mean '{close}'?" if close else ""
+    if len(known) > MOST_LISTED:
+        few = difflib.get_close_matches(name, known, n=8, cutoff=0.0)
+        return f"unknown {kind} '{name}';{hint} nearest of {len(known)}: {', '.join(few)}"
     return f"unknown {kind} '{name}';{hint} known: {', '.join(known) or 'none'}"
 
 

@@ -59,6 +59,8 @@ def find_yaml(kind: Kind, name_or_path: str | Path) -> Path:
     files = _files(kind)
     if name in files:
         return files[name]
+    if path.is_absolute():  # no bundled name is near it
+        raise ConfigError(text, [ConfigIssue("", f"no such file. Give its path, or the name of a {_WHAT[kind]}")])
     message = unknown_message(_WHAT[kind], name, files)
     if is_path:
         message = f"no such file, and {message}"

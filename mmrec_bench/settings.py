@@ -76,11 +76,25 @@ def _explained(cls: type[BaseConfig], line: Any) -> InitErrorDetails:
         message = "required, but missing"
     elif line["type"] != "explained":
         if line["type"] == "model_type":
-            message = "needs a mapping of keys to values"
-        shown = "a mapping" if isinstance(line["input"], (dict, BaseModel)) else repr(line["input"])
+            keys = "" if location else f", of {', '.join(cls.model_fields)}"
+            message = f"needs a mapping of keys to values{keys}"
+        elif line["type"] == "tuple_type":
+            message = "needs a list"
+        elif line["type"] == "too_short":
+            message = f"needs at least {line['ctx']['min_length']} item(s)"
+        shown = _shown(line["input"])
         message = f"{message[:1].lower()}{message[1:]}; got {shown[:80] + '…' if len(shown) > 80 else shown}"
     kind = PydanticCustomError("explained", "{message}", {"message": message})
     return InitErrorDetails(type=kind, loc=location, input=line["input"])
+
+
+def _shown(value: Any) -> str:
+    """Return a value as a message shows it: lists as they were written, mappings by their kind."""
+    if isinstance(value, (dict, BaseModel)):
+        return "a mapping" if value else "an empty mapping"
+    if isinstance(value, (list, tuple)):
+        return f"[{', '.join(_shown(item) for item in value)}]" if value else "an empty list"
+    return repr(value)
 
 
 def explained_error(message: str) -> PydanticCustomError:
@@ -242,5 +256,6 @@ def parse_yaml(text: str, source: str, *, mapping: bool = True) -> Document:
     if not mapping:
         return Document(source, {"value": data}, lines)
     if not isinstance(data, dict):
-        raise ConfigError(source, [ConfigIssue("", f"must be a mapping of keys to values; got {type(data).__name__}")])
+        got = "nothing: the file is empty" if data is None else _shown(data)[:80]
+        raise ConfigError(source, [ConfigIssue("", f"must be a mapping of keys to values; got {got}")])
     return Document(source, data, lines)

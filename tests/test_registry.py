@@ -32,3 +32,13 @@ def test_a_broken_plug_in_is_named_and_hides_no_other(monkeypatch: pytest.Monkey
     assert registry["three"] == 3
     with pytest.raises(RegistryError, match=r"plug-in bad .* could not be imported: ModuleNotFoundError"):
         registry["four"]
+
+
+def test_of_many_names_the_nearest_are_listed() -> None:
+    registry: Registry[int] = Registry("number")
+    for number in range(200):
+        registry.register(f"number-{number}", number)
+    with pytest.raises(
+        RegistryError, match=r"unknown number 'numbr-17'; .*nearest of 200: (number-\d+, ){7}number-\d+$"
+    ):
+        registry["numbr-17"]

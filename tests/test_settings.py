@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Literal
 
 import pytest
@@ -115,3 +116,35 @@ def test_overrides_apply_and_are_checked_like_the_file() -> None:
     ):
         with pytest.raises(ConfigError, match=message):
             document.with_overrides([assignment]).parse(Outer)
+
+
+class _Listed(BaseConfig):
+    names: Annotated[tuple[str, ...], Field(min_length=1)]
+
+
+class _Outer(BaseConfig):
+    inner: _Listed | None = None
+    rows: tuple[_Listed, ...] = ()
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("inner: a", "inner: needs a mapping of keys to values, of names; got 'a' (line 1)"),
+        ("inner: [a, [1, true]]", "inner: needs a mapping of keys to values, of names; got ['a', [1, True]] (line 1)"),
+        ("rows: [{names: [a]}, b]", "rows[1]: needs a mapping of keys to values, of names; got 'b' (line 1)"),
+        ("inner: {names: a}", "inner.names: needs a list; got 'a' (line 1)"),
+        ("inner: {names: {a: 1}}", "inner.names: needs a list; got a mapping (line 1)"),
+        ("inner: {names: []}", "inner.names: needs at least 1 item(s); got an empty list (line 1)"),
+    ],
+)
+def test_what_a_list_or_mapping_should_have_been(text: str, told: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse_yaml(text, "f.yaml").parse(_Outer)
+    assert [str(issue) for issue in caught.value.issues] == [told]
+
+
+@pytest.mark.parametrize(("text", "told"), [("", "the file is empty"), ("[a]", "got ['a']"), ("a", "got 'a'")])
+def test_a_document_that_is_no_mapping_is_shown(text: str, told: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(told)):
+        parse_yaml(text, "f.yaml")

@@ -12,7 +12,7 @@ import mmrec_bench.models  # noqa: F401 - importing the models fills their regis
 from mmrec_bench.data.alterations import ALTERATIONS, Alteration, modalities_left
 from mmrec_bench.data.cards import load_card
 from mmrec_bench.data.recipes import RecipeField
-from mmrec_bench.errors import MMRecBenchError
+from mmrec_bench.errors import ConfigError, MMRecBenchError
 from mmrec_bench.evaluation.ctr_protocol import CtrProtocol
 from mmrec_bench.evaluation.interactive_protocol import InteractiveProtocol
 from mmrec_bench.evaluation.protocol import ProtocolConfig, RetrievalProtocol
@@ -85,6 +85,8 @@ class DatasetRef(BaseConfig):
     def _known(self) -> Self:
         try:
             _ = self.given
+        except ConfigError as error:  # of one name or path; its own heading would stand inside a line
+            raise explained_error("; ".join(issue.message for issue in error.issues)) from None
         except MMRecBenchError as error:
             raise explained_error(str(error)) from None
         return self

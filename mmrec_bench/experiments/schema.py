@@ -254,6 +254,9 @@ def load_experiment(name_or_path: str | Path, overrides: tuple[str, ...] = (), l
         raise ConfigError(str(path), [ConfigIssue("", "is a suite; run it with `mmrec-bench bench`")])
     if document.data.get("kind") == "lis":
         raise ConfigError(str(path), [ConfigIssue("", "is a probe; run it with `mmrec-bench lis`")])
+    if "kind" in document.data:
+        issue = ConfigIssue("kind", f"there is no kind {document.data['kind']!r}; known: lis. Experiments have none")
+        raise ConfigError(str(path), [issue])
     if is_features(document):
         raise ConfigError(str(path), [ConfigIssue("", "makes features; run it with `mmrec-bench features align`")])
     if is_evaluation(document):

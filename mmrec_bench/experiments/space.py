@@ -42,7 +42,8 @@ class AxisConfig(BaseConfig):
     @model_validator(mode="after")
     def _one(self) -> Self:
         if (self.choices is None) == (self.range is None):
-            raise explained_error("needs either choices or range")
+            given = "neither" if self.choices is None else "both"
+            raise explained_error(f"needs either choices or range, such as {{choices: [32, 64]}}; got {given}")
         if self.choices is not None:
             if self.log or self.step is not None:
                 raise explained_error("log and step belong to a range, and this axis has choices; remove them")
@@ -156,7 +157,9 @@ def load_space(name_or_path: str | Path, experiment: Experiment) -> Space:
     config, document, path = read_space(name_or_path)
     name = experiment.config.model.name
     if config.model != name:
-        issue = ConfigIssue("model", f"is made for '{config.model}', and {experiment.source} runs '{name}'")
+        issue = ConfigIssue(
+            "model", f"is made for '{config.model}', and {experiment.source} runs '{name}'; name its space"
+        )
         raise ConfigError(str(path), [issue])
     issues = []
     for key, axis in config.axes.items():
@@ -210,7 +213,10 @@ def read_space(name_or_path: str | Path) -> tuple[SpaceConfig, Document, Path]:
     path = find_yaml("configs", str(name_or_path))
     document = load_yaml(path)
     if not is_space(document):
-        raise ConfigError(str(path), [ConfigIssue("", "is no search space (it has no axes)")])
+        raise ConfigError(
+            str(path),
+            [ConfigIssue("", "is no search space: it lacks axes, such as `model.embedding_dim: {choices: [32, 64]}`")],
+        )
     return document.parse(SpaceConfig), document, path
 
 
@@ -225,7 +231,8 @@ def _refusals(config: ExperimentConfig, key: str, axis: AxisConfig) -> list[str]
         return [f"{FIXED[key]}; remove it"]
     if section == "model" and rest[-1] == "name":
         return ["a study is of one model; make a study for each"]
-    found = [message for value in axis.probes if (message := _refusal(config, key, value)) is not None]
+    refusals = (_refusal(config, key, value) for value in axis.probes)
+    found = list(dict.fromkeys(message for message in refusals if message is not None))
     if axis.is_int and axis.step is None and not found and _refusal(config, key, axis.probes[0] + 0.5) is None:
         found = [f"the key takes fractions, and a range of integers gives none; write [{axis.probes[0]}.0, ...]"]
     return found

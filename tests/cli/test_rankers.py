@@ -253,7 +253,7 @@ def test_a_suite_of_both_tasks(
     assert "4 of 4 runs were there already" in capsys.readouterr().out
     found = sorted((tmp_path / "runs" / "small" / "starank").glob("*/seed-0"))
     assert len(found) == 2
-    assert call(monkeypatch, "diff", str(found[0]), str(found[1])) == 0
+    assert call(monkeypatch, "diff", str(found[0]), str(found[1])) == 1, "they differ"
     assert "protocol_id" in capsys.readouterr().out
     assert call(monkeypatch, "report", str(tmp_path / "runs"), "--report-dir", str(tmp_path / "again")) == 0
     again = (tmp_path / "again" / "report.md").read_text(encoding="utf-8")

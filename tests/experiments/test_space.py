@@ -87,8 +87,8 @@ def test_all_errors_of_a_space_at_once(world: Path, experiment: Experiment) -> N
 @pytest.mark.parametrize(
     ("axis", "what"),
     [
-        ("{}", "either choices or range"),
-        ("{choices: [1], range: [1, 2]}", "either choices or range"),
+        ("{}", "got neither"),
+        ("{choices: [1], range: [1, 2]}", "got both"),
         ("{choices: []}", "at least 1"),
         ("{choices: [1, 1]}", "repeat"),
         ("{choices: [1], log: true}", "belong to a range"),
