@@ -92,6 +92,11 @@ def prepared_for(card: str, protocol: ProtocolConfig, preparer: Preparer, impres
     return preparer.without_model(ref, kind, protocol, card)
 
 
+def held_out(prepared: Prepared, part: str) -> Any:
+    """Return a held-out part, ``valid`` or ``test``; who judges given lists has no model to keep it from."""
+    return prepared.split.valid if part == "valid" else prepared.split.test.open(PURPOSE, VaultLedger())
+
+
 def score_lists(track: HasProtocol, prepared: Prepared, table: pd.DataFrame) -> Scores:
     """Judge lists with external ids.
 
@@ -111,9 +116,7 @@ def score_lists(track: HasProtocol, prepared: Prepared, table: pd.DataFrame) -> 
         raise DataError(f"column(s) {', '.join(lacking)} are missing; lists have {', '.join(columns)}")
     if len(unknown := set(table["part"].astype(str).unique()) - set(PARTS)) or not len(table):
         raise DataError(f"part must be valid or test; got {told(sorted(unknown)) or 'no row'}")
-    ledger = VaultLedger()
-    truths = {part: prepared.split.valid if part == "valid" else prepared.split.test.open(PURPOSE, ledger)
-              for part in PARTS if (table["part"] == part).any()}  # fmt: skip
+    truths = {part: held_out(prepared, part) for part in PARTS if (table["part"] == part).any()}
     tables = {part: table[(table["part"] == part).to_numpy()] for part in truths}
     if isinstance(protocol, RetrievalProtocol):
         return _retrieval(protocol, prepared, truths, tables)
