@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import typer
 
-from mmrec_bench.cli import bridges
+from mmrec_bench.cli import bridges, submissions
 from mmrec_bench.cli.console import print_rows
 from mmrec_bench.leaderboard.track import load_tracks
 
 app = typer.Typer(help="Pack, verify and show submissions of ranked lists.", no_args_is_help=True)
+app.command()(submissions.pack)
+app.command()(submissions.verify)
 app.command()(bridges.formats)
 app.command("import")(bridges.import_)
 app.command()(bridges.export)

@@ -108,10 +108,20 @@ class RetrievalEvaluator:
                 "The parts of a split must be disjoint; exclude only parts that are not evaluated"
             )
         self._excluded = _by_user(barred, train.n_users, train.n_items)
+        self._barred = Membership(self._excluded, train.n_items)
         self._truth = Membership(_by_user(relevant, train.n_users, train.n_items), train.n_items)
         self.users: IntArray = np.unique(truth.users)
         self._row_of_truth, self._item_of_truth = self._truth.pairs(self.users)
         self._n_relevant = self._truth.counts(self.users)
+
+    def barred(self, items: IntArray) -> BoolArray:
+        """Return which items of a matrix ``[n, k]``, a row a user of `users`, must not be ranked for the user."""
+        return self._barred.contains(self.users, items)
+
+    @property
+    def lengths(self) -> IntArray:
+        """Items that the list of each user of `users` must have, int64 ``[n]``: fewer where little may be ranked."""
+        return np.minimum(self._train.n_items - self._barred.counts(self.users), self.cutoffs[-1])
 
     @property
     def cold_items(self) -> IntArray:

@@ -118,6 +118,8 @@ class VerificationRecord(BaseConfig):
     """What it ran on, as its card says."""
     tuning: dict[str, Any] | None
     """Budget of the study that chose its settings, as its card says; null where a person chose them."""
+    sketch: Annotated[tuple[int, ...], Field(max_length=1000)] = ()
+    """What the test lists of the first seed hold at some places, by which near-copies are found."""
     rerun: Rerun | None = None
     """The run made again, if there was one."""
     audit: Line | None = None

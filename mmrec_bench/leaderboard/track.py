@@ -10,6 +10,7 @@ from pydantic import Field, PlainValidator, PositiveInt, SerializeAsAny, Validat
 
 from mmrec_bench.data.cards import load_card
 from mmrec_bench.data.recipes import RecipeField
+from mmrec_bench.evaluation.interactive_protocol import InteractiveProtocol
 from mmrec_bench.evaluation.protocol import ProtocolConfig
 from mmrec_bench.experiments.experiment_parts import PROTOCOLS
 from mmrec_bench.leaderboard.words import Line, Slug
@@ -80,6 +81,13 @@ class Track(BaseConfig):
             )
         if (self.dataset.impressions is not None) != (self.task == "ctr"):
             raise explained_error("dataset.impressions is needed by the CTR task, and read by no other")
+        if isinstance(self.protocol, InteractiveProtocol) and not (
+            self.protocol.last_guess and self.protocol.user.name != "impatient"
+        ):
+            raise explained_error(
+                "protocol: sessions can be verified where users never leave and the last guess is told; set "
+                "last_guess, and another user than impatient"
+            )
         return self
 
     @property

@@ -1,0 +1,83 @@
+"""Commands that make and check submissions."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mmrec_bench.cli.console import DataDir, Threads, out
+from mmrec_bench.errors import ConfigError, ConfigIssue
+from mmrec_bench.experiments.artefact import find_runs
+from mmrec_bench.experiments.environment import limit_memory, use_threads
+from mmrec_bench.leaderboard.folder import write_record
+from mmrec_bench.leaderboard.pack import pack as make
+from mmrec_bench.leaderboard.track import load_track
+from mmrec_bench.leaderboard.verify import Verification
+
+SUBMISSIONS = Path("leaderboard/submissions")
+
+
+def pack(
+    runs: Annotated[list[Path], typer.Argument(help="Run folders of one experiment, or folders above them.")],
+    track: Annotated[str, typer.Option("--track", help="Name of the track.")],
+    entry: Annotated[str, typer.Option("--entry", help="Name of the entry: its folder.")],
+    authors: Annotated[list[str], typer.Option("--author", help="Who submits it; may be repeated.")],
+    code: Annotated[str, typer.Option("--code", help="Address and commit of its code: https://...@COMMIT.")],
+    title: Annotated[str | None, typer.Option("--title", help="Name on the board; the model's by default.")] = None,
+    tier: Annotated[str, typer.Option("--tier", help="closed or open.")] = "closed",
+    external: Annotated[
+        list[str], typer.Option("--external", help="What it has seen beside the data of the track; may be repeated.")
+    ] = [],  # noqa: B006
+    lists_url: Annotated[str | None, typer.Option("--lists-url", help="Where lists kept outside are.")] = None,
+    out_dir: Annotated[Path, typer.Option("--out", help="Folder of all submissions.")] = SUBMISSIONS,
+) -> None:
+    """Make the folder of a submission from run folders of all seeds."""
+    url, _, commit = code.rpartition("@")
+    folder = make(
+        find_runs(runs),
+        load_track(track),
+        entry,
+        authors,
+        out_dir,
+        code=(url, commit),
+        title=title,
+        tier=tier,
+        external_data=external,
+        lists_url=lists_url,
+    )
+    out.print(f"submission: {folder}", highlight=False, markup=False)
+
+
+def verify(
+    folders: Annotated[list[Path] | None, typer.Argument(help="Folders of submissions.")] = None,
+    every: Annotated[bool, typer.Option("--all", help="Verify all submissions below --submissions.")] = False,
+    submissions: Annotated[Path, typer.Option("--submissions", help="Folder of all submissions.")] = SUBMISSIONS,
+    data_dir: DataDir = None,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Trust no older record: forget reruns, audits and lists judged elsewhere.")
+    ] = False,
+    threads: Threads = None,
+) -> None:
+    """Check submissions and write their verification records; exit code 1 where one is refused."""
+    use_threads(threads)
+    limit_memory()  # a file that claims to hold little may still ask for much
+    found = [*(folders or ()), *(sorted(submissions.glob("*/*/submission.json")) if every else ())]
+    paths = [path.parent if path.name == "submission.json" else path for path in found]
+    if not paths:
+        raise ConfigError("leaderboard verify", [ConfigIssue("", "name folders of submissions, or give --all")])
+    verification = Verification(data_dir, fresh)
+    refused = 0
+    for path in paths:
+        verified = verification(path)
+        refused += verified.refused
+        status = "refused" if verified.record is None else verified.record.status
+        out.print(f"{path}: {status}", highlight=False, markup=False, style="bold")
+        for check in verified.checks:
+            if check.verdict != "pass":
+                out.print(f"  {check.verdict}  {check.name}: {check.message}", highlight=False, markup=False)
+        if verified.record is not None and verified.writable:
+            write_record(path, verified.record.text())
+    if refused:
+        raise typer.Exit(1)

@@ -1,0 +1,222 @@
+"""What a submission declares: its card and config say the same as its ``submission.json`` and its track."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic_core import PydanticCustomError
+
+from mmrec_bench.errors import ConfigError, MMRecBenchError
+from mmrec_bench.experiments.differences import flatten
+from mmrec_bench.experiments.schema import ExperimentConfig
+from mmrec_bench.experiments.station import VAULT_PURPOSE
+from mmrec_bench.leaderboard.documents import parse_object
+from mmrec_bench.leaderboard.findings import Findings, shown
+from mmrec_bench.leaderboard.folder import SubmissionFolder
+from mmrec_bench.leaderboard.submission import CARD, CONFIG, N_PROVISIONAL, SUBMISSION, Submission
+from mmrec_bench.leaderboard.track import Track
+from mmrec_bench.leaderboard.words import plain
+from mmrec_bench.models.base import MODELS
+from mmrec_bench.reports.cards.schema import ResultCard
+from mmrec_bench.settings import Document, parse_yaml
+
+MAX_DIFFERENCES = 5
+"""Differences that a message names."""
+
+
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """What could be read of card and config.
+
+    Attributes:
+        card: The result card.
+        config: The experiment; None where its model is not installed here.
+    """
+
+    card: ResultCard
+    config: ExperimentConfig | None
+
+
+def check_declared(folder: SubmissionFolder, track: Track, findings: Findings) -> Declared | None:
+    """Check card and config against each other, the submission and the track.
+
+    Returns:
+        Both, or None where one of them could not be read.
+    """
+    raw_card, raw_config = _card(folder, findings), _config(folder, findings)
+    for name, raw in ((CARD, raw_card), (CONFIG, raw_config)):
+        if raw is not None and (places := [place for place, value in _walk(raw) if _leaks(place, value)]):
+            findings.fail("leak", name, f"names data from behind the cut: {shown(places[0])}")
+    findings.passed("leak", "no mark of leaked data")
+    card = None if raw_card is None else _typed_card(raw_card, findings)
+    config = None
+    if raw_config is not None:
+        _check_track(raw_config, folder.submission, track, findings)
+        config = _typed_config(raw_config, folder.submission, findings)
+    if card is None or raw_config is None:
+        return None
+    _check_card(card, raw_config, folder.submission, track, findings)
+    _check_seeds(folder.submission, findings)
+    return Declared(card, config)
+
+
+def _card(folder: SubmissionFolder, findings: Findings) -> dict[str, Any] | None:
+    if (content := folder.read(CARD, findings)) is None:
+        return None
+    try:
+        return parse_object(content, Path(CARD))
+    except MMRecBenchError as error:
+        findings.fail("card", CARD, str(error).removeprefix(f"{CARD}: "))
+        return None
+
+
+def _config(folder: SubmissionFolder, findings: Findings) -> dict[str, Any] | None:
+    if (content := folder.read(CONFIG, findings)) is None:
+        return None
+    try:
+        return parse_yaml(content.decode("utf-8"), CONFIG).data
+    except (MMRecBenchError, UnicodeDecodeError) as error:
+        findings.fail("config", CONFIG, str(error).removeprefix(f"{CONFIG}: "))
+        return None
+
+
+def _walk(node: Any, place: str = "") -> Iterator[tuple[str, Any]]:
+    if isinstance(node, Mapping):
+        for key, value in node.items():
+            yield from _walk(value, f"{place}.{key}" if place else str(key))
+    elif isinstance(node, (list, tuple)):
+        for index, value in enumerate(node):
+            yield from _walk(value, f"{place}[{index}]")
+    else:
+        yield place, node
+
+
+def _leaks(place: str, value: Any) -> bool:
+    keys = place.replace("[", ".").split(".")
+    return any(key in ("leak", "leaks", "leaked") for key in keys) and bool(value)
+
+
+def _typed_card(raw: dict[str, Any], findings: Findings) -> ResultCard | None:
+    try:
+        card = Document(CARD, raw).parse(ResultCard)
+    except ConfigError as error:
+        for issue in error.issues[:MAX_DIFFERENCES]:
+            findings.fail("card", CARD, str(issue))
+        return None
+    if not card.intact:
+        findings.fail("card", CARD, "was changed since it was made: its digest is not that of its content")
+    try:
+        plain(card.label)
+    except PydanticCustomError as error:
+        findings.fail("card", CARD, f"label: {error.message()}")
+    return card
+
+
+def _check_track(raw: dict[str, Any], submission: Submission, track: Track, findings: Findings) -> None:
+    """Check that data and protocol are those of the track, and that no path is named."""
+    for place, value in _walk(raw):
+        if isinstance(value, str) and (set("/\\") & set(value) or value.endswith((".yaml", ".yml")) or ".." in value):
+            findings.fail("config", CONFIG, f"{place} names a path, {shown(value)}; a submission names none")
+    inputs = raw.get("inputs") if isinstance(raw.get("inputs"), dict) else {}
+    assert isinstance(inputs, dict)
+    for name in ("base", "start"):
+        if isinstance(inputs.get(name), dict) and inputs[name].get("run") is not None:
+            findings.fail("config", CONFIG, f"inputs.{name}.run names a folder of runs; name an experiment")
+    if isinstance(inputs.get("features"), dict):
+        for name, source in inputs["features"].items():
+            if isinstance(source, str):
+                findings.fail("config", CONFIG, f"inputs.features.{name} names a folder; give what makes the features")
+    told = raw.get("dataset") if isinstance(raw.get("dataset"), dict) else {}
+    assert isinstance(told, dict)
+    wanted = track.settings
+    mine = {
+        "dataset": {"card": told.get("card"), "impressions": told.get("impressions")},
+        "protocol": raw.get("protocol"),
+    }
+    if differs := differences(wanted, mine):
+        findings.fail("protocol", CONFIG, f"is not of track {track.name}: {differs}")
+    if told.get("alter"):
+        findings.fail("protocol", CONFIG, "dataset.alter changes features; altered features stand on no board")
+    if raw.get("seeds") != list(submission.seeds):
+        findings.fail("seeds", CONFIG, f"seeds are {shown(str(raw.get('seeds')))}; {SUBMISSION} says otherwise")
+    findings.passed("protocol", track.protocol.id)
+
+
+def differences(wanted: Mapping[Any, Any], found: Mapping[Any, Any]) -> str:
+    """Return in what two documents differ, the first few of it."""
+    left, right = flatten(wanted), flatten(found)
+    keys = [key for key in dict.fromkeys((*left, *right)) if left.get(key) != right.get(key)]
+    told = [f"{key} is {shown(str(right.get(key)))}, not {shown(str(left.get(key)))}" for key in keys[:MAX_DIFFERENCES]]
+    return "; ".join(told) + (f"; and {len(keys) - MAX_DIFFERENCES} more" if len(keys) > MAX_DIFFERENCES else "")
+
+
+def _typed_config(raw: dict[str, Any], submission: Submission, findings: Findings) -> ExperimentConfig | None:
+    """Return the experiment, where nothing was found that would make reading it unsafe."""
+    if any(check.name in ("config", "protocol") and check.verdict == "fail" for check in findings.checks):
+        return None  # nothing is looked up by names that were refused
+    model = raw.get("model")
+    name = model.get("name") if isinstance(model, dict) else model
+    if not isinstance(name, str) or name not in MODELS:
+        findings.flag("config", CONFIG, f"the model {shown(str(name))} is not installed here: no rerun, and no check")
+        return None
+    try:
+        config = Document(CONFIG, raw).parse(ExperimentConfig)
+    except ConfigError as error:
+        for issue in error.issues[:MAX_DIFFERENCES]:
+            findings.fail("config", CONFIG, str(issue))
+        return None
+    if config.entry.closed_form != submission.deterministic:
+        fitted = "is fitted in closed form" if config.entry.closed_form else "is trained, and seeds move it"
+        findings.fail("seeds", SUBMISSION, f"deterministic is {submission.deterministic}, and '{name}' {fitted}")
+    findings.passed("config", "loads as an experiment of this version, names no path")
+    return config
+
+
+def _check_card(
+    card: ResultCard, raw: dict[str, Any], submission: Submission, track: Track, findings: Findings
+) -> None:
+    for what, mine, wanted in (
+        ("task", card.task, track.task),
+        ("dataset", card.dataset, track.dataset.card),
+        ("protocol.id", card.protocol.id, track.protocol.id),
+    ):
+        if mine != wanted:
+            findings.fail("protocol", CARD, f"{what} is {shown(mine)}; track {track.name} has {wanted}")
+    if card.seeds != tuple(sorted(submission.seeds)):
+        findings.fail("seeds", CARD, f"is of seeds {card.seeds}; {SUBMISSION} says {submission.seeds}")
+    config = {key: value for key, value in raw.items() if key != "seeds"}
+    if differs := differences(config, card.config):
+        findings.fail("card", CARD, f"its config is not {CONFIG}: {differs}")
+    claimed = {
+        part: {name: claim.model_dump() for name, claim in found.items()} for part, found in submission.claimed.items()
+    }
+    told = {
+        part: {name: score.model_dump(include={"mean", "sd", "n"}) for name, score in found.items()}
+        for part, found in card.metrics.items()
+    }
+    if differs := differences(claimed, told):
+        findings.fail("claims", CARD, f"its numbers are not those of {SUBMISSION}: {differs}")
+    for seed in submission.seeds:
+        openings = [one for one in card.vault if one.seed == seed and one.purpose == VAULT_PURPOSE]
+        if len(openings) != 1:
+            findings.fail(
+                "vault", CARD, f"seed {seed} opened the test part {len(openings)} times to be judged, not once"
+            )
+    findings.passed("vault", "each seed opened the test part once to be judged")
+    if submission.tier == "closed" and card.tuning is not None:
+        trials = card.tuning.budget.get("trials")
+        if not isinstance(trials, int) or trials > track.tuning_trials:
+            findings.fail(
+                "tier", CARD, f"its study had {trials} trials, a closed system has at most {track.tuning_trials}"
+            )
+    findings.passed("tier", submission.tier)
+    findings.passed("card", f"is whole, digest {card.digest}")
+
+
+def _check_seeds(submission: Submission, findings: Findings) -> None:
+    if not submission.deterministic and len(submission.seeds) < N_PROVISIONAL:
+        findings.fail("seeds", SUBMISSION, f"has {len(submission.seeds)} seeds; at least {N_PROVISIONAL} are needed")
+    findings.passed("seeds", f"{len(submission.seeds)}{', provisional' if submission.provisional else ''}")

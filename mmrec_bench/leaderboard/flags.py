@@ -1,0 +1,81 @@
+"""What people should look at: near-copies, unusual gaps, scores too good to be true. Nothing is refused by it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from mmrec_bench.leaderboard.findings import Findings
+from mmrec_bench.leaderboard.record import Measured, VerificationRecord
+from mmrec_bench.leaderboard.submission import SUBMISSION
+from mmrec_bench.leaderboard.track import Track
+from mmrec_bench.leaderboard.words import Part
+from mmrec_bench.reports.session_facts import lower_is_better
+from mmrec_bench.seeding import Seeds
+from mmrec_bench.types import IntArray
+
+N_PLACES = 256
+"""Places of the test lists that a record keeps to find near-copies."""
+COPY, GAP, LEAP, PERFECT, TIES = 0.95, 0.25, 1.25, 0.995, 0.5
+"""Share of equal places of a near-copy; relative gap of validation and test; the factor to the best other entry; a
+value that is as good as perfect; share of neighbours with equal scores."""
+UNBOUNDED = ("calibration",)
+"""Metrics that are neither better when higher nor when lower."""
+
+
+def sketch(cells: IntArray) -> tuple[int, ...]:
+    """Return what lists hold at some places, the same for all lists of one size."""
+    if len(cells) <= N_PLACES:
+        return tuple(cells.tolist())
+    places = Seeds(0).numpy(f"leaderboard/sketch/{len(cells)}").choice(len(cells), N_PLACES, replace=False)
+    return tuple(cells[np.sort(places)].tolist())
+
+
+def agreement(left: Sequence[int], right: Sequence[int]) -> float:
+    """Return the share of places that hold the same, of those where one of two sketches holds anything."""
+    if len(left) != len(right) or not left:
+        return 0.0
+    one, other = np.array(left), np.array(right)
+    held = (one >= 0) | (other >= 0)
+    return float((one == other)[held].mean()) if held.any() else 0.0
+
+
+def flag_copies(own: Sequence[int], others: Sequence[VerificationRecord], findings: Findings) -> None:
+    """Flag entries that place almost everything alike."""
+    for other in others:
+        if (share := agreement(own, other.sketch)) >= COPY:
+            findings.flag("copies", "lists", f"{share:.1%} of looked-at places are those of entry {other.entry}")
+    findings.passed("copies", f"held against {len(others)} other entries")
+
+
+def flag_numbers(
+    track: Track,
+    metrics: Mapping[Part, Mapping[str, Measured]],
+    ties: float,
+    others: Sequence[VerificationRecord],
+    findings: Findings,
+) -> None:
+    """Flag unusual gaps of validation and test, scores that are too good, and lists of equal scores."""
+    name = track.headline[0]
+    stem = name.partition("@")[0]
+    valid, test = metrics["valid"][name].mean, metrics["test"][name].mean
+    if abs(test - valid) > GAP * max(abs(valid), 1e-12):
+        findings.flag("gap", SUBMISSION, f"{name} is {valid:.4f} on validation and {test:.4f} on test")
+    findings.passed("gap", f"{name} is {valid:.4f} on validation and {test:.4f} on test")
+    if stem not in UNBOUNDED and not lower_is_better([name]):
+        known = [one.metrics["test"][name].mean for one in others if name in one.metrics.get("test", {})]
+        best = max(known, default=None)
+        if test >= PERFECT:
+            findings.flag("too-good", SUBMISSION, f"{name} of {test:.4f} is as good as perfect")
+        elif best is not None and best > 0 and test > LEAP * best:
+            findings.flag(
+                "too-good", SUBMISSION, f"{name} of {test:.4f} is far above the best other entry ({best:.4f})"
+            )
+    findings.passed("too-good", f"{name} of {test:.4f}")
+    if track.task in ("retrieval", "ranking"):
+        if ties > TIES:
+            findings.flag(
+                "tie-share", "lists", f"{ties:.0%} of neighbours have equal scores, ordered by a hash of items"
+            )
+        findings.passed("tie-share", f"{ties:.2%} of neighbours have equal scores")

@@ -1,0 +1,316 @@
+"""Verification: everything that can be checked of a submission, all problems at once, and the record of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import mmrec_bench
+from mmrec_bench.errors import ArtefactError, ConfigError, DataError, MMRecBenchError
+from mmrec_bench.experiments.environment import code_digest
+from mmrec_bench.leaderboard.declared import Declared, check_declared
+from mmrec_bench.leaderboard.findings import Findings
+from mmrec_bench.leaderboard.flags import flag_copies, flag_numbers, sketch
+from mmrec_bench.leaderboard.folder import SubmissionFolder, open_folder
+from mmrec_bench.leaderboard.judges import COLUMNS, JUDGES, NUMBERS, Judge
+from mmrec_bench.leaderboard.judges.base import Checker, Looks, check_form
+from mmrec_bench.leaderboard.lists import ListTable, read_lists
+from mmrec_bench.leaderboard.record import (
+    RECORD,
+    Check,
+    FormOnly,
+    Measured,
+    Status,
+    VerificationRecord,
+    Verifier,
+    read_record,
+)
+from mmrec_bench.leaderboard.scoring import Scores, score_lists
+from mmrec_bench.leaderboard.submission import SUBMISSION, Claim, Submission
+from mmrec_bench.leaderboard.track import Track, load_tracks
+from mmrec_bench.leaderboard.truth import Truth, load_truth
+from mmrec_bench.leaderboard.versions import metric_versions
+from mmrec_bench.leaderboard.words import Part
+from mmrec_bench.reports.cards.scores import intervals
+from mmrec_bench.reports.collect import Estimate
+
+TOLERANCE = 1e-9
+"""Relative difference of a claimed number from what the lists give: both come from the same sums."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """What came of a verification.
+
+    Attributes:
+        path: Folder of the submission.
+        checks: All checks.
+        record: The record; None where there is no submission to be read.
+        writable: Whether a record may be written there: only files lie in the folder, and no link.
+    """
+
+    path: Path
+    checks: tuple[Check, ...]
+    record: VerificationRecord | None
+    writable: bool
+
+    @property
+    def refused(self) -> bool:
+        """Whether a check failed."""
+        return any(check.verdict == "fail" for check in self.checks)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Measurement:
+    """Lists of one seed.
+
+    Attributes:
+        looks: What they look like.
+        scores: What they are worth.
+    """
+
+    looks: Looks
+    scores: Scores
+
+
+@dataclass(slots=True)
+class Verification:
+    """Verifies submissions, reading the data of each track once.
+
+    Attributes:
+        data_dir: Where data folders lie.
+        fresh: Whether what older records say of reruns and audits is left out.
+    """
+
+    data_dir: Path | None = None
+    fresh: bool = False
+    tracks: Mapping[str, Track] = field(default_factory=load_tracks)
+    _judges: dict[str, tuple[Truth, Judge] | str] = field(default_factory=dict)
+
+    def __call__(self, path: Path) -> Verified:
+        """Verify one submission: nothing of it is executed, and nothing outside its folder is read but the data."""
+        findings = Findings()
+        folder = open_folder(path, findings)
+        writable = not any(check.name == "folder" and check.verdict == "fail" for check in findings.checks)
+        if folder is None:
+            return Verified(path, tuple(findings.checks), None, False)
+        submission = folder.submission
+        if (track := self.tracks.get(submission.track)) is None:
+            findings.fail(
+                "submission", SUBMISSION, f"there is no track {submission.track}; there are {', '.join(self.tracks)}"
+            )
+            return Verified(path, tuple(findings.checks), None, False)
+        declared = check_declared(folder, track, findings)
+        found, form = self._measured(folder, track, findings)
+        if declared is not None and isinstance(judge := self._judges.get(track.name), tuple):
+            _check_data(declared, judge[0], findings)
+        others = other_records(path)
+        metrics, slices = _claimed(submission), dict[str, dict[str, Measured]]()
+        cells: tuple[int, ...] = ()
+        if found:
+            metrics, slices = _over_seeds(found, track), _slices(found)
+            _check_claims(submission, metrics, findings)
+            _check_seeds_differ(submission, found, findings)
+            cells = sketch(found[0].looks.cells)
+            flag_copies(cells, others, findings)
+            flag_numbers(track, metrics, max(one.looks.ties for one in found), others, findings)
+        findings.passed("digests", f"{len(submission.files)} files are those that were packed")
+        if declared is None:
+            return Verified(path, tuple(findings.checks), None, writable)
+        record = _record(folder, track, declared, findings, form, metrics, slices, cells)
+        return Verified(path, tuple(findings.checks), self._with_past(path, record).sealed(), writable)
+
+    def judge_of(self, track: Track) -> tuple[Truth, Judge] | str:
+        """Return the data and judge of a track, or why there are none."""
+        if track.name not in self._judges:
+            try:
+                truth = load_truth(track, self.data_dir)
+                self._judges[track.name] = truth, JUDGES[track.task](truth)
+            except DataError as error:
+                self._judges[track.name] = f"the data are not there: {str(error).splitlines()[0]}"
+        return self._judges[track.name]
+
+    def _measured(
+        self, folder: SubmissionFolder, track: Track, findings: Findings
+    ) -> tuple[list[Measurement], FormOnly]:
+        """Return what the lists of each seed give; empty where they were not, or could not be, judged."""
+        submission = folder.submission
+        if not folder.lists_there and submission.lists.stored == "outside":
+            reason = f"the lists are stored outside; make them by `{submission.lists.command}`, or fetch them"
+            findings.flag("lists", SUBMISSION, f"only the form was checked: {reason}")
+            return [], FormOnly(value=True, reason=reason)
+        judge = self.judge_of(track)
+        if isinstance(judge, str):
+            findings.flag("lists", SUBMISSION, f"only the form was checked: {judge}")
+        found = []
+        for name in submission.list_files.values():
+            table = _table(folder, name, track, judge, findings)
+            if table is None:
+                continue
+            checker = Checker(name, findings)
+            if isinstance(judge, str):
+                check_form(table, checker, NUMBERS[track.task])
+                continue
+            looks = judge[1].check(table, checker)
+            if looks is not None and not checker.n_failed:
+                try:
+                    found.append(Measurement(looks, score_lists(track, judge[0].prepared, table.frame())))
+                except MMRecBenchError as error:
+                    findings.fail("lists", name, str(error))
+        findings.passed("lists", f"{len(submission.seeds)} seeds, {track.task}")
+        if isinstance(judge, str):
+            return [], FormOnly(value=True, reason=judge)
+        return (found if len(found) == len(submission.seeds) else []), FormOnly(value=False, reason="")
+
+    def _with_past(self, path: Path, record: VerificationRecord) -> VerificationRecord:
+        """Return the record with what an older one of the same files knows beyond it."""
+        if self.fresh or record.status in ("refused",):
+            return record
+        try:
+            old = read_record(path / RECORD)
+        except MMRecBenchError:
+            return record
+        if old.submission_digest != record.submission_digest or old.status == "refused":
+            return record
+        if record.form_only.value and not old.form_only.value:
+            return old  # the lists were judged where they and the data were
+        if old.rerun is None and old.audit is None:
+            return record
+        return record.model_copy(update={"rerun": old.rerun, "audit": old.audit, "status": old.status})
+
+
+def other_records(path: Path) -> list[VerificationRecord]:
+    """Return the intact records of the other entries beside a submission that were not refused."""
+    found = []
+    for record in sorted(path.resolve().parent.glob(f"*/{RECORD}")):
+        if record.parent.name != path.resolve().name:
+            try:
+                found.append(read_record(record))
+            except (ArtefactError, ConfigError):
+                continue  # it is told when that entry is verified
+    return [one for one in found if one.status != "refused"]
+
+
+def _table(
+    folder: SubmissionFolder, name: str, track: Track, judge: tuple[Truth, Judge] | str, findings: Findings
+) -> ListTable | None:
+    if (content := folder.read(name, findings)) is None:
+        return None
+    try:
+        return read_lists(content, COLUMNS[track.task], None if isinstance(judge, str) else judge[1].n_rows)
+    except ArtefactError as error:
+        findings.fail("lists", name, str(error))
+        return None
+
+
+def _check_data(declared: Declared, truth: Truth, findings: Findings) -> None:
+    prints = truth.prepared.fingerprints
+    for what in ("data", "split"):
+        if (told := getattr(declared.card.fingerprints, what)) != prints[what]:
+            findings.fail("data", "card.json", f"was made on another {what}: {told[:40]}, here {prints[what]}")
+    findings.passed("data", f"data {prints['data']}, split {prints['split']}")
+
+
+def _claimed(submission: Submission) -> dict[Part, dict[str, Measured]]:
+    def measured(claim: Claim) -> Measured:
+        return Measured(mean=claim.mean, sd=claim.sd, n=claim.n, per_seed=())
+
+    return {
+        part: {name: measured(claim) for name, claim in found.items()} for part, found in submission.claimed.items()
+    }
+
+
+def _over_seeds(found: Sequence[Measurement], track: Track) -> dict[Part, dict[str, Measured]]:
+    parts: tuple[Part, ...] = ("valid", "test")
+    result: dict[Part, dict[str, Measured]] = {}
+    tables = [one.scores.per_user for one in found]
+    for part in parts:
+        ends = intervals(tables, part, track.headline)
+        result[part] = {}
+        for name in found[0].scores.metrics[part]:
+            values = [one.scores.metrics[part][name] for one in found if one.scores.metrics[part].get(name) is not None]
+            if len(values) == len(found):
+                low, high = ends.get(name, (None, None))
+                result[part][name] = _measured(values, low, high)
+    return result
+
+
+def _slices(found: Sequence[Measurement]) -> dict[str, dict[str, Measured]]:
+    tables = [one.scores.metrics["test_slices"] for one in found]
+    result: dict[str, dict[str, Measured]] = {}
+    for name, values in tables[0].items():
+        for metric in values:
+            numbers = [table.get(name, {}).get(metric) for table in tables]
+            if not metric.startswith("n_") and all(number is not None for number in numbers):
+                result.setdefault(name, {})[metric] = _measured(numbers)
+    return result
+
+
+def _measured(values: Sequence[float], low: float | None = None, high: float | None = None) -> Measured:
+    told = Estimate.of(values)
+    return Measured(mean=told.mean, sd=told.sd, n=told.n, per_seed=tuple(values), low=low, high=high)
+
+
+def _check_claims(submission: Submission, metrics: Mapping[Part, Mapping[str, Measured]], findings: Findings) -> None:
+    for part, claims in submission.claimed.items():
+        for name, claim in claims.items():
+            if (found := metrics[part].get(name)) is None:
+                findings.fail("claims", SUBMISSION, f"{part} {name[:40]!r} is no metric of the track")
+            elif claim.n != found.n or not (_near(claim.mean, found.mean) and _near(claim.sd, found.sd)):
+                findings.fail(
+                    "claims", SUBMISSION,
+                    f"{part} {name} is claimed as {claim.mean!r} (sd {claim.sd!r}, n {claim.n}); the lists give "
+                    f"{found.mean!r} (sd {found.sd!r}, n {found.n})",
+                )  # fmt: skip
+    findings.passed("claims", "every claimed number is what the lists give")
+
+
+def _near(claimed: float | None, found: float | None) -> bool:
+    if claimed is None or found is None:
+        return claimed is found
+    return abs(claimed - found) <= TOLERANCE * max(1.0, abs(found))
+
+
+def _check_seeds_differ(submission: Submission, found: Sequence[Measurement], findings: Findings) -> None:
+    """Refuse one run that was handed in as several."""
+    if submission.deterministic:
+        return
+    seen: dict[bytes, int] = {}
+    for seed, one in zip(submission.seeds, found, strict=True):
+        first = seen.setdefault(one.looks.cells.tobytes(), seed)
+        if first != seed:
+            name = submission.list_files[seed]
+            findings.fail("seeds", name, f"holds the very lists of seed {first}; declare deterministic, or run it")
+
+
+def _record(
+    folder: SubmissionFolder,
+    track: Track,
+    declared: Declared,
+    findings: Findings,
+    form: FormOnly,
+    metrics: Mapping[Part, Mapping[str, Measured]],
+    slices: Mapping[str, Mapping[str, Measured]],
+    cells: tuple[int, ...],
+) -> VerificationRecord:
+    submission, card = folder.submission, declared.card
+    status: Status = "refused" if findings.failed else "self-reported" if form.value else "list-verified"
+    return VerificationRecord(
+        track=submission.track,
+        entry=submission.entry,
+        submission_digest=folder.digest,
+        verifier=Verifier(version=mmrec_bench.__version__, code=code_digest()),
+        metric_versions=metric_versions(track),
+        status=status,
+        form_only=form,
+        checks=tuple(findings.checks),
+        seeds=submission.seeds,
+        provisional=submission.provisional,
+        metrics={part: dict(found) for part, found in metrics.items()},
+        slices={name: dict(found) for name, found in slices.items()},
+        n_parameters=card.parameters.get("total", 0),
+        hardware=tuple({making.device.model_dump_json(): making.device for making in card.makings}.values()),
+        tuning=None if card.tuning is None else dict(card.tuning.budget),
+        sketch=cells,
+    )

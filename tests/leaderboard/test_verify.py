@@ -1,0 +1,156 @@
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from mmrec_bench.errors import ArtefactError
+from mmrec_bench.experiments.artefact import RunArtefact, find_runs
+from mmrec_bench.leaderboard.folder import write_record
+from mmrec_bench.leaderboard.pack import pack
+from mmrec_bench.leaderboard.record import VerificationRecord, read_record
+from mmrec_bench.leaderboard.verify import Verification, Verified
+from tests.leaderboard.packed import CODE, Board, edit_lists, make_board, small_world
+
+
+@pytest.fixture(scope="module")
+def board(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Board]:
+    folder = tmp_path_factory.mktemp("board")
+    with small_world(folder):
+        yield make_board(folder)
+
+
+def _record(verified: Verified) -> VerificationRecord:
+    assert verified.record is not None
+    return verified.record
+
+
+@pytest.mark.parametrize("name", ["retrieval", "ranking", "ctr", "interactive", "trained"])
+def test_numbers_are_recomputed_from_the_lists(board: Board, name: str) -> None:
+    track = "retrieval" if name == "trained" else name
+    verified = board.verification(board.root / track / name)
+    assert [check.message for check in verified.checks if check.verdict == "fail"] == []
+    record = _record(verified)
+    assert record.status == "list-verified"
+    assert record.intact
+    runs = find_runs([board.runs[name]])
+    runs = [run for run in runs if run.manifest["protocol_id"] == board.tracks[track].protocol.id]
+    for part, found in record.metrics.items():
+        for metric, told in found.items():
+            assert told.per_seed == tuple(run.metrics[part][metric] for run in runs)
+    assert set(record.metrics["test"]) == set(runs[0].metrics["test"])
+    assert record.metrics["test"][board.tracks[track].headline[0]].low is not None
+    assert record.provisional == (name == "trained")
+
+
+def test_verification_is_a_function_of_files_and_data(board: Board, tmp_path: Path) -> None:
+    folder = board.root / "trained" / "trained"
+    folder = board.root / "retrieval" / "trained"
+    moved = tmp_path / "elsewhere" / "trained"
+    shutil.copytree(folder, moved)
+    assert _record(board.verification(moved)).text() == _record(board.verification(folder)).text()
+
+
+def test_near_copies_are_flagged(board: Board, tmp_path: Path) -> None:
+    mine, copy = tmp_path / "mine", tmp_path / "copy"
+    shutil.copytree(board.root / "retrieval" / "retrieval", mine)
+    shutil.copytree(mine, copy)
+    for folder in (mine, copy):
+        text = (folder / "submission.json").read_text().replace('"entry": "retrieval"', f'"entry": "{folder.name}"')
+        (folder / "submission.json").write_text(text)
+    write_record(mine, _record(board.verification(mine)).text())
+    flags = _record(board.verification(copy)).flags
+    assert [check.name for check in flags if check.name == "copies"] == ["copies"]
+    assert "entry mine" in next(check.message for check in flags if check.name == "copies")
+
+
+def test_without_data_only_the_form_is_checked(board: Board, monkeypatch: pytest.MonkeyPatch) -> None:
+    from mmrec_bench.errors import DataError
+    from mmrec_bench.leaderboard import verify
+
+    def missing(*_: object) -> None:
+        raise DataError("data set 'small': was not found")
+
+    monkeypatch.setattr(verify, "load_truth", missing)
+    record = _record(Verification(None, tracks=board.tracks)(board.root / "retrieval" / "retrieval"))
+    assert record.status == "self-reported"
+    assert record.form_only.value
+    assert "was not found" in record.form_only.reason
+    assert record.metrics["test"]["recall@10"].per_seed == ()
+
+
+def test_what_was_judged_elsewhere_is_kept_unless_it_is_not_trusted(
+    board: Board, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mmrec_bench.errors import DataError
+    from mmrec_bench.leaderboard import verify
+
+    folder = tmp_path / "retrieval"
+    shutil.copytree(board.root / "retrieval" / "retrieval", folder)
+    write_record(folder, _record(board.verification(folder)).text())
+
+    def missing(*_: object) -> None:
+        raise DataError("not here")
+
+    monkeypatch.setattr(verify, "load_truth", missing)
+    assert _record(Verification(None, tracks=board.tracks)(folder)) == read_record(folder / "verification.json")
+    assert _record(Verification(None, fresh=True, tracks=board.tracks)(folder)).status == "self-reported"
+
+
+def test_all_problems_are_told_at_once(board: Board, tmp_path: Path) -> None:
+    folder = tmp_path / "retrieval"
+    shutil.copytree(board.root / "retrieval" / "retrieval", folder)
+
+    def spoil(table: pd.DataFrame) -> pd.DataFrame:
+        table.loc[table["part"] == "valid", "score"] *= -1
+        return table[~((table["part"] == "test") & (table["user_id"] == table["user_id"].iloc[-1]))]
+
+    edit_lists(folder, spoil)
+    (folder / "notes.txt").write_text("hello")
+    names = {check.name for check in board.verification(folder).checks if check.verdict == "fail"}
+    assert {"folder", "lists"} <= names
+
+
+def _runs(board: Board, name: str) -> list[RunArtefact]:
+    return find_runs([board.runs[name]])
+
+
+def test_packing_refuses_what_is_no_entry(board: Board, tmp_path: Path) -> None:
+    track, trained = board.tracks["retrieval"], _runs(board, "trained")
+    with pytest.raises(ArtefactError, match="three to be listed"):
+        pack(trained[:2], track, "two", ["A"], tmp_path, code=CODE)
+    with pytest.raises(ArtefactError, match=r"dataset.impressions|protocol.split.name"):
+        pack(_runs(board, "ctr"), track, "other", ["A"], tmp_path, code=CODE)
+    with pytest.raises(ArtefactError, match="these runs are of 2"):
+        pack([*trained, *_runs(board, "retrieval")], track, "both", ["A"], tmp_path, code=CODE)
+    with pytest.raises(ArtefactError, match="is there already"):
+        pack(trained, track, "trained", ["A"], board.root, code=CODE)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"vault_openings": []}, "opened the test part 0 times"),
+        ({"leak": {"name": "window"}}, "behind the cut"),
+        ({"altered": {"alterations": []}}, "altered features"),
+        ({"protocol_id": "retrieval/other"}, "a metric has another version"),
+    ],
+)
+def test_packing_looks_at_manifests(board: Board, tmp_path: Path, changes: dict[str, object], reason: str) -> None:
+    run = _runs(board, "retrieval")[0]
+    changed = RunArtefact(run.folder, {**run.manifest, **changes}, run.metrics)
+    with pytest.raises(ArtefactError, match=reason):
+        pack([changed], board.tracks["retrieval"], "x", ["A"], tmp_path, code=CODE)
+
+
+def test_lists_hold_no_metric(board: Board) -> None:
+    for folder in board.root.glob("*/*"):
+        names = json.loads((folder / "submission.json").read_text())["files"]
+        assert all((folder / name).is_file() for name in names)
+        table = pd.read_parquet(next((folder / "lists").iterdir()))
+        assert not [column for column in table if "@" in column]
