@@ -30,15 +30,8 @@ from mmrec_bench.experiments.environment import (
     package_versions,
     use_threads,
 )
-from mmrec_bench.experiments.folders import (
-    CONFIG,
-    MANIFEST,
-    SCHEMA_VERSION,
-    Artefact,
-    ArtefactKey,
-    checked_manifest,
-    digest_of,
-)
+from mmrec_bench.experiments.folders import CONFIG, SCHEMA_VERSION, digest_of
+from mmrec_bench.experiments.legacy_folder import FILES, PURPOSE, USERS, LegacyArtefact, LegacyKey
 from mmrec_bench.experiments.prepare import Preparer
 from mmrec_bench.experiments.run import RunSettings, built, with_inputs
 from mmrec_bench.experiments.schema import load_experiment
@@ -47,52 +40,8 @@ from mmrec_bench.experiments.start import read_weights
 from mmrec_bench.experiments.studies import StudyArtefact
 from mmrec_bench.experiments.study import SPACE
 
-PURPOSE = "legacy-emulation"
-"""Why the test part is opened, as its ledger tells it."""
-
-USERS = "users.parquet"
-FILES = (USERS, MANIFEST)
-REQUIRED = ("kind", "dataset", "model", "study", "fingerprints", "select_by", "best", "trials", "vault_openings")
-
 TOLERANCE = 1e-3
 """Share by which a validation score may differ from that of the trial before its weights count as not understood."""
-
-
-@dataclass(frozen=True, slots=True)
-class LegacyKey(ArtefactKey):
-    """The emulation of one study, and so where it lies."""
-
-    dataset: str
-    model: str
-    study: str
-
-    @classmethod
-    def of(cls, study: StudyArtefact) -> LegacyKey:
-        """Return the key of a study."""
-        return cls(study.manifest["dataset"], study.folder.parent.name, study.manifest["fingerprints"]["study"])
-
-    @property
-    def name(self) -> str:
-        """Name while it is made, and when it is kept aside."""
-        return f"legacy-{self.study}"
-
-    def folder(self, out: Path) -> Path:
-        """Return ``<out>/legacy/<dataset>/<model>/<study>``."""
-        return out / "legacy" / self.dataset / self.model / self.study
-
-    def manifest(self, folder: Path) -> Mapping[str, Any]:
-        """Return the checked manifest of such a folder."""
-        return checked_manifest(folder, LegacyArtefact.KIND, FILES, REQUIRED)
-
-
-class LegacyArtefact(Artefact):
-    """A finished emulation."""
-
-    KIND, FILES, REQUIRED = "folder of a legacy emulation", FILES, REQUIRED
-
-    def users(self) -> pd.DataFrame:
-        """Return test scores: ``trial``, ``user_id`` and ``score``, a row a user, list or session."""
-        return pd.read_parquet(self.folder / USERS)
 
 
 @dataclass(frozen=True, slots=True)

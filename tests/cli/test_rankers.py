@@ -254,7 +254,9 @@ def test_a_suite_of_both_tasks(
     found = sorted((tmp_path / "runs" / "small" / "starank").glob("*/seed-0"))
     assert len(found) == 2
     assert call(monkeypatch, "diff", str(found[0]), str(found[1])) == 1, "they differ"
-    assert "protocol_id" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "protocol.split.name" in told
+    assert "inputs.candidates.first_stage.model.name" in told
     assert call(monkeypatch, "report", str(tmp_path / "runs"), "--report-dir", str(tmp_path / "again")) == 0
     again = (tmp_path / "again" / "report.md").read_text(encoding="utf-8")
     assert again.count("### small: accuracy") == 4, "the first stage, judged on its own, stands apart"

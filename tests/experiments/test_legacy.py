@@ -13,7 +13,8 @@ from mmrec_bench.data.split import SealedTest
 from mmrec_bench.errors import ArtefactError
 from mmrec_bench.experiments import legacy
 from mmrec_bench.experiments.artefact import find_runs
-from mmrec_bench.experiments.legacy import LegacyArtefact, Options, emulated, score
+from mmrec_bench.experiments.legacy import Options, emulated, score
+from mmrec_bench.experiments.legacy_folder import LegacyArtefact
 from mmrec_bench.experiments.studies import find_studies
 from mmrec_bench.experiments.study import Budget, Search
 from mmrec_bench.experiments.tuning import Study

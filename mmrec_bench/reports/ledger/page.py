@@ -7,7 +7,7 @@ from typing import TypeAlias
 
 from mmrec_bench.reports.cards.schema import ResultCard, Score
 from mmrec_bench.reports.ledger.schema import CARDS, Ledger
-from mmrec_bench.reports.legacy import LegacyLine
+from mmrec_bench.reports.legacy_file import LegacyLine
 from mmrec_bench.reports.table import ABSENT, Table
 from mmrec_bench.statistics.contrast import LEVEL
 

@@ -12,7 +12,7 @@ from pydantic import Field, NonNegativeFloat, PositiveInt, model_validator
 from mmrec_bench.errors import ArtefactError
 from mmrec_bench.reports.cards.files import json_document, read_card
 from mmrec_bench.reports.cards.schema import ResultCard
-from mmrec_bench.reports.legacy import LegacyFile
+from mmrec_bench.reports.legacy_file import LegacyFile
 from mmrec_bench.settings import BaseConfig, explained_error, load_yaml
 
 INTRODUCTION, PUBLISHED, PEERS = "introduction.md", "published.yaml", "peers.yaml"

@@ -15,7 +15,7 @@ from mmrec_bench.reports.cards.files import write_cards
 from mmrec_bench.reports.cards.schema import ResultCard, Score
 from mmrec_bench.reports.ledger.page import ledger_page
 from mmrec_bench.reports.ledger.schema import read_ledger
-from mmrec_bench.reports.legacy import LegacyFile, LegacyLine
+from mmrec_bench.reports.legacy_file import LegacyFile, LegacyLine
 
 ROOT = Path(__file__).parents[3]
 
