@@ -27,7 +27,7 @@ def latex(table: Table, label: str) -> str:
         r"\centering",
         rf"\caption{{{escaped(table.title)}. {escaped(table.note.replace('`', ''))}}}",
         rf"\label{{tab:{label}}}",
-        rf"\begin{{tabular}}{{l{'r' * (len(table.header) - 1)}}}",
+        rf"\begin{{tabular}}{{{''.join('r' if numeric else 'l' for numeric in table.numeric())}}}",
         r"\toprule",
         " & ".join(map(escaped, table.header)) + r" \\",
         r"\midrule",

@@ -49,9 +49,7 @@ def prose(text: str) -> Markup:
 
 def columns(table: Table) -> list[tuple[str, bool]]:
     """Return the name of each column, and whether it holds numbers."""
-    cells = table.cells()
-    numeric = [any(row[place].numbers for row in cells) for place in range(len(table.header))]
-    return list(zip(table.header, numeric, strict=True))
+    return list(zip(table.header, table.numeric(), strict=True))
 
 
 def attributes(cell: Cell) -> Markup:

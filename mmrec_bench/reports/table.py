@@ -74,6 +74,11 @@ class Table:
         """Return all rows as cells."""
         return [[Cell.of(cell) for cell in row] for row in self.rows]
 
+    def numeric(self) -> list[bool]:
+        """Return whether each column holds numbers."""
+        cells = self.cells()
+        return [any(row[place].numbers for row in cells) for place in range(len(self.header))]
+
     def markdown(self) -> str:
         """Return the table in Markdown, numbers aligned right; the best are bold, the second best underlined."""
         lines = [

@@ -193,6 +193,20 @@ def test_marks_are_the_same_in_all_forms(folder: Path) -> None:
     assert "\\toprule" in tex
 
 
+def test_words_name_the_rows_that_are_marked() -> None:
+    (group,) = report_of().groups["retrieval"]
+    table = group.tables[0]
+    place = table.header.index("recall@20")
+    marked = {mark: {row[0] for row in table.cells() if row[place].mark == mark} for mark in ("best", "second")}
+    best, second, *_ = group.findings
+    assert set(re.findall("`([^`]*)`", best)) == marked["best"] == {"good", "as good"}
+    assert set(re.findall("`([^`]*)`", second)) == marked["second"] == {"fair"}
+    verdicts = {row[0]: row[-1] for row in group.tables[1].rows}
+    first = table.rows[0][0]
+    assert {name for name, verdict in verdicts.items() if verdict == "worse"} == set(verdicts) - marked["best"]
+    assert {verdicts[name] for name in marked["best"] - {first}} == {"unclear"}
+
+
 def test_latex_is_escaped_and_csv_is_unrounded(folder: Path) -> None:
     (tex,) = (path.read_text(encoding="utf-8") for path in folder.glob("tables/retrieval-tiny-????????-accuracy.tex"))
     assert r"\textless{}b onclick=" in tex
