@@ -121,7 +121,7 @@ def run(
     choice, each = Choice(executor, workers, run_memory, address, data_url, shards), threads_each(threads)
     settings = choice.settings(out_dir, device, each, resume=resume, reuse_stale=reuse_stale, energy=energy)
     team = joined(settings.device)
-    made_by = executor_of(team, choice.executor(data_dir))
+    made_by = executor_of(team, choice.executor(data_dir, device))
     preparer = Preparer(data_dir)
     preparer(experiment)  # bad data is bad input: one error, exit code 2
     if team.rank:
@@ -169,7 +169,9 @@ def bench(
         studies, failures = run_studies(loaded.spaces, tuning.search, tuning.budget, preparer, settings)
         loaded = loaded.with_chosen(with_winners(loaded.experiments, loaded.spaces, studies))
     tampered = variants_of(loaded.knockouts, loaded.config.knockout)
-    outcome = run_experiments(loaded.experiments, tampered, settings, preparer, reuse_stale, choice.executor(data_dir))
+    outcome = run_experiments(
+        loaded.experiments, tampered, settings, preparer, reuse_stale, choice.executor(data_dir, device)
+    )
     probes, failures = [], [*failures, *outcome.failures]
     for probe in loaded.probes:
         try:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal, TypeAlias
 
-import torch
 import typer
 
 from mmrec_bench.cli.console import run_settings
 from mmrec_bench.errors import ResourceError
-from mmrec_bench.experiments.environment import available_cores
+from mmrec_bench.experiments.environment import available_cores, choose_device
 from mmrec_bench.experiments.executors.local import LocalExecutor
 from mmrec_bench.experiments.executors.ray import RayExecutor
 from mmrec_bench.experiments.run_settings import RunSettings
@@ -69,14 +68,18 @@ class Choice:
         if self.name == "local":
             shared = None if self.workers == 1 else max(1, available_cores() // self.workers)
             return run_settings(out_dir, device, threads or shared, **more)
-        told = run_settings(out_dir, "cpu" if device == "cuda" else device, threads or 1, **more)
-        made_on = torch.device("cuda") if device == "cuda" else told.device  # there need not be one here
-        if made_on.type == "cuda" and self.shards > 1:
-            raise ResourceError("--shard-evaluation ranks on CPUs; leave it out with a GPU, or add --device cpu")
-        return replace(told, device=made_on, evaluation_shards=self.shards)
+        # What is made here all the same, such as trials of a study, is made on what this machine has.
+        return run_settings(out_dir, "auto" if device == "cuda" else device, threads or 1, **more)
 
-    def executor(self, data_dir: Path | None) -> Executor | None:
-        """Return what makes the runs; None for this process."""
+    def executor(self, data_dir: Path | None, device: str) -> Executor | None:
+        """Return what makes the runs; None for this process.
+
+        Raises:
+            ResourceError: Evaluation in shards is not for GPUs.
+        """
         if self.name == "ray":
-            return RayExecutor(self.address, data_dir, self.run_memory, self.data_url)
+            found = "cuda" if device == "cuda" else choose_device(device).type
+            if found == "cuda" and self.shards > 1:
+                raise ResourceError("--shard-evaluation ranks on CPUs; leave it out with a GPU, or add --device cpu")
+            return RayExecutor(self.address, data_dir, self.run_memory, self.data_url, found, self.shards)
         return None if self.workers == 1 else LocalExecutor(self.workers, data_dir, self.run_memory)

@@ -78,7 +78,7 @@ def tune(
     studies, failures = run_studies(spaces, search, budget, preparer, settings, storage)
     chosen = with_winners(experiments, spaces, studies)
     winners = [one for one in chosen if one is not None]
-    outcome = run_experiments(winners, [], settings, preparer, reuse_stale, choice.executor(data_dir))
+    outcome = run_experiments(winners, [], settings, preparer, reuse_stale, choice.executor(data_dir, device))
     outcome = replace(outcome, failures=(*failures, *outcome.failures))
     tuned = {experiments[row].label for row in studies}
     for label, artefact in outcome.runs:

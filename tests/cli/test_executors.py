@@ -19,6 +19,8 @@ CONFIG = "configs/synthetic/popularity.yaml"
         (["--address", "local"], "add --executor ray"),
         (["--data-url", "s3://bucket"], "add --executor ray"),
         (["--run-memory", "500"], "add --workers N"),
+        (["--shard-evaluation", "2"], "add --executor ray"),
+        (["--executor", "ray", "--shard-evaluation", "2", "--device", "cuda"], "ranks on CPUs"),
         (["--executor", "slurm"], "'slurm' is not one of"),
         (["--executor", "ray", "--address", "nonsense"], "must be auto, local, host:port or ray://host:port"),
     ],

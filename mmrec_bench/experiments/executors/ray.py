@@ -15,9 +15,11 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from mmrec_bench.errors import MMRecBenchError, ResourceError
 from mmrec_bench.experiments.environment import MIB
@@ -54,12 +56,16 @@ class RayExecutor:
         data_dir: Where data folders lie here.
         run_memory_mib: Memory of each run; by default what it was measured or is expected to take.
         data_url: Where the nodes find the data folders, for fsspec, such as ``s3://bucket/data``.
+        device: What the nodes compute on, ``cpu`` or ``cuda``; this machine need not have it.
+        shards: Shards of users that retrieval is evaluated in, each a task.
     """
 
     address: str
     data_dir: Path | None
     run_memory_mib: int | None = None
     data_url: str | None = None
+    device: str = "cpu"
+    shards: int = 1
 
     def results(
         self, planned: Sequence[PlannedRun], settings: RunSettings, observer: SuiteObserver, reuse_stale: bool
@@ -68,7 +74,8 @@ class RayExecutor:
         schedule = Schedule(planned, settings, observer, reuse_stale)
         if schedule.open:
             with connected(self.address) as ray:
-                work = _Work(self, ray, schedule, settings)
+                there = replace(settings, device=torch.device(self.device), evaluation_shards=self.shards)
+                work = _Work(self, ray, schedule, there)
                 while schedule.open:
                     work.submit()
                     work.hear()

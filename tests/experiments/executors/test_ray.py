@@ -156,7 +156,7 @@ def test_a_run_may_be_evaluated_in_shards(nodes: tuple[str, Path], tmp_path: Pat
         f"experiments: [{{config: {bundled('configs') / 'synthetic' / 'mf.yaml'}}}]\n",
         encoding="utf-8",
     )
-    done = execute(suite, replace(settings, evaluation_shards=3), RayExecutor(nodes[0], None), Diary())
+    done = execute(suite, settings, RayExecutor(nodes[0], None, shards=3), Diary())
     assert same(done, execute(suite, replace(settings, out=tmp_path / "alone"), None, Diary()))
     assert len(done.runs) == 1
 
