@@ -11,12 +11,16 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import filelock
 import psutil
 import pytest
 
 from mmrec_bench.experiments.executors import local
 from mmrec_bench.experiments.executors.local import LocalExecutor
+from mmrec_bench.experiments.prepare import Preparer
 from mmrec_bench.experiments.run import RunSettings
+from mmrec_bench.experiments.suite import plan
+from mmrec_bench.experiments.suite_config import load_suite
 
 from .suites import Diary, children, execute, same, write_models, write_suite
 
@@ -106,6 +110,21 @@ def test_runs_wait_for_memory(models: Path, settings: RunSettings) -> None:
     assert [line.split(":")[0] for line in diary.lines][:2] == ["run popularity 0", "itemknn on tiny, seed 0"]
     assert "waits for memory, wants 1,000,000,000 MiB (declared)" in diary.lines[1]
     assert diary.lines.index("run itemknn 0") > [line.startswith("done") for line in diary.lines].index(True)
+
+
+def test_a_run_that_another_process_makes_is_waited_for(models: Path, settings: RunSettings) -> None:
+    """Last, when nothing else is left to be done, and without being announced twice."""
+    suite = write_suite(models, "popularity", "itemknn", seeds="[0]")
+    planned, _ = plan(load_suite(suite).experiments, Preparer(None), settings.out)
+    partial = planned[0].key.partial(settings.out)
+    partial.parent.mkdir(parents=True)
+    lock = filelock.FileLock(partial.with_name(partial.name + ".lock"), thread_local=False)
+    lock.acquire()
+    diary = Diary(lambda line: lock.release() if line.startswith("done: [2/2] itemknn") else None)
+    done = execute(suite, settings, LocalExecutor(2, None), diary)
+    assert [label for label, _ in done.runs] == ["popularity", "itemknn"]
+    assert diary.lines.count("run popularity 0") == 1
+    assert diary.lines[-1].startswith("done: [1/2] popularity")
 
 
 def test_what_needs_a_failed_run_fails_with_its_reason(models: Path, settings: RunSettings) -> None:
