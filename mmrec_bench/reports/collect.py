@@ -168,3 +168,14 @@ def collect(runs: Sequence[tuple[str | None, RunArtefact]]) -> dict[TableKey, li
 def _score(row: Row, select_by: str) -> float:
     estimate = row.metric("valid", select_by)
     return -math.inf if estimate is None else estimate.mean
+
+
+def machines_of(rows: Sequence[Row]) -> list[str]:
+    """Return on what runs were made: processor or accelerator, threads, and processes where several trained a model."""
+    return sorted({_machine(run.manifest) for row in rows for run in row.runs})
+
+
+def _machine(facts: Mapping[str, Any]) -> str:
+    several = facts.get("data_parallel")
+    processes = f", {several['world_size']} processes" if several else ""
+    return f"{facts['device']['name']}, {facts['threads']} threads{processes}"

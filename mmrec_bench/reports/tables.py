@@ -9,7 +9,7 @@ import pandas as pd
 
 from mmrec_bench.metrics.catalogue import CATALOGUE_METRICS
 from mmrec_bench.reports.audit import audit_facts
-from mmrec_bench.reports.collect import Estimate, Row, TableKey
+from mmrec_bench.reports.collect import Estimate, Row, TableKey, machines_of
 from mmrec_bench.reports.ranking_facts import of_candidates, ranking_facts
 from mmrec_bench.reports.session_facts import lower_is_better, session_facts, session_headline, session_numbers
 from mmrec_bench.reports.standing import Standing
@@ -175,9 +175,7 @@ def _cost(key: TableKey, rows: Sequence[Row]) -> Table:
             estimate_cell(row.fact("peak_memory_mib"), 0),
         )
 
-    manifests = [run.manifest for row in rows for run in row.runs]
-    devices = sorted({f"{facts['device']['name']}, {facts['threads']} threads" for facts in manifests})
-    note = f"Mean over seeds ({_seeds(rows)}) on {'; '.join(devices)}. Peak memory is of the whole process. "
+    note = f"Mean over seeds ({_seeds(rows)}) on {'; '.join(machines_of(rows))}. Peak memory is of the whole process. "
     note += "Item parameters stand for the identities of items; projections of their features are counted in the total."
     seconds = ("prepare s", "train s", "validate s", "test s")
     header = ("model", "parameters", "item parameters", "epochs", *seconds, "peak MiB")

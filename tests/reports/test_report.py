@@ -11,7 +11,7 @@ import pytest
 
 from mmrec_bench.experiments.artefact import RunArtefact
 from mmrec_bench.experiments.suite import Failure
-from mmrec_bench.reports.collect import Estimate, collect
+from mmrec_bench.reports.collect import Estimate, collect, machines_of
 from mmrec_bench.reports.report import make_report
 
 
@@ -136,6 +136,12 @@ def test_parameters_of_items_and_facts_of_the_model_are_told() -> None:
     told = made.frame[made.frame["part"] == "run"].set_index("metric")["mean"]
     assert told["n_parameters_item_representation"] == 640
     assert told["distinct_codes"] == 0.75
+
+
+def test_costs_tell_how_many_processes_trained_a_model() -> None:
+    several = artefact(1, 0.2, data_parallel={"world_size": 2, "backend": "gloo"})
+    ((_, rows),) = collect([(None, artefact(0, 0.1)), (None, several)]).items()
+    assert machines_of(rows) == ["a CPU, 2 threads", "a CPU, 2 threads, 2 processes"]
 
 
 def test_intervals_are_over_users_and_over_seeds_where_there_are_several() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from mmrec_bench.reports.collect import Row, TableKey
+from mmrec_bench.reports.collect import Row, TableKey, machines_of
 from mmrec_bench.reports.plots.base import Plot, draw, seeds_of, stem_of, subtitle_of
 from mmrec_bench.reports.plots.scatter import Point, scatter_chart
 from mmrec_bench.statistics.contrast import LEVEL, over_users
@@ -62,7 +62,7 @@ def pareto_plot(key: TableKey, rows: Sequence[Row], cost: str, scores: Mapping[s
     if len(points) < 2 or not any(point.cost > 0 for point in points):
         return None
     what = COSTS[cost][0]
-    on = f", on {'; '.join(_devices(rows))}" if cost == "seconds" else ""
+    on = f", on {'; '.join(machines_of(rows))}" if cost == "seconds" else ""
     note = (
         f"Mean test {key.select_by} of {len(points)} rows over users and seeds ({seeds_of(rows)}), lines are "
         f"{LEVEL:.0%} intervals over users; {what.lower()}{on}, mean over seeds, logarithmic. Filled: on the Pareto "
@@ -73,8 +73,3 @@ def pareto_plot(key: TableKey, rows: Sequence[Row], cost: str, scores: Mapping[s
     chart = scatter_chart(key.select_by, what, FORMATS[cost], points)
     title = f"{key.heading}: accuracy and {what.lower()}"
     return draw(f"{stem_of(key)}-pareto-{cost}", title, note, chart, subtitle_of(key))
-
-
-def _devices(rows: Sequence[Row]) -> list[str]:
-    manifests = [run.manifest for row in rows for run in row.runs]
-    return sorted({f"{facts['device']['name']}, {facts['threads']} threads" for facts in manifests})
