@@ -102,7 +102,9 @@ def test_altered_runs_stand_in_knockout_tables_alone(
     report = make_report("T", "c", [("mine", run) for _, run in runs[:1]], extra=runs[1:], margin=0.1)
     _, page, numbers = report.write(tmp_path)
     text = page.read_text(encoding="utf-8")
-    accuracy, _, knockout = text.partition("does mine use its features?")
+    told, _, tables = text.partition("## Retrieval")
+    assert "- mine uses image: yes (the interval lies above zero" in told
+    accuracy, _, knockout = tables.partition("does mine use its features?")
     assert "| mine | 1 |" in accuracy
     assert "shuffled" not in accuracy
     assert "| image masked 0.5 | 3 |" in knockout
