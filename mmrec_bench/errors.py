@@ -38,6 +38,18 @@ class ConfigError(MMRecBenchError):
         count = "1 error" if len(self.issues) == 1 else f"{len(self.issues)} errors"
         super().__init__(f"{source}: {count}\n" + "\n".join(f"  {issue}" for issue in self.issues))
 
+    def within(self, *places: str, line: int | None = None) -> list[ConfigIssue]:
+        """Return the issues as those of a document that names this one.
+
+        Args:
+            places: Where it is named there.
+            line: Its line there.
+        """
+        return [
+            ConfigIssue(", ".join((*places, self.source, issue.path or "document")), issue.message, line)
+            for issue in self.issues
+        ]
+
 
 class RegistryError(MMRecBenchError):
     """A name that is not registered, or registered twice."""

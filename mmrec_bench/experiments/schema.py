@@ -273,8 +273,11 @@ def load_experiment(name_or_path: str | Path, overrides: tuple[str, ...] = (), l
 def _beside(document: Document, folder: Path) -> Document:
     """Return the document with paths beside the file made absolute, or replaced by what stands there."""
     data = document.data
-    for beside in (card_beside, inputs_beside, stage_beside, start_beside, base_beside):
-        data = beside(data, folder)
+    try:
+        for beside in (card_beside, inputs_beside, stage_beside, start_beside, base_beside):
+            data = beside(data, folder)
+    except ConfigError as error:
+        raise ConfigError(document.source, error.within()) from None
     return dataclasses.replace(document, data=data)
 
 

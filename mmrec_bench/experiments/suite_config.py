@@ -119,11 +119,7 @@ def load_suite(
         try:
             found = _suite_experiment(path.parent / item.config, shared, item.set, config.seeds, item.label)
         except ConfigError as error:
-            line = document.lines.get(("experiments", row))
-            issues += [
-                ConfigIssue(f"experiments[{row}], {error.source}, {issue.path or 'document'}", issue.message, line)
-                for issue in error.issues
-            ]
+            issues += error.within(f"experiments[{row}]", line=document.lines.get(("experiments", row)))
             continue
         experiments.append(found)
         if item.knockout:
@@ -134,9 +130,7 @@ def load_suite(
         try:
             probes.append(load_lis(path.parent / name, shared))
         except ConfigError as error:
-            issues += [
-                ConfigIssue(f"probes[{row}], {error.source}, {i.path or 'document'}", i.message) for i in error.issues
-            ]
+            issues += error.within(f"probes[{row}]", line=document.lines.get(("probes", row)))
     if issues:
         raise ConfigError(str(path), issues)
     spaces: tuple[Space | None, ...] = ()

@@ -58,3 +58,12 @@ def test_sessions_are_not_knocked_out(small: Path) -> None:
         variants(system(small, base=content), KnockoutConfig(seeds=(0, 1)))
     with pytest.raises(ConfigError, match="reads no features"):
         variants(system(small), KnockoutConfig(seeds=(0, 1)))
+
+
+def test_a_file_that_is_not_there_is_told_with_the_file_that_names_it(small: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        system(small, base="none.yaml")
+    assert Path(caught.value.source).parent == small
+    (issue,) = caught.value.issues
+    assert issue.path == "none.yaml, inputs.base"
+    assert "no such file" in issue.message
