@@ -11,6 +11,7 @@ from mmrec_bench.leaderboard.track import load_tracks
 app = typer.Typer(help="Pack, verify and show submissions of ranked lists.", no_args_is_help=True)
 app.command()(submissions.pack)
 app.command()(submissions.verify)
+app.command()(submissions.rerun)
 app.command()(bridges.formats)
 app.command("import")(bridges.import_)
 app.command()(bridges.export)

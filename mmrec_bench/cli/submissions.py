@@ -7,12 +7,14 @@ from typing import Annotated
 
 import typer
 
-from mmrec_bench.cli.console import DataDir, Threads, out
+from mmrec_bench.cli.console import DataDir, Device, Threads, out, run_settings
 from mmrec_bench.errors import ConfigError, ConfigIssue
 from mmrec_bench.experiments.artefact import find_runs
 from mmrec_bench.experiments.environment import limit_memory, use_threads
 from mmrec_bench.leaderboard.folder import write_record
 from mmrec_bench.leaderboard.pack import pack as make
+from mmrec_bench.leaderboard.rerun import TOLERANCE
+from mmrec_bench.leaderboard.rerun import rerun as run_again
 from mmrec_bench.leaderboard.track import load_track
 from mmrec_bench.leaderboard.verify import Verification
 
@@ -80,4 +82,25 @@ def verify(
         if verified.record is not None and verified.writable:
             write_record(path, verified.record.text())
     if refused:
+        raise typer.Exit(1)
+
+
+def rerun(
+    folder: Annotated[Path, typer.Argument(help="Folder of a submission.")],
+    seed: Annotated[int | None, typer.Option("--seed", help="One of its seeds; the first by default.")] = None,
+    tolerance: Annotated[
+        float, typer.Option("--tolerance", min=0, help="Greatest difference, relative to what was submitted.")
+    ] = TOLERANCE,
+    data_dir: DataDir = None,
+    device: Device = "auto",
+    threads: Threads = None,
+) -> None:
+    """Run the config of a submission again and compare its headline; exit code 1 where it differs."""
+    settings = run_settings(Path("runs"), device, threads, resume=False)
+    made = run_again(folder, Verification(data_dir), settings, seed, tolerance)
+    write_record(folder, made.record.text())
+    out.print(f"{folder}: {made.record.status}", highlight=False, markup=False, style="bold")
+    for line in made.differing:
+        out.print(f"  fail  rerun: {line}", highlight=False, markup=False)
+    if made.differing:
         raise typer.Exit(1)

@@ -68,6 +68,9 @@ def open_folder(path: Path, findings: Findings) -> SubmissionFolder | None:
     Returns:
         The folder, or None where there is no submission to be read.
     """
+    if path.is_symlink() or not path.is_dir():
+        findings.fail("folder", shown(path.name), "is no folder, or a link to one")
+        return None
     names = _names(path, findings)
     try:
         content = read_bytes(path / SUBMISSION)
@@ -92,9 +95,6 @@ def open_folder(path: Path, findings: Findings) -> SubmissionFolder | None:
 def _names(path: Path, findings: Findings) -> set[str]:
     """Return the names of all files, and note links and what is no file."""
     found: set[str] = set()
-    if path.is_symlink() or not path.is_dir():
-        findings.fail("folder", shown(str(path)), "is no folder, or a link to one")
-        return found
     for folder, prefix in ((path, ""), (path / LISTS, f"{LISTS}/")):
         if prefix and (folder.is_symlink() or not folder.is_dir()):
             continue

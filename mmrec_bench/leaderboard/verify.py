@@ -57,8 +57,9 @@ class Verified:
 
     @property
     def refused(self) -> bool:
-        """Whether a check failed."""
-        return any(check.verdict == "fail" for check in self.checks)
+        """Whether a check failed, or an older rerun of the very same files did."""
+        again = () if self.record is None else self.record.checks
+        return any(check.verdict == "fail" for check in (*self.checks, *again))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -165,19 +166,22 @@ class Verification:
 
     def _with_past(self, path: Path, record: VerificationRecord) -> VerificationRecord:
         """Return the record with what an older one of the same files knows beyond it."""
-        if self.fresh or record.status in ("refused",):
+        if self.fresh or record.status == "refused":
             return record
         try:
             old = read_record(path / RECORD)
         except MMRecBenchError:
             return record
-        if old.submission_digest != record.submission_digest or old.status == "refused":
+        if old.submission_digest != record.submission_digest:
             return record
-        if record.form_only.value and not old.form_only.value:
+        again = tuple(check for check in old.checks if check.name == "rerun")
+        known = old.status != "refused" or any(check.verdict == "fail" for check in again)
+        if record.form_only.value and not old.form_only.value and known:
             return old  # the lists were judged where they and the data were
-        if old.rerun is None and old.audit is None:
+        if not known or (old.rerun is None and old.audit is None):
             return record
-        return record.model_copy(update={"rerun": old.rerun, "audit": old.audit, "status": old.status})
+        past = {"rerun": old.rerun, "audit": old.audit, "status": old.status, "checks": (*record.checks, *again)}
+        return record.model_copy(update=past)
 
 
 def other_records(path: Path) -> list[VerificationRecord]:

@@ -119,10 +119,10 @@ CODE = ("https://example.org/code", "0123abc")
 
 
 def edit_json(path: Path, change: Callable[[Any], Any]) -> None:
-    """Change the content of a JSON file; what `change` returns, or else what it was given."""
+    """Change the content of a JSON file in place."""
     content = json.loads(path.read_text(encoding="utf-8"))
-    result = change(content)
-    path.write_text(json.dumps(content if result is None else result), encoding="utf-8")
+    change(content)
+    path.write_text(json.dumps(content), encoding="utf-8")
 
 
 def edit_lists(folder: Path, change: Callable[[pd.DataFrame], pd.DataFrame], seed: int = 0) -> None:

@@ -1,0 +1,119 @@
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from mmrec_bench.errors import ArtefactError
+from mmrec_bench.experiments.run import RunSettings
+from mmrec_bench.leaderboard.folder import write_record
+from mmrec_bench.leaderboard.rerun import rerun
+from tests.leaderboard.packed import Board, edit_card, edit_json, edit_lists, make_board, small_world
+
+
+@pytest.fixture(scope="module")
+def board(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Board]:
+    folder = tmp_path_factory.mktemp("rerun")
+    with small_world(folder):
+        yield make_board(folder)
+
+
+SETTINGS = RunSettings(Path("not-read"), torch.device("cpu"), torch.get_num_threads())
+
+
+@pytest.mark.parametrize("name", ["retrieval", "ranking", "ctr", "interactive", "trained"])
+def test_honest_entries_run_again_as_they_were(board: Board, name: str) -> None:
+    folder = board.root / ("retrieval" if name == "trained" else name) / name
+    made = rerun(folder, board.verification, SETTINGS, seed=2 if name == "trained" else None)
+    assert made.differing == ()
+    assert made.record.status == "rerun-verified"
+    assert made.record.intact
+    assert made.record.rerun is not None
+    assert set(made.record.rerun.differences.values()) == {0.0}  # same machine, same threads: the same bits
+
+
+def _forged(board: Board, tmp_path: Path) -> Path:
+    """Put an item that is wanted at the top of every list, and make all numbers and digests fit."""
+    folder = tmp_path / "retrieval"
+    shutil.copytree(board.root / "retrieval" / "retrieval", folder)
+    judge = board.verification.judge_of(board.tracks["retrieval"])
+    assert not isinstance(judge, str)
+    truth = judge[0]
+    wanted = {
+        (part, truth.users[user]): truth.items[item]
+        for part, held_out in truth.parts.items()
+        for user, item in zip(held_out.users, held_out.items, strict=True)
+    }
+
+    def improve(table: pd.DataFrame) -> pd.DataFrame:
+        top = table[table["rank"] == 1]
+        best = {key: wanted[key] for key in zip(top["part"], top["user_id"], strict=True)}
+        for row, rank, key, item in zip(
+            table.index, table["rank"], zip(table["part"], table["user_id"], strict=True), table["item_id"], strict=True
+        ):
+            if rank == 1:
+                first = item
+                table.loc[row, "item_id"] = best[key]
+            elif item == best[key]:
+                table.loc[row, "item_id"] = first
+        return table.assign(score=(100 - table["rank"]).astype(np.float32))
+
+    edit_lists(folder, improve)
+    refused = board.verification(folder)
+    assert refused.record is not None
+    found = refused.record.metrics
+
+    def raised(content: dict[str, dict[str, dict[str, dict[str, float]]]], key: str) -> None:
+        for part in ("valid", "test"):
+            for name, told in content[key][part].items():
+                told["mean"] = found[part][name].mean
+
+    edit_card(folder, lambda content: raised(content, "metrics"))
+    edit_json(folder / "submission.json", lambda content: raised(content, "claimed"))
+    return folder
+
+
+def test_a_consistent_forgery_passes_the_lists_and_is_caught_by_a_rerun(board: Board, tmp_path: Path) -> None:
+    folder = _forged(board, tmp_path)
+    verified = board.verification(folder)
+    assert verified.record is not None
+    assert verified.record.status == "list-verified"  # every file agrees with every other
+    made = rerun(folder, board.verification, SETTINGS)
+    assert made.record.status == "refused"
+    assert any("recall@10" in line for line in made.differing)
+    write_record(folder, made.record.text())
+    later = board.verification(folder)
+    assert later.refused
+    assert later.record is not None
+    assert later.record.status == "refused"  # a later look at the lists alone does not clear it
+
+
+def test_what_was_refused_is_not_run(board: Board, tmp_path: Path) -> None:
+    folder = tmp_path / "retrieval"
+    shutil.copytree(board.root / "retrieval" / "retrieval", folder)
+    (folder / "config.yaml").write_text("model: evil")
+    with pytest.raises(ArtefactError, match="Nothing was run"):
+        rerun(folder, board.verification, SETTINGS)
+    with pytest.raises(ArtefactError, match="has no seed 9"):
+        rerun(board.root / "retrieval" / "trained", board.verification, SETTINGS, seed=9)
+
+
+def test_reruns_and_audits_are_kept_by_later_verifications(board: Board, tmp_path: Path) -> None:
+    folder = tmp_path / "retrieval"
+    shutil.copytree(board.root / "retrieval" / "retrieval", folder)
+    write_record(folder, rerun(folder, board.verification, SETTINGS).record.text())
+    again = board.verification(folder).record
+    assert again is not None
+    assert again.status == "rerun-verified"
+    assert again.rerun is not None
+    edit_json(folder / "submission.json", lambda content: content.update(title="Another"))
+    changed = board.verification(folder).record
+    assert changed is not None
+    assert changed.status == "list-verified"  # it is another submission now
+    assert json.loads(changed.text())["rerun"] is None

@@ -1,0 +1,312 @@
+"""Submissions that somebody has spoiled, by accident or not: every one is refused, with the file and the reason."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+
+from tests.leaderboard.packed import Board, edit_card, edit_config, edit_lists, make_board, repack, small_world
+from tests.leaderboard.spoils import (
+    LISTS,
+    Evil,
+    Spoil,
+    bomb,
+    carded,
+    cell,
+    column,
+    copied,
+    flip,
+    linked,
+    long_text,
+    parquet,
+    raise_claim,
+    raise_consistently,
+    reasons,
+    rows,
+    said,
+    set_to,
+    swapped,
+    tied,
+    tuned,
+    with_nan,
+    written,
+    zipped,
+)
+
+
+@pytest.fixture(scope="module")
+def board(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Board]:
+    folder = tmp_path_factory.mktemp("tampered")
+    with small_world(folder):
+        made = make_board(folder)
+        for name in ("retrieval", "ranking", "ctr", "interactive"):
+            assert not made.verification(made.root / name / name).refused
+        yield made
+
+
+RETRIEVAL: dict[str, tuple[Spoil, str, str]] = {
+    # what lies in the folder
+    "lists-edited-after-packing": (flip(LISTS), LISTS, "was changed since it was packed"),
+    "card-edited-after-packing": (flip("card.json"), "card.json", "was changed since it was packed"),
+    "config-edited-after-packing": (flip("config.yaml"), "config.yaml", "was changed since it was packed"),
+    "lists-cut-short": (lambda f: os.truncate(f / LISTS, 100), LISTS, "has 100 bytes"),
+    "lists-missing": (lambda f: (f / LISTS).unlink(), LISTS, "No such file"),
+    "card-missing": (lambda f: (f / "card.json").unlink(), "card.json", "No such file"),
+    "config-missing": (lambda f: (f / "config.yaml").unlink(), "config.yaml", "No such file"),
+    "submission-missing": (lambda f: (f / "submission.json").unlink(), "submission.json", "No such file"),
+    "extra-file": (lambda f: (f / "model.py").write_text("import os"), "model.py", "is no file of this submission"),
+    "hidden-file": (lambda f: (f / ".git").write_text("x"), ".git", "is no file of this submission"),
+    "extra-lists": (lambda f: shutil.copy(f / LISTS, f / "lists/seed-9.parquet"), "seed-9", "is no file of this"),
+    "folder-in-folder": (lambda f: (f / "lists" / "more").mkdir(), "lists/more", "is neither a file"),
+    "markup-in-file-name": (lambda f: (f / "<img src=x>").write_text("x"), "<img src=x>", "is no file of this"),
+    "too-many-files": (
+        lambda f: [(f / f"x{n}").write_text("") for n in range(1001)], "'.'", "holds more than 1,000 files"
+    ),
+    "linked-lists": (linked(LISTS), LISTS, "is a link"),
+    "linked-card": (linked("card.json"), "card.json", "is a link"),
+    "linked-folder-of-lists": (linked("lists"), "lists", "is a link"),
+    "linked-submission": (linked("submission.json"), "submission.json", "is a link"),
+    "link-to-system-file": (lambda f: (f / "x").symlink_to("/etc/passwd"), "x", "is a link"),
+    "pipe": (lambda f: ((f / "card.json").unlink(), os.mkfifo(f / "card.json")), "card.json", "regular file"),
+    # submission.json
+    "huge-json": (lambda f: (f / "submission.json").write_text(" " * (2 << 20)), "submission.json", "are read"),
+    "deep-json": (lambda f: (f / "submission.json").write_text('{"a":' * 9999), "submission.json", "nested deeper"),
+    "no-json": (lambda f: (f / "submission.json").write_text("{"), "submission.json", "is no JSON"),
+    "json-list": (lambda f: (f / "submission.json").write_text("[]"), "submission.json", "must hold a JSON object"),
+    "json-bytes": (lambda f: (f / "submission.json").write_bytes(b"\xff\xfe"), "submission.json", "is no JSON"),
+    "json-key-twice": (
+        lambda f: (f / "submission.json").write_text('{"track": "a", "track": "b"}'), "submission.json", "twice"
+    ),
+    "json-nan": (
+        lambda f: (f / "submission.json").write_text('{"seeds": NaN}'), "submission.json", "no number of JSON"
+    ),
+    "schema-version": (set_to(schema_version=2), "submission.json", "schema_version"),
+    "other-kind": (set_to(kind="verification"), "submission.json", "kind"),
+    "unknown-key": (set_to(score=1.0), "submission.json", "unknown key"),
+    "unknown-track": (set_to(track="nothing"), "submission.json", "there is no track nothing"),
+    "other-track": (set_to(track="ctr"), "config.yaml", "is not of track ctr"),
+    "track-with-path": (set_to(track="../ctr"), "submission.json", "track"),
+    "other-entry": (set_to(entry="other"), "submission.json", "entry is other"),
+    "entry-with-path": (set_to(entry="../../etc"), "submission.json", "entry"),
+    "path-traversal": (
+        said(lambda c: c["files"].update({"../../../etc/passwd": c["files"]["card.json"]})),
+        "submission.json", "../../../etc/passwd",
+    ),
+    "absolute-name": (
+        said(lambda c: c["files"].update({"/etc/passwd": c["files"]["card.json"]})), "submission.json", "/etc/passwd"
+    ),
+    "backslashes": (
+        said(lambda c: c["files"].update({"..\\x": c["files"]["card.json"]})), "submission.json", "is no file of a"
+    ),
+    "lists-not-named": (said(lambda c: c["files"].pop(LISTS)), "submission.json", "files: lacks"),
+    "html-in-title": (set_to(title="<b>best</b>"), "submission.json", "title"),
+    "script-in-authors": (set_to(authors=["<script>alert(1)</script>"]), "submission.json", "authors"),
+    "turned-text": (set_to(title="txt.\u202eexe"), "submission.json", "RIGHT-TO-LEFT OVERRIDE"),
+    "escape-codes": (set_to(title="\x1b[2J"), "submission.json", "control characters"),
+    "script-address": (
+        set_to(code={"url": "javascript:alert(1)", "commit": "0123abc"}), "submission.json", "code.url"
+    ),
+    "long-title": (set_to(title="x" * 201), "submission.json", "title"),
+    "wrong-digest": (
+        said(lambda c: c["files"][LISTS].update(digest="0" * 32)), LISTS, "was changed since it was packed"
+    ),
+    "wrong-size": (said(lambda c: c["files"][LISTS].update(bytes=7)), LISTS, "submission.json says 7"),
+    "repeated-seeds": (set_to(seeds=[0, 0]), "submission.json", "seeds must not repeat"),
+    "more-seeds-than-lists": (set_to(seeds=[0, 1]), "submission.json", "files: lacks lists/seed-1.parquet"),
+    "closed-with-external-data": (set_to(external_data=["all the web"]), "submission.json", "declare tier open"),
+    "not-deterministic": (set_to(deterministic=False), "submission.json", "is fitted in closed form"),
+    # numbers
+    "claim-raised": (said(raise_claim), "submission.json", "the lists give"),
+    "claim-raised-in-card-too": (raise_consistently, "submission.json", "test recall@10 is claimed as"),
+    "claim-of-spread": (
+        said(lambda c: c["claimed"]["test"]["recall@10"].update(sd=0.0)), "submission.json", "sd 0.0"
+    ),
+    "claim-of-seeds": (said(lambda c: c["claimed"]["test"]["recall@10"].update(n=5)), "submission.json", "n 5"),
+    "claim-of-another-metric": (
+        said(lambda c: c["claimed"]["test"].update({"luck@10": {"mean": 1.0, "sd": None, "n": 1}})),
+        "submission.json", "is no metric of the track",
+    ),
+    "claims-of-one-part": (said(lambda c: c["claimed"].pop("valid")), "submission.json", "claimed"),
+    # card and config
+    "card-not-sealed": (
+        lambda f: edit_card(f, lambda c: c.update(label="Best"), seal=False), "card.json", "changed since it was made"
+    ),
+    "card-with-markup": (carded(lambda c: c.update(label="<i>x</i>")), "card.json", "label"),
+    "card-of-other-protocol": (carded(lambda c: c["protocol"].update(id="other")), "card.json", "protocol.id"),
+    "card-of-other-data": (carded(lambda c: c["fingerprints"].update(data="0")), "card.json", "on another data"),
+    "card-of-other-split": (carded(lambda c: c["fingerprints"].update(split="0")), "card.json", "another split"),
+    "card-of-other-seeds": (carded(lambda c: c.update(seeds=[1])), "card.json", "is of seeds"),
+    "card-of-other-config": (
+        carded(lambda c: c["config"]["model"].update(name="mf")), "card.json", "its config is not config.yaml"
+    ),
+    "vault-opened-twice": (carded(lambda c: c["vault"].append(c["vault"][0])), "card.json", "opened the test part"),
+    "vault-not-opened": (carded(lambda c: c.update(vault=[])), "card.json", "opened the test part 0 times"),
+    "leak-in-card": (
+        lambda f: edit_card(f, lambda c: c.update(leak={"name": "window"}), seal=False), "card.json", "behind the cut"
+    ),
+    "leak-in-config": (
+        lambda f: edit_config(f, "schema_version: 1", "schema_version: 1\nleak: window"), "config.yaml", "the cut"
+    ),
+    "tuned-too-long": (
+        carded(tuned),
+        "card.json", "999 trials",
+    ),
+    "deep-card": (written("card.json", b'{"a":' * 9999), "card.json", "nested deeper"),
+    "config-of-other-split": (lambda f: edit_config(f, "seed: 0\n  sel", "seed: 1\n  sel"), "config.yaml", "seed"),
+    "config-of-other-data": (lambda f: edit_config(f, "card: small", "card: other"), "config.yaml", "dataset.card"),
+    "config-of-altered-features": (
+        lambda f: edit_config(f, "alter: []", "alter: [{name: shuffled, modality: text}]"), "config.yaml", "alter"
+    ),
+    "config-with-path": (
+        lambda f: edit_config(f, "name: popularity", "name: popularity\n  file: /etc/passwd"), "config.yaml", "a path"
+    ),
+    "config-with-run": (
+        lambda f: edit_config(f, "base: null", "base: {run: runs}"), "config.yaml", "names a folder of runs"
+    ),
+    "config-with-tag": (
+        written("config.yaml", b"a: !!python/object/apply:os.system ['touch executed-by-yaml']"),
+        "config.yaml", "tag",
+    ),
+    "config-with-aliases": (written("config.yaml", b"a: &a [x]\nb: [*a, *a]"), "config.yaml", "anchors and aliases"),
+    "config-with-unknown-key": (
+        lambda f: edit_config(f, "name: popularity", "name: popularity\n  luck: 1"), "config.yaml", "unknown key"
+    ),
+    # lists
+    "many-rows-in-few-bytes": (parquet(bomb()), LISTS, "has 3,000,000 rows"),
+    "long-text-in-few-bytes": (long_text, LISTS, "bytes of texts"),
+    "other-compression": (
+        lambda f: parquet(pq.read_table(f / LISTS), compression="gzip")(f), LISTS, "is compressed by GZIP"
+    ),
+    "no-parquet": (written(LISTS, b"PAR1" + b"\0" * 100 + b"PAR1"), LISTS, "is no parquet file"),
+    "pickle": (written(LISTS, pickle.dumps(Evil())), LISTS, "is no parquet file"),
+    "zip": (zipped, LISTS, "is no parquet file"),
+    "column-missing": (rows(lambda t: t.drop(columns="score")), LISTS, "needs the columns"),
+    "metric-values": (column("recall@10", lambda t: 1.0), LISTS, "needs the columns"),
+    "columns-in-other-order": (rows(lambda t: t[t.columns[::-1]]), LISTS, "needs the columns"),
+    "scores-as-text": (column("score", lambda t: t["score"].astype(str)), LISTS, "column score needs float"),
+    "scores-nested": (column("score", lambda t: [[1.0]] * len(t)), LISTS, "column score needs float"),
+    "scores-as-objects": (column("score", lambda t: [{"a": 1}] * len(t)), LISTS, "column score needs float"),
+    "scores-missing": (cell("score", 3, None), LISTS, "lacks 1 values"),
+    "ids-missing": (column("item_id", lambda t: [None, *t["item_id"].iloc[1:]]), LISTS, "lacks 1 values"),
+    "nan": (with_nan("score"), LISTS, "no finite numbers"),
+    "infinite": (cell("score", 0, np.inf), LISTS, "no finite numbers"),
+    "ascending": (column("score", lambda t: t["rank"].astype(np.float32)), LISTS, "have rising scores"),
+    "order-hidden-in-ties": (rows(tied), LISTS, "canonical order"),
+    "rows-twice": (rows(lambda t: pd.concat([t, t.iloc[:10]])), LISTS, "rows; the track has"),
+    "user-twice": (
+        column("user_id", lambda t: t["user_id"].where(t["user_id"] != t["user_id"].iloc[0], t["user_id"].iloc[20])),
+        LISTS, "have no list",
+    ),
+    "users-missing": (rows(lambda t: t[t["user_id"] != t["user_id"].iloc[0]]), LISTS, "rows; the track has"),
+    "users-swapped": (rows(swapped), LISTS, "the user is known to have"),
+    "unknown-user": (cell("user_id", 0, "nobody"), LISTS, "unknown user ids, such as 'nobody'"),
+    "markup-as-user": (cell("user_id", 0, "<script>"), LISTS, "unknown user ids"),
+    "unknown-item": (cell("item_id", 0, "nothing"), LISTS, "unknown item ids, such as 'nothing'"),
+    "item-twice": (
+        rows(lambda t: t.assign(item_id=[t["item_id"].iloc[1], *t["item_id"].iloc[1:]])), LISTS, "hold an item twice"
+    ),
+    "rank-zero": (column("rank", lambda t: t["rank"] - 1), LISTS, "are not in 1..10"),
+    "rank-beyond": (column("rank", lambda t: t["rank"] + 1), LISTS, "are not in 1..10"),
+    "rank-twice": (cell("rank", 1, 1), LISTS, "have a rank twice"),
+    "part-of-training": (column("part", lambda t: t["part"].replace("valid", "train")), LISTS, "needs the parts"),
+    "one-part": (column("part", lambda t: "test"), LISTS, "needs the parts"),
+}  # fmt: skip
+
+
+def _train_item(board: Board, folder: Path) -> None:
+    """Put an item that a user is known to have at the top of the user's list."""
+    data = board.verification.judge_of(board.tracks["retrieval"])
+    assert not isinstance(data, str)
+    truth = data[0]
+
+    def change(table: pd.DataFrame) -> pd.DataFrame:
+        user = truth.users.get_loc(table["user_id"].iloc[0])
+        item = truth.items[truth.train.items[truth.train.users == user][0]]
+        return table.assign(item_id=[item, *table["item_id"].iloc[1:]])
+
+    edit_lists(folder, change)
+
+
+@pytest.fixture
+def opened(tmp_path: Path) -> Iterator[Callable[[], list[str]]]:
+    """What was opened below the temporary folder, or written anywhere, since `start` was called."""
+    seen: list[str] = []
+    _WATCH.append(seen)
+    yield lambda: seen
+    _WATCH.remove(seen)
+
+
+_WATCH: list[list[str]] = []
+
+
+def _hook(event: str, args: tuple[Any, ...]) -> None:
+    if not _WATCH:
+        return
+    if event == "open":
+        path, _, flags = args
+        writes = isinstance(flags, int) and flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC)
+        for seen in _WATCH:
+            seen.append(f"{'write' if writes else 'read'} {os.fspath(path) if not isinstance(path, int) else path}")
+    elif event in ("os.system", "subprocess.Popen", "os.exec", "os.posix_spawn", "pickle.find_class", "os.rename"):
+        for seen in _WATCH:
+            seen.append(f"do {event} {args}")
+
+
+sys.addaudithook(_hook)
+
+
+@pytest.mark.parametrize("name", list(RETRIEVAL))
+def test_tampered_lists_of_items_are_refused(
+    board: Board, tmp_path: Path, name: str, opened: Callable[[], list[str]]
+) -> None:
+    spoil, file, reason = RETRIEVAL[name]
+    folder = copied(board, tmp_path, "retrieval")
+    spoil(folder)
+    opened().clear()
+    verified = board.verification(folder)
+    events = list(opened())
+    assert reason in reasons(verified, file)
+    touched = [event for event in events if str(tmp_path) in event and f"read {folder}/" not in event]
+    assert touched == []  # nothing beside the folder was looked at, whatever links say
+    assert [event for event in events if event.startswith(("do ", "write "))] == []
+    assert not list(tmp_path.rglob("executed-by-*"))
+    assert not list(Path().glob("executed-by-*"))
+
+
+def test_items_that_a_user_is_known_to_have_are_refused(board: Board, tmp_path: Path) -> None:
+    folder = copied(board, tmp_path, "retrieval")
+    _train_item(board, folder)
+    assert "the user is known to have" in reasons(board.verification(folder), LISTS)
+
+
+def test_one_run_handed_in_as_three_is_refused(board: Board, tmp_path: Path) -> None:
+    folder = copied(board, tmp_path, "retrieval", "trained")
+    for seed in (1, 2):
+        shutil.copy(folder / LISTS, folder / "lists" / f"seed-{seed}.parquet")
+    repack(folder)
+    assert "holds the very lists of seed 0" in reasons(board.verification(folder), "lists/seed-1.parquet")
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"), [({"deterministic": True}, "is trained, and seeds move it"), ({"seeds": [0, 1]}, "seeds")]
+)
+def test_seeds_cannot_be_explained_away(board: Board, tmp_path: Path, changes: dict[str, Any], reason: str) -> None:
+    folder = copied(board, tmp_path, "retrieval", "trained")
+    set_to(**changes)(folder)
+    assert reason in reasons(board.verification(folder), "submission.json")
+
+
+def test_a_link_to_a_submission_is_refused(board: Board, tmp_path: Path) -> None:
+    link = tmp_path / "retrieval"
+    link.symlink_to(board.root / "retrieval" / "retrieval")
+    assert "is no folder, or a link to one" in reasons(board.verification(link), "retrieval")
