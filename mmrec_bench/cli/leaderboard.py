@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from mmrec_bench.cli import bridges, submissions
+from mmrec_bench.cli import bridges, rescoring, submissions
 from mmrec_bench.cli.console import print_rows
 from mmrec_bench.leaderboard.track import load_tracks
 
@@ -16,6 +16,7 @@ app.command()(bridges.formats)
 app.command("import")(bridges.import_)
 app.command()(bridges.export)
 app.command()(bridges.score)
+app.command()(rescoring.rescore)
 
 
 @app.callback()

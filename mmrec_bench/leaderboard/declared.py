@@ -18,6 +18,7 @@ from mmrec_bench.leaderboard.findings import Findings, shown
 from mmrec_bench.leaderboard.folder import SubmissionFolder
 from mmrec_bench.leaderboard.submission import CARD, CONFIG, N_PROVISIONAL, SUBMISSION, Submission
 from mmrec_bench.leaderboard.track import Track
+from mmrec_bench.leaderboard.versions import changed_metrics, metric_versions
 from mmrec_bench.leaderboard.words import plain
 from mmrec_bench.models.base import MODELS
 from mmrec_bench.reports.cards.schema import ResultCard
@@ -58,6 +59,7 @@ def check_declared(folder: SubmissionFolder, track: Track, findings: Findings) -
         config = _typed_config(raw_config, folder.submission, findings)
     if card is None or raw_config is None:
         return None
+    _check_versions(folder.submission, track, findings)
     _check_card(card, raw_config, folder.submission, track, findings)
     _check_seeds(folder.submission, findings)
     return Declared(card, config)
@@ -136,6 +138,8 @@ def _check_track(raw: dict[str, Any], submission: Submission, track: Track, find
         "dataset": {"card": told.get("card"), "impressions": told.get("impressions")},
         "protocol": raw.get("protocol"),
     }
+    if changed_metrics(submission.metric_versions, track):  # the same lists, judged by metrics of today
+        wanted, mine = _without_metrics(wanted), _without_metrics(mine)
     if differs := differences(wanted, mine):
         findings.fail("protocol", CONFIG, f"is not of track {track.name}: {differs}")
     if told.get("alter"):
@@ -143,6 +147,22 @@ def _check_track(raw: dict[str, Any], submission: Submission, track: Track, find
     if raw.get("seeds") != list(submission.seeds):
         findings.fail("seeds", CONFIG, f"seeds are {shown(str(raw.get('seeds')))}; {SUBMISSION} says otherwise")
     findings.passed("protocol", track.protocol.id)
+
+
+def _without_metrics(settings: Mapping[str, Any]) -> dict[str, Any]:
+    protocol = settings["protocol"]
+    if not isinstance(protocol, dict):
+        return dict(settings)
+    kept = {key: value for key, value in protocol.items() if key not in ("metrics", "simulated")}
+    return {**settings, "protocol": kept}
+
+
+def _check_versions(submission: Submission, track: Track, findings: Findings) -> None:
+    today = metric_versions(track)
+    for name, version in submission.metric_versions.items():
+        if version > today.get(name, version):
+            told = f"metric_versions: {name} is of version {version}, which comes after {today[name]}"
+            findings.fail("claims", SUBMISSION, told)
 
 
 def differences(wanted: Mapping[Any, Any], found: Mapping[Any, Any]) -> str:
@@ -178,12 +198,13 @@ def _typed_config(raw: dict[str, Any], submission: Submission, findings: Finding
 def _check_card(
     card: ResultCard, raw: dict[str, Any], submission: Submission, track: Track, findings: Findings
 ) -> None:
+    renamed = bool(changed_metrics(submission.metric_versions, track))  # versions are part of the id
     for what, mine, wanted in (
         ("task", card.task, track.task),
         ("dataset", card.dataset, track.dataset.card),
         ("protocol.id", card.protocol.id, track.protocol.id),
     ):
-        if mine != wanted:
+        if mine != wanted and not (renamed and what == "protocol.id"):
             findings.fail("protocol", CARD, f"{what} is {shown(mine)}; track {track.name} has {wanted}")
     if card.seeds != tuple(sorted(submission.seeds)):
         findings.fail("seeds", CARD, f"is of seeds {card.seeds}; {SUBMISSION} says {submission.seeds}")

@@ -29,6 +29,7 @@ from mmrec_bench.leaderboard.submission import (
     Submission,
 )
 from mmrec_bench.leaderboard.track import Track
+from mmrec_bench.leaderboard.versions import metric_versions
 from mmrec_bench.leaderboard.words import Part
 from mmrec_bench.reports.cards.build import card_of
 from mmrec_bench.reports.collect import Row, collect
@@ -105,6 +106,7 @@ def pack(
                 }
                 for part in parts
             },
+            "metric_versions": metric_versions(track),
             "files": {
                 name: StoredFile(digest=digest_of_bytes(content), bytes=len(content)).model_dump()
                 for name, content in files.items()

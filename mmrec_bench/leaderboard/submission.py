@@ -85,6 +85,9 @@ class Submission(BaseConfig):
     """Whether no seed can move a number, as of systems that are fitted in closed form."""
     claimed: dict[Part, dict[str, Claim]]
     """Its numbers, which the lists must give."""
+    metric_versions: dict[Slug, PositiveInt] = Field(default_factory=dict)
+    """Versions of evaluator and metrics that the numbers are of: numbers of what has changed since are not compared.
+    Empty: those of today."""
     files: dict[str, StoredFile]
     """All files of the folder but this one and the verification record."""
     lists: ListStorage

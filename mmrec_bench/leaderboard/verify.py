@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -30,7 +30,7 @@ from mmrec_bench.leaderboard.scoring import Scores, score_lists
 from mmrec_bench.leaderboard.submission import SUBMISSION, Claim, Submission
 from mmrec_bench.leaderboard.track import Track, load_tracks
 from mmrec_bench.leaderboard.truth import Truth, load_truth
-from mmrec_bench.leaderboard.versions import metric_versions
+from mmrec_bench.leaderboard.versions import changed_metrics, metric_versions
 from mmrec_bench.leaderboard.words import Part
 from mmrec_bench.reports.cards.scores import intervals
 from mmrec_bench.reports.collect import Estimate
@@ -102,6 +102,10 @@ class Verification:
                 "submission", SUBMISSION, f"there is no track {submission.track}; there are {', '.join(self.tracks)}"
             )
             return Verified(path, tuple(findings.checks), None, False)
+        changed = changed_metrics(submission.metric_versions, track)
+        if changed and self._past(path, folder.digest) is None:
+            told = f"metric_versions are not those of today ({', '.join(sorted(changed)[:5])})"
+            findings.fail("claims", SUBMISSION, f"{told}, and no earlier record knows this submission; pack it anew")
         declared = check_declared(folder, track, findings)
         found, form = self._measured(folder, track, findings)
         if declared is not None and isinstance(judge := self._judges.get(track.name), tuple):
@@ -111,7 +115,7 @@ class Verification:
         cells: tuple[int, ...] = ()
         if found:
             metrics, slices = _over_seeds(found, track), _slices(found)
-            _check_claims(submission, metrics, findings)
+            _check_claims(submission, metrics, changed, findings)
             _check_seeds_differ(submission, found, findings)
             cells = sketch(found[0].looks.cells)
             flag_copies(cells, others, findings)
@@ -164,24 +168,32 @@ class Verification:
             return [], FormOnly(value=True, reason=judge)
         return (found if len(found) == len(submission.seeds) else []), FormOnly(value=False, reason="")
 
-    def _with_past(self, path: Path, record: VerificationRecord) -> VerificationRecord:
-        """Return the record with what an older one of the same files knows beyond it."""
-        if self.fresh or record.status == "refused":
-            return record
+    def _past(self, path: Path, digest: str) -> VerificationRecord | None:
+        """Return the older record of the same files, unless something but a rerun refused them; None if `fresh`."""
+        if self.fresh:
+            return None
         try:
             old = read_record(path / RECORD)
         except MMRecBenchError:
+            return None
+        known = old.status != "refused" or any(check.verdict == "fail" for check in _reruns(old))
+        return old if known and old.submission_digest == digest else None
+
+    def _with_past(self, path: Path, record: VerificationRecord) -> VerificationRecord:
+        """Return the record with what an older one of the same files knows beyond it."""
+        if record.status == "refused" or (old := self._past(path, record.submission_digest)) is None:
             return record
-        if old.submission_digest != record.submission_digest:
-            return record
-        again = tuple(check for check in old.checks if check.name == "rerun")
-        known = old.status != "refused" or any(check.verdict == "fail" for check in again)
-        if record.form_only.value and not old.form_only.value and known:
+        if record.form_only.value and not old.form_only.value:
             return old  # the lists were judged where they and the data were
-        if not known or (old.rerun is None and old.audit is None):
+        if old.rerun is None and old.audit is None:
             return record
-        past = {"rerun": old.rerun, "audit": old.audit, "status": old.status, "checks": (*record.checks, *again)}
+        checks = (*record.checks, *_reruns(old))
+        past = {"rerun": old.rerun, "audit": old.audit, "status": old.status, "checks": checks}
         return record.model_copy(update=past)
+
+
+def _reruns(record: VerificationRecord) -> tuple[Check, ...]:
+    return tuple(check for check in record.checks if check.name == "rerun")
 
 
 def other_records(path: Path) -> list[VerificationRecord]:
@@ -256,9 +268,16 @@ def _measured(values: Sequence[float], low: float | None = None, high: float | N
     return Measured(mean=told.mean, sd=told.sd, n=told.n, per_seed=tuple(values), low=low, high=high)
 
 
-def _check_claims(submission: Submission, metrics: Mapping[Part, Mapping[str, Measured]], findings: Findings) -> None:
+def _check_claims(
+    submission: Submission,
+    metrics: Mapping[Part, Mapping[str, Measured]],
+    changed: Collection[str],
+    findings: Findings,
+) -> None:
     for part, claims in submission.claimed.items():
         for name, claim in claims.items():
+            if name.partition("@")[0] in changed:
+                continue
             if (found := metrics[part].get(name)) is None:
                 findings.fail("claims", SUBMISSION, f"{part} {name[:40]!r} is no metric of the track")
             elif claim.n != found.n or not (_near(claim.mean, found.mean) and _near(claim.sd, found.sd)):
@@ -267,7 +286,8 @@ def _check_claims(submission: Submission, metrics: Mapping[Part, Mapping[str, Me
                     f"{part} {name} is claimed as {claim.mean!r} (sd {claim.sd!r}, n {claim.n}); the lists give "
                     f"{found.mean!r} (sd {found.sd!r}, n {found.n})",
                 )  # fmt: skip
-    findings.passed("claims", "every claimed number is what the lists give")
+    told = f", but for metrics that have changed since: {', '.join(sorted(changed))}" if changed else ""
+    findings.passed("claims", f"every claimed number is what the lists give{told}")
 
 
 def _near(claimed: float | None, found: float | None) -> bool:
@@ -305,7 +325,7 @@ def _record(
         entry=submission.entry,
         submission_digest=folder.digest,
         verifier=Verifier(version=mmrec_bench.__version__, code=code_digest()),
-        metric_versions=metric_versions(track),
+        metric_versions=(form.value and submission.metric_versions) or metric_versions(track),
         status=status,
         form_only=form,
         checks=tuple(findings.checks),
