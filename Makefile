@@ -10,7 +10,7 @@ FAISS ?= $(shell nvidia-smi >/dev/null 2>&1 && echo gpu || echo cpu)
 STAMP := $(VENV)/.installed-$(FAISS)
 
 .DEFAULT_GOAL := help
-.PHONY: help install bench test test-slow lint format perf gpu-check browser clean
+.PHONY: help install bench test test-slow lint leaderboard format perf gpu-check browser clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -32,11 +32,15 @@ test: install ## Run the tests (slow ones left out)
 test-slow: install ## Run the slow tests: trainings, wheel, kill and resume
 	MMREC_BENCH_DATA="$(DATA)" $(BIN)/python -m pytest -m slow $(ARGS)
 
-lint: install ## Check style, types and layers
+lint: install ## Check style, types, layers, and that the leaderboard is up to date
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/mmrec-bench leaderboard build --check
+
+leaderboard: install ## Make the leaderboard's table and site of what is verified
+	$(BIN)/mmrec-bench leaderboard build
 
 format: install ## Format the code
 	$(BIN)/ruff format .

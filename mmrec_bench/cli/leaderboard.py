@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from mmrec_bench.cli import bridges, rescoring, submissions
+from mmrec_bench.cli import board, bridges, rescoring, submissions
 from mmrec_bench.cli.console import print_rows
 from mmrec_bench.leaderboard.track import load_tracks
 
@@ -17,6 +17,8 @@ app.command("import")(bridges.import_)
 app.command()(bridges.export)
 app.command()(bridges.score)
 app.command()(rescoring.rescore)
+app.command()(board.build)
+app.command()(board.serve)
 
 
 @app.callback()

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import re
-from html import escape
 from typing import TYPE_CHECKING
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
+
+from mmrec_bench.reports.markdown import plain
 
 if TYPE_CHECKING:
     from mmrec_bench.reports.error_browser import ErrorBrowser
@@ -29,12 +29,12 @@ def page(browser: ErrorBrowser) -> str:
 
 def markdown(browser: ErrorBrowser) -> str:
     """Return Markdown; what titles hold of its marks, or of HTML's, is shown as text."""
-    lines = [f"# {_plain(browser.title)}\n"]
+    lines = [f"# {plain(browser.title)}\n"]
     if browser.command:
         lines.append(f"Made by `{browser.command}`.\n")
-    lines += [_plain(summary(browser)) + "\n", "".join(f"- {_plain(note)}\n" for note in browser.notes)]
+    lines += [plain(summary(browser)) + "\n", "".join(f"- {plain(note)}\n" for note in browser.notes)]
     for heading, users in groups(browser):
-        lines.append(f"## {_plain(heading)}\n")
+        lines.append(f"## {plain(heading)}\n")
         for user in users:
             lines += _user(browser, user)
     return "\n".join(lines)
@@ -91,7 +91,7 @@ def _pictures(browser: ErrorBrowser) -> dict[str, tuple[str, Markup]]:
 
 def _user(browser: ErrorBrowser, user: UserView) -> list[str]:
     first, second = browser.labels
-    lines = [f"### {_plain(named(user))}: {user.scores[0]:.4f} and {user.scores[1]:.4f}\n"]
+    lines = [f"### {plain(named(user))}: {user.scores[0]:.4f} and {user.scores[1]:.4f}\n"]
     if user.history:
         more = "" if len(user.history) == user.n_history else f" ({len(user.history)} of {user.n_history})"
         lines.append(f"Trained on{more}: {', '.join(_item(browser, item) for item in user.history)}.\n")
@@ -101,7 +101,7 @@ def _user(browser: ErrorBrowser, user: UserView) -> list[str]:
             for one in user.wanted
         )
         lines.append(f"Wanted: {wanted}.\n")
-    lines += [f"| | {_plain(first)} | {_plain(second)} |", "| --: | :-- | :-- |"]
+    lines += [f"| | {plain(first)} | {plain(second)} |", "| --: | :-- | :-- |"]
     for place in range(max(map(len, user.lists))):
         cells = [_cell(browser, listed[place]) if place < len(listed) else "" for listed in user.lists]
         lines.append(f"| {place + 1} | {' | '.join(cells)} |")
@@ -115,9 +115,4 @@ def _cell(browser: ErrorBrowser, placed: Placed) -> str:
 
 def _item(browser: ErrorBrowser, item_id: str) -> str:
     title = browser.items.title(item_id)
-    return _plain(f"{title} [{item_id}]" if title else item_id)
-
-
-def _plain(text: str) -> str:
-    """Return a text that Markdown shows as it is, on one line."""
-    return re.sub(r"([\\`*_{}\[\]#|~])", r"\\\1", escape(" ".join(text.split()), quote=False))
+    return plain(f"{title} [{item_id}]" if title else item_id)

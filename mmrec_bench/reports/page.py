@@ -7,7 +7,7 @@ import re
 from importlib import resources
 from typing import TYPE_CHECKING
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from mmrec_bench.reports.error_browser import ErrorBrowser
@@ -17,6 +17,15 @@ from mmrec_bench.reports.table import Cell, Table
 
 if TYPE_CHECKING:
     from mmrec_bench.reports.report import Report
+
+
+def shipped(name: str, package: str = "mmrec_bench.reports") -> str:
+    """Return a file beside the templates of a package."""
+    return resources.files(package).joinpath("templates", name).read_text(encoding="utf-8")
+
+
+STYLE, SCRIPT = shipped("page.css"), shipped("page.js")
+"""Look of all pages, and sorting of their tables."""
 
 MARKED = {"best": Markup('<strong class="best">{}</strong>'), "second": Markup('<u class="second">{}</u>'), None: "{}"}
 
@@ -28,18 +37,24 @@ def page_of(report: Report, titles: dict[str, str]) -> str:
         report: The report.
         titles: Headings of tasks.
     """
+    return (
+        templates("mmrec_bench.reports")
+        .get_template("page.html.jinja")
+        .render(report=report, titles=titles, rule=RULE, style=Markup(STYLE), script=Markup(SCRIPT))
+    )
+
+
+def templates(package: str) -> Environment:
+    """Return the templates of a package, and below them those of reports, with their filters; all text is escaped."""
     made = Environment(
-        loader=PackageLoader("mmrec_bench.reports"), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
-        keep_trailing_newline=True,
+        loader=ChoiceLoader([PackageLoader(package), PackageLoader("mmrec_bench.reports")]), autoescape=True,
+        undefined=StrictUndefined, trim_blocks=True, keep_trailing_newline=True,
     )  # fmt: skip
     made.filters |= {
         "prose": prose, "columns": columns, "attributes": attributes, "marked": marked, "data_uri": data_uri,
         "warns": warns, "fragment": fragment,
     }  # fmt: skip
-    style, script = Markup(_shipped("page.css")), Markup(_shipped("page.js"))
-    return made.get_template("page.html.jinja").render(
-        report=report, titles=titles, rule=RULE, style=style, script=script
-    )
+    return made
 
 
 def prose(text: str) -> Markup:
@@ -79,7 +94,3 @@ def fragment(errors: ErrorBrowser) -> Markup:
 def warns(fact: str) -> bool:
     """Whether a fact is a warning: of the report itself, or of the leak audit."""
     return fact.startswith(("Careful", "Leak audit"))
-
-
-def _shipped(name: str) -> str:
-    return resources.files("mmrec_bench.reports").joinpath("templates", name).read_text(encoding="utf-8")

@@ -1,6 +1,7 @@
 "use strict";
 // Sorting: the greatest number, or the first word, on top; again turns it round. Absent values stay at the end.
 for (const table of document.querySelectorAll("table")) {
+  if (!table.querySelector("thead button")) continue;
   const body = table.tBodies[0];
   const headers = [...table.tHead.rows[0].cells];
   const sort = (place) => {
@@ -27,4 +28,4 @@ for (const table of document.querySelectorAll("table")) {
   headers.forEach((header, place) => header.querySelector("button").addEventListener("click", () => sort(place)));
 }
 // On a narrow screen the list of contents is folded away.
-if (window.matchMedia("(max-width: 68rem)").matches) document.querySelector("nav details").removeAttribute("open");
+if (window.matchMedia("(max-width: 68rem)").matches) document.querySelector("nav details")?.removeAttribute("open");

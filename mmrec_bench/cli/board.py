@@ -1,0 +1,70 @@
+"""Commands of the board: build it, and show it."""
+
+from __future__ import annotations
+
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mmrec_bench.cli.console import errors, out
+from mmrec_bench.errors import ArtefactError, ResourceError
+from mmrec_bench.leaderboard.board import read_boards
+from mmrec_bench.leaderboard.board_files import MARKDOWN, SITE, contents, stale, write
+from mmrec_bench.leaderboard.track import load_tracks
+
+Root = Annotated[Path, typer.Option("--root", help="Folder of the leaderboard, which holds submissions.")]
+ROOT = Path("leaderboard")
+
+
+def build(
+    root: Root = ROOT,
+    check: Annotated[
+        bool, typer.Option("--check", help="Write nothing; exit code 1 where the board is not up to date.")
+    ] = False,
+) -> None:
+    """Make LEADERBOARD.md and the site of what is verified."""
+    if not root.is_dir():
+        raise ArtefactError(f"{root}: is no folder. Name the folder of the leaderboard with --root")
+    boards = read_boards(root / "submissions", load_tracks())
+    files = contents(boards)
+    n_entries = sum(len(board.entries) for board in boards)
+    if not check:
+        write(root, files)
+        out.print(f"{n_entries} entries: {root / MARKDOWN}, {root / SITE}", highlight=False, markup=False)
+        return
+    if found := stale(root, files):
+        shown = [*found[:10], *([f"and {len(found) - 10} more"] if len(found) > 10 else [])]
+        errors.print("\n".join(shown), highlight=False, markup=False)
+        errors.print("The board is stale: run `make leaderboard`", highlight=False, markup=False)
+        raise typer.Exit(1)
+    out.print(f"{root}: the board is up to date, {n_entries} entries", highlight=False, markup=False)
+
+
+def serve(
+    root: Root = ROOT,
+    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="Port; 0 takes a free one.")] = 8000,
+) -> None:
+    """Show the site to a browser on this machine, until interrupted."""
+    site = root / SITE
+    if not (site / "index.html").is_file():
+        raise ArtefactError(f"{site}: holds no site. Run `mmrec-bench leaderboard build --root {root}`")
+    try:
+        server = server_of(site, port)
+    except OSError as error:
+        raise ResourceError(f"cannot listen on port {port}: {error.strerror}. Choose another with --port") from None
+    with server:
+        out.print(f"http://127.0.0.1:{server.server_port}/", highlight=False, markup=False)
+        server.serve_forever()
+
+
+class _Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, format: str, *args: object) -> None:
+        """Say nothing: who serves to one browser needs no log."""
+
+
+def server_of(site: Path, port: int) -> ThreadingHTTPServer:
+    """Return a server of a folder that this machine alone can reach."""
+    return ThreadingHTTPServer(("127.0.0.1", port), partial(_Quiet, directory=str(site)))

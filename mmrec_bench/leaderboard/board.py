@@ -1,0 +1,186 @@
+"""Boards: the entries of each track in order, read from what lies beside them and from nothing else."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from mmrec_bench.errors import ArtefactError, MMRecBenchError
+from mmrec_bench.leaderboard.documents import parse_object, read_bytes
+from mmrec_bench.leaderboard.folder import digest_of_bytes
+from mmrec_bench.leaderboard.record import RECORD, Measured, VerificationRecord, read_record
+from mmrec_bench.leaderboard.submission import CARD, SUBMISSION, Submission
+from mmrec_bench.leaderboard.track import Track
+from mmrec_bench.reports.cards.schema import ResultCard
+from mmrec_bench.reports.session_facts import lower_is_better
+from mmrec_bench.settings import Document
+
+RECOMPUTED = ("list-verified", "rerun-verified", "audited")
+"""Statuses of entries whose numbers were recomputed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """An entry as it lies in its folder.
+
+    Attributes:
+        submission: What it says of itself.
+        record: What was found of it.
+        card: Its result card.
+    """
+
+    submission: Submission
+    record: VerificationRecord
+    card: ResultCard
+
+    @property
+    def name(self) -> str:
+        """Name of its folder."""
+        return self.submission.entry
+
+    def test(self, metric: str) -> Measured | None:
+        """Return a test metric; None where it has none."""
+        return self.record.metrics.get("test", {}).get(metric)
+
+
+@dataclass(frozen=True, slots=True)
+class Board:
+    """The entries of a track.
+
+    Attributes:
+        track: The track.
+        entries: Entries that were not refused, best first by the test mean of the first headline metric, equals by
+            name. Those whose numbers were recomputed come first: nobody stands above them by a claim.
+        refused: Records of entries of which a check failed, by name.
+        metric_versions: Newest version of each metric that judged an entry.
+    """
+
+    track: Track
+    entries: tuple[Entry, ...]
+    refused: tuple[VerificationRecord, ...]
+    metric_versions: Mapping[str, int]
+
+    @classmethod
+    def of(cls, track: Track, found: Sequence[Entry | VerificationRecord]) -> Board:
+        """Return the board of what lies in the folders of a track."""
+        sign = 1 if lower_is_better(track.headline[:1]) else -1
+
+        def place(entry: Entry) -> tuple[bool, bool, float, str]:
+            found, claimed = entry.test(track.headline[0]), entry.record.status not in RECOMPUTED
+            return claimed, found is None, 0.0 if found is None else sign * found.mean, entry.name
+
+        listed = sorted((one for one in found if isinstance(one, Entry)), key=place)
+        refused = sorted((one for one in found if not isinstance(one, Entry)), key=lambda record: record.entry)
+        versions: dict[str, int] = {}
+        for entry in listed:
+            for name, version in entry.record.metric_versions.items():
+                versions[name] = max(version, versions.get(name, version))
+        return cls(track, tuple(listed), tuple(refused), dict(sorted(versions.items())))
+
+    def ranks(self) -> dict[str, int]:
+        """Return the rank of each entry within its tier; equal means share one.
+
+        Ranked are entries whose numbers were recomputed by the newest metrics, over enough seeds. The others stand at
+        their place without one.
+        """
+        metric = self.track.headline[0]
+        found: dict[str, int] = {}
+        for tier in ("closed", "open"):
+            ranked = [entry for entry in self.entries if entry.submission.tier == tier and self._is_ranked(entry)]
+            means = [measured.mean for entry in ranked if (measured := entry.test(metric)) is not None]
+            found |= {entry.name: means.index(mean) + 1 for entry, mean in zip(ranked, means, strict=True)}
+        return found
+
+    def marks(self, entry: Entry) -> list[str]:
+        """Return what to know before an entry is read, each a key of `board_tables.MARKS`."""
+        record = entry.record
+        older = any(version < self.metric_versions[name] for name, version in record.metric_versions.items())
+        marks = {"provisional": record.provisional, "flagged": bool(record.flags), "older metrics": older}
+        return [name for name, holds in marks.items() if holds]
+
+    def titles(self) -> dict[str, str]:
+        """Return what each entry is called: its title, with its name where two have one title."""
+        counts = Counter(entry.submission.title for entry in self.entries)
+        return {
+            entry.name: entry.submission.title + (f" ({entry.name})" if counts[entry.submission.title] > 1 else "")
+            for entry in self.entries
+        }
+
+    def _is_ranked(self, entry: Entry) -> bool:
+        stale = {"provisional", "older metrics"} & set(self.marks(entry))
+        return entry.record.status in RECOMPUTED and not stale and entry.test(self.track.headline[0]) is not None
+
+
+def read_boards(submissions: Path, tracks: Mapping[str, Track]) -> list[Board]:
+    """Read the boards of all tracks.
+
+    Args:
+        submissions: Folder of ``<track>/<entry>/``; tracks without any entry have an empty board.
+        tracks: Tracks by name.
+
+    Raises:
+        ArtefactError: Tells of all folders that are no entries, lack their record, or were changed since it was made.
+    """
+    found: dict[str, list[Entry | VerificationRecord]] = {name: [] for name in tracks}
+    problems: list[str] = []
+    for folder in _folders(submissions, tracks, problems):
+        try:
+            found[folder.parent.name].append(read_entry(folder))
+        except MMRecBenchError as error:
+            problems.append(str(error))
+    if problems:
+        raise ArtefactError("the board cannot be built:\n" + "\n".join(f"- {problem}" for problem in problems))
+    return [Board.of(track, found[name]) for name, track in tracks.items()]
+
+
+def read_entry(folder: Path) -> Entry | VerificationRecord:
+    """Read an entry, or the record of one that was refused; lists are not looked at, for the record tells of them.
+
+    Raises:
+        ArtefactError: A file is missing, or is not the one that the record tells of.
+        ConfigError: A file is not of its form.
+    """
+    if not (folder / RECORD).exists():
+        raise ArtefactError(f"{folder}: has no {RECORD}. Run `mmrec-bench leaderboard verify {folder}`")
+    record = read_record(folder / RECORD)
+    if (record.track, record.entry) != (folder.parent.name, folder.name):
+        raise ArtefactError(f"{folder}: holds {record.track}/{record.entry}. Move it to a folder of that name")
+    if record.status == "refused":
+        return record
+    content = read_bytes(folder / SUBMISSION)
+    if digest_of_bytes(content) != record.submission_digest:
+        raise ArtefactError(
+            f"{folder}: {SUBMISSION} was changed since {RECORD} was written. Run `mmrec-bench leaderboard verify "
+            f"{folder}`"
+        )
+    submission = _parsed(folder / SUBMISSION, content).parse(Submission)
+    content = read_bytes(folder / CARD)
+    if digest_of_bytes(content) != submission.files[CARD].digest:
+        raise ArtefactError(f"{folder}: {CARD} is not the one that {SUBMISSION} tells of. Put that one back")
+    return Entry(submission, record, _parsed(folder / CARD, content).parse(ResultCard))
+
+
+def _parsed(path: Path, content: bytes) -> Document:
+    return Document(str(path), parse_object(content, path))
+
+
+def _folders(submissions: Path, tracks: Mapping[str, Track], problems: list[str]) -> Iterator[Path]:
+    """Yield the folders of all entries, sorted; a name that begins with a dot is none yet."""
+    for parent in _inside(submissions, problems):
+        if parent.name in tracks:
+            yield from _inside(parent, problems)
+        else:
+            problems.append(f"{parent}: is named after no track; there are {', '.join(tracks)}. Move its entries")
+
+
+def _inside(folder: Path, problems: list[str]) -> Iterator[Path]:
+    if not folder.is_dir():
+        return
+    for path in sorted(folder.iterdir()):
+        if path.is_symlink() or not path.is_dir():
+            if path.name != ".gitkeep":
+                problems.append(f"{path}: is no folder, or a link to one. Take it away")
+        elif not path.name.startswith("."):
+            yield path

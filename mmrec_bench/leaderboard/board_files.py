@@ -1,0 +1,94 @@
+"""The board as files: made, written, and compared with those that are there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from mmrec_bench.errors import ResourceError
+from mmrec_bench.leaderboard.board import Board
+from mmrec_bench.leaderboard.board_tables import MARKS, STATUSES, TIERS, note_of, standing
+from mmrec_bench.leaderboard.site import GENERATOR, pages
+from mmrec_bench.reports.files import write_all
+from mmrec_bench.reports.markdown import plain
+from mmrec_bench.reports.table import Table
+
+MARKDOWN, SITE = "LEADERBOARD.md", "site"
+
+
+def contents(boards: Sequence[Board]) -> dict[str, str]:
+    """Return the text of all files of the board, by path relative to the root of the leaderboard."""
+    return {MARKDOWN: markdown(boards)} | {f"{SITE}/{path}": text for path, text in pages(boards)}
+
+
+def markdown(boards: Sequence[Board]) -> str:
+    """Return the boards in Markdown; the site shows more."""
+    parts = [
+        "# Leaderboard\n",
+        "Made by `mmrec-bench leaderboard build`; not to be edited. Pages to filter, sort and compare entries are in "
+        "`site/`, and `mmrec-bench leaderboard serve` shows them.\n",
+        *(_board(board) for board in boards),
+        "## How to read a board\n",
+    ]
+    for title, found in (("Status", STATUSES), ("Marks", MARKS), ("Tiers", TIERS)):
+        parts += [f"### {title}\n", "\n".join(f"- **{name}**: {text}." for name, text in found.items()) + "\n"]
+    return "\n".join(parts)
+
+
+def _board(board: Board) -> str:
+    heading = f"## {plain(board.track.title)}\n"
+    if not board.entries:
+        return f"{heading}\nNo entry yet. {note_of(board)}\n"
+    table = standing(board)
+    links = [f"submissions/{board.track.name}/{entry.name}" for entry in board.entries]
+    rows = []
+    for (name, *cells), link in zip(table.cells(), links, strict=True):
+        rows.append((f"[{_plain(name)}]({link})", *map(_plain, cells)))
+    body = Table("", table.note, table.header, tuple(rows)).markdown().partition("\n\n")[2]
+    refused = [f"- Refused: {plain(record.entry)}\n" for record in board.refused]
+    return "\n".join([heading, body, *refused])
+
+
+def _plain(text: str) -> str:
+    return plain(text).replace("\\|", "|")  # `Table.markdown` takes care of these itself
+
+
+def write(root: Path, files: Mapping[str, str]) -> tuple[Path, ...]:
+    """Write all files of the board, and take away pages of entries that are gone.
+
+    Args:
+        root: Root of the leaderboard.
+        files: What `contents` returns.
+
+    Returns:
+        Paths of the files written.
+
+    Raises:
+        ResourceError: The folder cannot be written.
+    """
+    paths = write_all(root, files)
+    try:
+        for path in _gone(root, files):
+            path.unlink()
+    except OSError as error:
+        raise ResourceError(f"cannot take away an old page of {root}: {error.strerror or error}") from None
+    return paths
+
+
+def stale(root: Path, files: Mapping[str, str]) -> list[str]:
+    """Return in words in which files a board differs from what it should be; none where it is up to date."""
+    found = []
+    for name, text in files.items():
+        path = root / name
+        if not path.is_file():
+            found.append(f"{path}: is missing")
+        elif path.read_bytes() != text.encode():
+            found.append(f"{path}: is not what the entries make")
+    return [*found, *(f"{path}: is of an entry that is gone" for path in _gone(root, files))]
+
+
+def _gone(root: Path, files: Mapping[str, str]) -> Iterator[Path]:
+    """Yield pages of the site that are none any more; files that no build made are left alone."""
+    for path in sorted((root / SITE).rglob("*.html")):
+        if path.relative_to(root).as_posix() not in files and GENERATOR.encode() in path.read_bytes()[:2000]:
+            yield path

@@ -1,0 +1,185 @@
+"""Boards: who stands where, what is refused, and that files are a function of what lies beside the entries."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from mmrec_bench.errors import ArtefactError
+from mmrec_bench.leaderboard.board import Board, read_boards
+from mmrec_bench.leaderboard.board_files import MARKDOWN, contents, stale, write
+from mmrec_bench.leaderboard.board_tables import standing
+from mmrec_bench.leaderboard.record import VerificationRecord
+from mmrec_bench.leaderboard.site import values_of
+from mmrec_bench.leaderboard.track import Track, load_tracks
+from tests.leaderboard import entries
+from tests.leaderboard.entries import entry_of
+
+TRACKS = load_tracks()
+RETRIEVAL = TRACKS["synthetic-retrieval"]
+
+
+def board_of(*found: entries.Entry | VerificationRecord, track: Track = RETRIEVAL) -> Board:
+    return Board.of(track, found)
+
+
+def test_the_best_stand_first_and_are_ranked_within_their_tier() -> None:
+    board = board_of(
+        entry_of(RETRIEVAL, "low", 0.1),
+        entry_of(RETRIEVAL, "high", 0.3),
+        entry_of(RETRIEVAL, "free", 0.2, tier="open"),
+        entry_of(RETRIEVAL, "young", 0.25, n_seeds=3),
+        entry_of(RETRIEVAL, "fixed", 0.15, n_seeds=1, deterministic=True),
+        entry_of(RETRIEVAL, "claimed", 0.9, status="self-reported"),
+    )
+    assert [entry.name for entry in board.entries] == ["high", "young", "free", "fixed", "low", "claimed"]
+    assert board.ranks() == {"high": 1, "fixed": 2, "low": 3, "free": 1}
+    assert [board.marks(entry) for entry in board.entries] == [[], ["provisional"], [], [], [], []]
+
+
+def test_equal_means_share_a_rank_and_stand_by_name() -> None:
+    same = [entry_of(RETRIEVAL, name, 0.2) for name in ("b", "a")]
+    board = board_of(*same, entry_of(RETRIEVAL, "c", 0.1))
+    assert [entry.name for entry in board.entries] == ["a", "b", "c"]
+    assert board.ranks() == {"a": 1, "b": 1, "c": 3}
+
+
+def test_less_is_better_where_the_metric_says_so() -> None:
+    track = TRACKS["synthetic-ctr"].model_copy(update={"headline": ("log-loss", "auc")})
+    board = board_of(entry_of(track, "a", 0.6), entry_of(track, "b", 0.4), track=track)
+    assert [entry.name for entry in board.entries] == ["b", "a"]
+    assert "Lower is better: log-loss" in standing(board).note
+
+
+def test_numbers_by_older_metrics_have_no_rank() -> None:
+    old, new = (entry_of(RETRIEVAL, name, 0.2) for name in ("old", "new"))
+    versions = {**new.record.metric_versions, "recall": 2}
+    new = entries.Entry(new.submission, new.record.model_copy(update={"metric_versions": versions}), new.card)
+    board = board_of(old, new)
+    assert board.ranks() == {"new": 1}
+    assert {entry.name: board.marks(entry) for entry in board.entries} == {"new": [], "old": ["older metrics"]}
+    assert board.metric_versions == {"ndcg": 1, "recall": 2}
+
+
+def test_one_without_the_metric_stands_behind_and_is_not_ranked() -> None:
+    entry = entry_of(RETRIEVAL, "lacks", 0.9)
+    tests = {name: value for name, value in entry.record.metrics["test"].items() if name != "recall@20"}
+    record = entry.record.model_copy(update={"metrics": {"valid": {}, "test": tests}})
+    board = board_of(entries.Entry(entry.submission, record, entry.card), entry_of(RETRIEVAL, "has", 0.1))
+    assert [found.name for found in board.entries] == ["has", "lacks"]
+    assert board.ranks() == {"has": 1}
+
+
+def test_entries_of_one_title_are_told_apart() -> None:
+    board = board_of(
+        *(entry_of(RETRIEVAL, name, 0.2, title="MF") for name in ("a", "b")), entry_of(RETRIEVAL, "c", 0.1)
+    )
+    assert board.titles() == {"a": "MF (a)", "b": "MF (b)", "c": "c"}
+    assert [entry["title"] for entry in values_of(board)["entries"]] == ["MF (a)", "MF (b)", "c"]
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    for name, level in (("a", 0.2), ("b", 0.1)):
+        entries.write(tmp_path, entry_of(RETRIEVAL, name, level, parameters=int(level * 1e6)))
+    return tmp_path
+
+
+def made(root: Path) -> dict[str, str]:
+    return contents(read_boards(root / "submissions", TRACKS))
+
+
+def test_two_makings_are_the_same_bytes_and_an_up_to_date_board_is_not_stale(root: Path) -> None:
+    files = made(root)
+    assert files == made(root)
+    write(root, files)
+    assert stale(root, made(root)) == []
+    assert {path.relative_to(root).as_posix() for path in (root / "site").rglob("*.*")} | {MARKDOWN} == set(files)
+
+
+def test_a_stale_board_is_told_file_by_file(root: Path) -> None:
+    write(root, made(root))
+    entries.write(root, entry_of(RETRIEVAL, "c", 0.3))
+    shutil.rmtree(root / "submissions" / RETRIEVAL.name / "b")
+    (root / "site" / "index.html").unlink()
+    (root / "site" / "mine.html").write_text("not of ours", encoding="utf-8")
+    pages = root / "site" / RETRIEVAL.name
+    assert stale(root, made(root)) == [
+        f"{root / MARKDOWN}: is not what the entries make",
+        f"{root / 'site' / 'index.html'}: is missing",
+        f"{pages / 'index.html'}: is not what the entries make",
+        f"{pages / 'entries' / 'c.html'}: is missing",
+        f"{pages / 'entries' / 'b.html'}: is of an entry that is gone",
+    ]
+    write(root, made(root))
+    assert stale(root, made(root)) == []
+    assert not (pages / "entries" / "b.html").exists()
+    assert (root / "site" / "mine.html").exists(), "what no build made is left alone"
+
+
+def test_all_that_is_wrong_is_told_at_once(root: Path) -> None:
+    submissions = root / "submissions"
+    (submissions / RETRIEVAL.name / "a" / "verification.json").unlink()
+    path = submissions / RETRIEVAL.name / "b" / "submission.json"
+    path.write_text(path.read_text(encoding="utf-8").replace("A. Author", "B. Author"), encoding="utf-8")
+    (submissions / "other-track").mkdir()
+    (submissions / RETRIEVAL.name / "notes.txt").write_text("", encoding="utf-8")
+    (submissions / RETRIEVAL.name / ".c.partial").mkdir()
+    (submissions / RETRIEVAL.name / "link").symlink_to(submissions)
+    with pytest.raises(ArtefactError) as raised:
+        read_boards(submissions, TRACKS)
+    told = str(raised.value).splitlines()
+    assert len(told) == 6
+    for words in ("leaderboard verify", "submission.json was changed", "after no track", "notes.txt", "link to one"):
+        assert sum(words in line for line in told[1:]) >= 1, words
+
+
+def test_a_record_that_was_edited_or_moved_is_refused(root: Path) -> None:
+    folder = root / "submissions" / RETRIEVAL.name
+    record = json.loads((folder / "a" / "verification.json").read_text(encoding="utf-8"))
+    record["metrics"]["test"]["recall@20"]["mean"] = 0.99
+    (folder / "a" / "verification.json").write_text(json.dumps(record), encoding="utf-8")
+    (folder / "b").rename(folder / "c")
+    with pytest.raises(ArtefactError) as raised:
+        read_boards(root / "submissions", TRACKS)
+    assert "a/verification.json: was changed since it was written" in str(raised.value)
+    assert f"c: holds {RETRIEVAL.name}/b" in str(raised.value)
+
+
+def test_another_card_than_the_one_that_was_packed_is_refused(root: Path) -> None:
+    path = root / "submissions" / RETRIEVAL.name / "a" / "card.json"
+    path.write_text(path.read_text(encoding="utf-8").replace("a model", "our model"), encoding="utf-8")
+    with pytest.raises(ArtefactError, match=r"card\.json is not the one"):
+        read_boards(root / "submissions", TRACKS)
+
+
+def test_a_refused_entry_is_named_and_not_listed(root: Path) -> None:
+    folder = root / "submissions" / RETRIEVAL.name / "a"
+    entry = entry_of(RETRIEVAL, "a", 0.2)
+    check = entry.record.checks[0].model_copy(update={"verdict": "fail", "message": "lists/seed-0.parquet: is short"})
+    refused = entry.record.model_copy(update={"status": "refused", "checks": (check,)}).sealed()
+    (folder / "verification.json").write_text(refused.text(), encoding="utf-8")
+    (folder / "card.json").write_text("no card", encoding="utf-8")
+    files = made(root)
+    page = files[f"site/{RETRIEVAL.name}/index.html"]
+    assert "lists/seed-0.parquet: is short" in page
+    assert f"site/{RETRIEVAL.name}/entries/a.html" not in files
+    assert "- Refused: a" in files[MARKDOWN]
+
+
+def test_an_empty_leaderboard_has_a_board_of_every_track(tmp_path: Path) -> None:
+    files = made(tmp_path)
+    assert all(f"site/{name}/index.html" in files for name in TRACKS)
+    assert files[MARKDOWN].count("No entry yet.") == len(TRACKS)
+
+
+def test_names_are_text_in_markdown() -> None:
+    entry = entry_of(RETRIEVAL, "evil", 0.1, title="[x](https://example.org) | `code` *b*", device=entries.MARKUP)
+    text = contents([board_of(entry)])[MARKDOWN]
+    (row,) = (line for line in text.splitlines() if "submissions/" in line)
+    assert r"[\[x\](https://example.org) \| \`code\` \*b\*](submissions/synthetic-retrieval/evil)" in row
+    assert "<script" not in text
+    assert row.replace(r"\|", "").count("|") == len(standing(board_of(entry)).header) + 1
