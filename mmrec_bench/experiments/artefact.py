@@ -102,8 +102,11 @@ class RunArtefact(Artefact):
         """
 
         def read(path: Path) -> pd.DataFrame:
-            there = None if columns is None else [name for name in pq.read_schema(path).names if name in columns]
-            return pd.read_parquet(path, columns=there)
+            if columns is None:
+                return pd.read_parquet(path)
+            with pq.ParquetFile(path) as file:  # opened once, for reports read single columns of many runs
+                frame: pd.DataFrame = file.read([name for name in file.schema.names if name in columns]).to_pandas()
+            return frame
 
         return self._read(PER_USER, read)
 

@@ -21,10 +21,10 @@ class Standing:
 
     The first of `order` has the best score. Every other row is compared with it: users are paired, seeds are drawn
     again (`statistics.contrast`), and with R rows each interval has the level ``1 - 5 % / (R - 1)`` (Bonferroni).
-    Rows whose interval holds zero stand among the best with it. However many rows there are, and although the first
-    is chosen by its test score, the row that is best in truth is left out in at most 5 % of repetitions: it is left
-    out only where one of R - 1 differences from it seems to be above zero. The second best are found in the same way
-    among the rows that are left.
+    Rows whose interval holds zero stand among the best with it. Although the first is chosen by its test score, the
+    row that is best in truth is left out only where one of R - 1 differences from it seems to be above zero, which
+    these intervals do in at most 5 % of repetitions together, as far as each keeps its level (of single seeds, it knows
+    of users alone). The second best are found in the same way among the rows that are left.
 
     Attributes:
         metric: The test metric.
