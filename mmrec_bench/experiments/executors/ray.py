@@ -37,7 +37,7 @@ from mmrec_bench.extras import import_ray
 RETRIES = 2
 """How often a task is tried again whose worker or node was lost."""
 
-PROBE_SECONDS = 20
+PROBE_SECONDS = 30
 """How long an address may take to answer."""
 
 _PROBE = "import logging, sys, ray; ray.init(sys.argv[1], log_to_driver=False, logging_level=logging.ERROR)"
@@ -235,15 +235,16 @@ def _check(address: str) -> None:
     Raises:
         ResourceError: The address cannot be reached.
     """
-    if address in ("auto", "local"):
+    if address == "local":
         return
-    host, _, port = address.removeprefix("ray://").rpartition(":")
-    if not host or not port.isdigit():
-        raise ResourceError(f"--address must be auto, local, host:port or ray://host:port; got '{address}'")
-    try:
-        socket.create_connection((host.strip("[]"), int(port)), timeout=PROBE_SECONDS / 4).close()
-    except (OSError, OverflowError) as error:
-        raise _unreachable(address, str(error)) from None
+    if address != "auto":
+        host, _, port = address.removeprefix("ray://").rpartition(":")
+        if not host or not port.isdigit():
+            raise ResourceError(f"--address must be auto, local, host:port or ray://host:port; got '{address}'")
+        try:
+            socket.create_connection((host.strip("[]"), int(port)), timeout=PROBE_SECONDS / 4).close()
+        except (OSError, OverflowError) as error:
+            raise _unreachable(address, str(error)) from None
     try:
         done = subprocess.run(
             [sys.executable, "-c", _PROBE, address], capture_output=True, text=True, timeout=PROBE_SECONDS, check=False

@@ -86,6 +86,7 @@ def test_a_killed_worker_is_replaced_and_its_run_goes_on(models: Path, settings:
 
 
 def test_a_run_whose_workers_always_die_fails_and_the_others_do_not(models: Path, settings: RunSettings) -> None:
+    """Of the two workers one is used, for each run wants more memory than there is: the other run waits."""
     suite = write_suite(models, "mf", "popularity", seeds="[0]")
 
     def kill(line: str) -> None:
@@ -100,16 +101,10 @@ def test_a_run_whose_workers_always_die_fails_and_the_others_do_not(models: Path
     assert (failure.label, failure.seed) == ("mf", 0)
     assert f"lost {local.RETRIES + 1} times" in failure.message
     assert "SIGKILL" in failure.message
-
-
-def test_runs_wait_for_memory(models: Path, settings: RunSettings) -> None:
-    suite = write_suite(models, "popularity", "itemknn", seeds="[0]")
-    diary = Diary()
-    done = execute(suite, settings, LocalExecutor(2, None, run_memory_mib=10**9), diary)
-    assert len(done.runs) == 2
-    assert [line.split(":")[0] for line in diary.lines][:2] == ["run popularity 0", "itemknn on tiny, seed 0"]
-    assert "waits for memory, wants 1,000,000,000 MiB (declared)" in diary.lines[1]
-    assert diary.lines.index("run itemknn 0") > [line.startswith("done") for line in diary.lines].index(True)
+    waits = [line for line in diary.lines if line.startswith("popularity on tiny, seed 0: waits for memory")]
+    assert len(waits) == 1, "said once"
+    assert "wants 1,000,000,000 MiB (declared)" in waits[0]
+    assert diary.lines.index("run popularity 0") > diary.lines.index("failed mf 0")
 
 
 def test_a_run_that_another_process_makes_is_waited_for(models: Path, settings: RunSettings) -> None:

@@ -190,6 +190,20 @@ def test_an_address_where_something_else_listens_is_told(
             execute(write_suite(world, "popularity"), settings, RayExecutor(address, None), Diary())
 
 
+def test_no_cluster_of_this_machine_is_told(
+    world: Path, settings: RunSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where a cluster that is gone has left its address."""
+    write_models(world)
+    with socket.socket() as gone:
+        gone.bind(("127.0.0.1", 0))
+        gone.listen()
+        monkeypatch.setattr(ray_module, "PROBE_SECONDS", 4)
+        monkeypatch.setenv("RAY_ADDRESS", f"127.0.0.1:{gone.getsockname()[1]}")
+        with pytest.raises(ResourceError, match="no Ray cluster can be reached at --address auto"):
+            execute(write_suite(world, "popularity"), settings, RayExecutor("auto", None), Diary())
+
+
 def test_a_missing_extra_is_named(world: Path, settings: RunSettings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
     write_models(world)
