@@ -64,10 +64,10 @@ class Board:
 
 
 @contextmanager
-def small_world(folder: Path) -> Iterator[None]:
+def small_world(folder: Path, world: str = WORLD) -> Iterator[None]:
     """Let the bundled data sets be one small world."""
     (folder / "datasets").mkdir(exist_ok=True)
-    (folder / "datasets" / "small.yaml").write_text(WORLD, encoding="utf-8")
+    (folder / "datasets" / "small.yaml").write_text(world, encoding="utf-8")
     bundled = mmrec_bench.resources.bundled
 
     def patched(kind: Any) -> Path:

@@ -38,7 +38,7 @@ from tests.perf.setup import (
 )
 
 CPU = torch.device("cpu")
-SECTIONS = ("speed", "models", "floors", "codes", "rankings", "sessions", "report", "memory", "scale")
+SECTIONS = ("speed", "models", "floors", "codes", "rankings", "sessions", "report", "verification", "memory", "scale")
 ALL_METRICS = ("recall", "precision", "ndcg", "map", "mrr", "hit-rate")
 MMREC_EPOCH = {"mf": 0.57, "lightgcn": 2.9, "vbpr": 1.7, "freedom": 3.7, "bm3": 5.1, "mgcn": 9.1, "alignrec": 10.6}
 """Seconds an epoch of MMRec, and of AlignRec's own code, on two cores, in minutes in which the yardstick took 0.87 to
