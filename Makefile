@@ -10,7 +10,7 @@ FAISS ?= $(shell nvidia-smi >/dev/null 2>&1 && echo gpu || echo cpu)
 STAMP := $(VENV)/.installed-$(FAISS)
 
 .DEFAULT_GOAL := help
-.PHONY: help install bench test test-slow lint leaderboard format perf gpu-check browser clean
+.PHONY: help install bench test test-slow lint leaderboard format perf gpu-check browser clean verify-contributions
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -38,6 +38,9 @@ lint: install ## Check style, types, layers, and that the leaderboard is up to d
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/mmrec-bench leaderboard build --check
+
+verify-contributions: install ## Verify what a pull request adds to the submissions (INCOMING=folder)
+	$(BIN)/mmrec-bench leaderboard verify --contributed "$(INCOMING)" $(if $(DATA),--data-dir "$(DATA)")
 
 leaderboard: install ## Make the leaderboard's table and site of what is verified
 	$(BIN)/mmrec-bench leaderboard build

@@ -11,6 +11,7 @@ from mmrec_bench.cli.console import DataDir, Device, Threads, out, run_settings
 from mmrec_bench.errors import ConfigError, ConfigIssue
 from mmrec_bench.experiments.artefact import find_runs
 from mmrec_bench.experiments.environment import limit_memory, use_threads
+from mmrec_bench.leaderboard.contributions import contributions
 from mmrec_bench.leaderboard.folder import write_record
 from mmrec_bench.leaderboard.pack import pack as make
 from mmrec_bench.leaderboard.rerun import TOLERANCE
@@ -55,6 +56,10 @@ def pack(
 def verify(
     folders: Annotated[list[Path] | None, typer.Argument(help="Folders of submissions.")] = None,
     every: Annotated[bool, typer.Option("--all", help="Verify all submissions below --submissions.")] = False,
+    incoming: Annotated[
+        Path | None,
+        typer.Option("--contributed", help="Verify what this folder adds to the submissions; write nothing."),
+    ] = None,
     submissions: Annotated[Path, typer.Option("--submissions", help="Folder of all submissions.")] = SUBMISSIONS,
     data_dir: DataDir = None,
     fresh: Annotated[
@@ -67,10 +72,15 @@ def verify(
     limit_memory()  # a file that claims to hold little may still ask for much
     found = [*(folders or ()), *(sorted(submissions.glob("*/*/submission.json")) if every else ())]
     paths = [path.parent if path.name == "submission.json" else path for path in found]
-    if not paths:
+    refused = 0
+    if incoming is not None:
+        brought = contributions(incoming, submissions)
+        paths, fresh, refused = [*paths, *brought.new], True, len(brought.problems)
+        for problem in brought.problems:
+            out.print(f"fail  {problem}", highlight=False, markup=False)
+    elif not paths:
         raise ConfigError("leaderboard verify", [ConfigIssue("", "name folders of submissions, or give --all")])
     verification = Verification(data_dir, fresh)
-    refused = 0
     for path in paths:
         verified = verification(path)
         refused += verified.refused
@@ -79,7 +89,7 @@ def verify(
         for check in verified.checks:
             if check.verdict != "pass":
                 out.print(f"  {check.verdict}  {check.name}: {check.message}", highlight=False, markup=False)
-        if verified.record is not None and verified.writable:
+        if verified.record is not None and verified.writable and incoming is None:
             write_record(path, verified.record.text())
     if refused:
         raise typer.Exit(1)

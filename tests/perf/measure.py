@@ -36,6 +36,7 @@ from tests.perf.setup import (
     seconds,
     trained,
 )
+from tests.perf.verification import print_verification
 
 CPU = torch.device("cpu")
 SECTIONS = ("speed", "models", "floors", "codes", "rankings", "sessions", "report", "verification", "memory", "scale")
@@ -187,7 +188,7 @@ def main() -> None:
     versions = package_versions()
     print(f"{cpu_name()}, {available_cores()} cores, {threads} threads; torch {versions['torch']}", end="")
     print(f", faiss {versions.get('faiss-cpu') or versions.get('faiss-gpu-cu12')}")
-    if options.data_dir is None and set(only) - {"scale", "rankings", "report"}:
+    if options.data_dir is None and set(only) - {"scale", "rankings", "report", "verification"}:
         sys.exit("amazon-baby is needed: make perf DATA=folder")
     if "scale" in only:
         scale()  # first: its peak is of this process
@@ -205,6 +206,8 @@ def main() -> None:
         print_sessions(Path(options.data_dir))
     if "report" in only:
         print_report()
+    if "verification" in only:
+        print_verification()
     if "memory" in only:
         memory(Path(options.data_dir))
 

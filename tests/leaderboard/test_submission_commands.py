@@ -1,0 +1,57 @@
+"""The road of a newcomer: run, pack, verify, run again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from mmrec_bench.cli.app import app
+from mmrec_bench.leaderboard.record import read_record
+
+RUNNER = CliRunner()
+
+
+def _call(*arguments: str | Path, code: int = 0) -> str:
+    result = RUNNER.invoke(app, [str(argument) for argument in arguments])
+    assert result.exit_code == code, result.output
+    return result.output
+
+
+@pytest.fixture(scope="module")
+def entry(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("newcomer")
+    _call("run", "configs/synthetic/popularity.yaml", "--out", folder / "runs", "--seed", "0")
+    told = _call(
+        "leaderboard", "pack", folder / "runs", "--track", "synthetic-retrieval", "--entry", "mine",
+        "--author", "A. Author", "--code", "https://example.org/code@0123abc", "--out", folder / "submissions",
+    )  # fmt: skip
+    assert "submission: " in told
+    return folder / "submissions" / "synthetic-retrieval" / "mine"
+
+
+def test_a_newcomer_gets_a_verified_entry(entry: Path) -> None:
+    assert "list-verified" in _call("leaderboard", "verify", entry)
+    assert read_record(entry / "verification.json").status == "list-verified"
+    assert "rerun-verified" in _call("leaderboard", "rerun", entry)
+    assert "rerun-verified" in _call("leaderboard", "verify", "--all", "--submissions", entry.parents[1])
+    assert "list-verified" in _call("leaderboard", "verify", "--fresh", entry)
+
+
+def test_contributed_entries_are_verified_and_left_as_they_are(entry: Path, tmp_path: Path) -> None:
+    (entry / "verification.json").unlink(missing_ok=True)
+    command = ("leaderboard", "verify", "--contributed", entry.parents[1], "--submissions", tmp_path)
+    assert "list-verified" in _call(*command)
+    assert not (entry / "verification.json").exists()
+    (entry / "verification.json").write_text("{}")
+    assert "maintainers write the records" in _call(*command, code=1)
+    (entry / "verification.json").unlink()
+
+
+def test_a_refused_entry_is_told_by_the_exit_code(entry: Path, tmp_path: Path) -> None:
+    (entry / "evil.py").write_text("raise SystemExit")
+    told = _call("leaderboard", "verify", entry, code=1)
+    assert "'evil.py': is no file of this submission" in told
+    assert not (entry / "verification.json").exists()  # nothing is written where anything else lies
+    (entry / "evil.py").unlink()
