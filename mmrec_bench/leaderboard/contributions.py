@@ -34,7 +34,8 @@ def contributions(incoming: Path, known: Path) -> Contributions:
         incoming: ``<track>/<entry>`` folders as somebody wants them to be.
         known: As they are. Entries that are not among the incoming are not looked at.
     """
-    new, problems = [], []
+    new: list[Path] = []
+    problems: list[str] = []
     for track in _folders(incoming, incoming, problems):
         for entry in _folders(track, incoming, problems):
             place = known / track.name / entry.name
