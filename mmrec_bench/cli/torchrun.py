@@ -48,7 +48,7 @@ def joined(device: torch.device) -> Team:
         ResourceError: The others cannot be reached, or there is no CUDA device for this process.
     """
     size, rank, local = _number("WORLD_SIZE", 1), _number("RANK", 0), _number("LOCAL_RANK", 0)
-    if size == 1:
+    if size < 2:
         return ALONE
     if not 0 <= rank < size:
         raise _wrong("RANK", f"must be a number from 0 to {size - 1}, below WORLD_SIZE; got {rank}")
