@@ -91,7 +91,8 @@ class StudyKey(ArtefactKey):
         dataset: Name of the data set.
         model: Name of the model; of a model around another, both with a hyphen.
         trials_fingerprint: Digest of what decides every trial: experiment, data, space and search.
-        fingerprint: Digest of that, and of the budget and the seeds of the winner.
+        fingerprint: Digest of that, and of the budget. The seeds of the winner are no part of it: more of them may be
+            run at any time.
     """
 
     dataset: str
@@ -104,8 +105,7 @@ class StudyKey(ArtefactKey):
         """Return the identity of a study of the experiment whose runs have the key ``base``."""
         told = space.config.model_dump(mode="json")["axes"]
         trials = fingerprint_of({"base": base.fingerprint, "axes": told, "search": _plain(search)})
-        seeds = list(space.experiment.config.seeds)
-        return cls(base.dataset, base.model, trials, fingerprint_of([trials, _plain(budget), seeds]))
+        return cls(base.dataset, base.model, trials, fingerprint_of([trials, _plain(budget)]))
 
     @property
     def name(self) -> str:

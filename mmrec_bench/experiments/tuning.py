@@ -53,17 +53,19 @@ class Study:
     Attributes:
         folder: Where it lies.
         manifest: Its facts.
+        seeds: Seeds that its winner is to be run with.
         label: Name of the row of its winner; that of the model by default.
     """
 
     folder: Path
     manifest: Mapping[str, Any]
+    seeds: tuple[int, ...]
     label: str | None = None
 
     @property
     def winner(self) -> Experiment:
         """The experiment with the values of the best trial; its runs say that this study chose them."""
-        found = load_experiment(self.folder / WINNER)
+        found = load_experiment(self.folder / WINNER, (f"seeds={list(self.seeds)}",))
         facts = self.manifest
         told = {
             "study": facts["fingerprints"]["study"],
@@ -128,7 +130,7 @@ def tune(
                     weights = [_digest_of(key.weights(settings.out, trial.number)) for trial in trials]
                     _write(folder, space, facts, trials, best, weights)
     folder = key.folder(settings.out)
-    return Study(folder, key.manifest(folder), experiment.label)
+    return Study(folder, key.manifest(folder), experiment.config.seeds, experiment.label)
 
 
 @dataclass(frozen=True, slots=True)

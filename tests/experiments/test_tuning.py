@@ -140,6 +140,9 @@ def test_the_folder_of_facts_and_the_runs_of_the_winner(world: Path, tmp_path: P
     preparer, settings = Preparer(None), RunSettings(tmp_path / "runs", torch.device("cpu"), 1)
     winner = study.winner
     assert winner.config.seeds == (0, 1)
+    write_config(world, "mf", trainer="{max_epochs: 4, batch_size: 64}", extra="seeds: [5]\n")
+    more = searched(world, tmp_path / "runs")
+    assert (more.folder, more.winner.config.seeds) == (study.folder, (5,)), "more seeds of the same study"
     prepared = preparer(winner)
     made = run(winner, prepared, run_key(winner, prepared, 0), settings)
     assert made.manifest["tuning"]["study"] == facts["fingerprints"]["study"]
