@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -33,6 +34,10 @@ UserMap = Annotated[
 ItemMap = Annotated[
     Path | None, typer.Option("--item-map", help="Two columns: item ids of the files, and those of the data set.")
 ]
+DatasetFirst = Annotated[
+    bool,
+    typer.Option("--dataset-first", help="The maps' columns are the other way round, as in MMRec's mapping files."),
+]
 Valid = Annotated[Path | None, typer.Option("--valid", help="The lists of the validation part, too.")]
 DIGITS = 4
 
@@ -52,12 +57,15 @@ def import_(
     valid: Valid = None,
     user_map: UserMap = None,
     item_map: ItemMap = None,
+    dataset_first: DatasetFirst = False,
     data_dir: DataDir = None,
 ) -> None:
     """Turn lists of another system into the table that the board judges; all problems of a file are told at once."""
     loaded = load_track(track)
     retrieval_protocol(loaded)
-    table = _imported(lists, valid, format_, loaded, _prepared(loaded, data_dir), _maps(user_map, item_map))
+    table = _imported(
+        lists, valid, format_, loaded, _prepared(loaded, data_dir), _maps(user_map, item_map, dataset_first)
+    )
     try:
         table.to_parquet(target, index=False)
     except OSError as error:
@@ -72,6 +80,7 @@ def export(
     part: Annotated[str, typer.Option(help="valid or test.")] = "test",
     user_map: UserMap = None,
     item_map: ItemMap = None,
+    dataset_first: DatasetFirst = False,
 ) -> None:
     """Write retrieved lists as a file of another system."""
     if part not in PARTS:
@@ -79,7 +88,7 @@ def export(
     writer, table = LIST_FORMATS[format_], _table(lists)
     if lacking := {"part", "user_id", "rank", "item_id", "score"} - set(table.columns):
         raise DataError(f"{lists}: holds no retrieved lists: column(s) {', '.join(sorted(lacking))} are missing")
-    export_lists(target, writer, table, part, _maps(user_map, item_map))
+    export_lists(target, writer, table, part, _maps(user_map, item_map, dataset_first))
     out.print(f"lists: {target}", highlight=False, markup=False)
 
 
@@ -92,6 +101,7 @@ def score(
     valid: Valid = None,
     user_map: UserMap = None,
     item_map: ItemMap = None,
+    dataset_first: DatasetFirst = False,
     data_dir: DataDir = None,
     slices: Annotated[bool, typer.Option("--slices", help="Tell slices of the test part, too.")] = False,
 ) -> None:
@@ -101,7 +111,7 @@ def score(
         retrieval_protocol(loaded)
     prepared = _prepared(loaded, data_dir)
     if format_ is not None:
-        table = _imported(lists, valid, format_, loaded, prepared, _maps(user_map, item_map))
+        table = _imported(lists, valid, format_, loaded, prepared, _maps(user_map, item_map, dataset_first))
     elif valid or user_map or item_map:
         raise DataError("--valid, --user-map and --item-map are for files of other systems; name their --format")
     else:
@@ -132,8 +142,9 @@ def _prepared(track: Track, data_dir: Path | None) -> Prepared:
     return prepared_for(track.dataset.card, track.protocol, Preparer(data_dir), track.dataset.impressions)
 
 
-def _maps(users: Path | None, items: Path | None) -> IdMaps:
-    return IdMaps(*(None if path is None else read_id_map(path) for path in (users, items)))
+def _maps(users: Path | None, items: Path | None, dataset_first: bool) -> IdMaps:
+    read = partial(read_id_map, dataset_first=dataset_first)
+    return IdMaps(*(None if path is None else read(path) for path in (users, items)))
 
 
 def _imported(

@@ -31,7 +31,7 @@ from mmrec_bench.types import DoubleArray, IntArray
 
 
 def canary_lists(name: str, track: HasProtocol, prepared: Prepared, seed: int = 0) -> pd.DataFrame:
-    """Return the lists of a canary for both parts of a track, as `leaderboard.scoring.score_lists` takes them.
+    """Return the lists of a canary for both parts of a track, in the columns of ``rankings.parquet``.
 
     Args:
         name: One of `CANARIES`.
@@ -124,6 +124,7 @@ def _arranged(
         "rank": np.arange(len(lists)) - lists.offsets()[lists.list_of] + 1,
         "item_id": lists.items[order],
         "score": values[order].astype(np.float32),
+        "label": lists.labels[order].astype(np.int32),
     }
 
 
@@ -136,6 +137,7 @@ def _clicked(
         "user_id": points.users,
         "item_id": points.items,
         "timestamp": points.timestamps,
+        "label": points.labels,
         "probability": values.astype(np.float32),
     }
 
@@ -173,17 +175,26 @@ def _session_columns(
     first = np.minimum(place, n_shown) // slots * slots
     ahead = next_wanted[:, first] - first + 1
     shown = there & (place <= n_shown) & (place // slots <= over[:, None])
+    ranks = np.where(next_wanted[:, first] < width, ahead, 0)
     row, column = shown.nonzero()
-    return {
-        "session": block.numbers[row],
-        "user_id": block.users[row],
-        "round": column // slots + 1,
-        "slot": column % slots + 1,
-        "kind": np.full(len(row), "item"),
-        "item_id": items[row, column],
-        "clicked": clicked[row, column],
-        "rank": np.where(next_wanted[:, first] < width, ahead, 0)[row, column],
+    session, listed, is_wanted = block.listed()
+    at = np.searchsorted(block.numbers, session)
+    starts = np.searchsorted(session, block.numbers)
+    n, none = len(session), np.zeros(len(session), np.int64)
+    columns = {  # what lies on the table, in round 0, then what is shown
+        "session": (session, block.numbers[row]),
+        "user_id": (block.users[at], block.users[row]),
+        "round": (none, column // slots + 1),
+        "slot": (np.arange(n) - starts[at] + 1, column % slots + 1),
+        "kind": (np.full(n, "item"), np.full(len(row), "item")),
+        "item_id": (listed, items[row, column]),
+        "text": (np.full(n, None), np.full(len(row), None)),
+        "answer": (np.full(n, None), np.full(len(row), None)),
+        "clicked": (none > 0, clicked[row, column]),
+        "wanted": (is_wanted, wanted[row, column]),
+        "rank": (ranks[at, 0], ranks[row, column]),
     }
+    return {name: np.concatenate(parts) for name, parts in columns.items()}
 
 
 _MAKERS: Mapping[type[ProtocolConfig], Callable[..., Columns]] = {

@@ -259,6 +259,12 @@ def test_validation_items_are_refused_where_the_protocol_excludes_them(runs: dic
     import_lists(path, LIST_FORMATS["trec"], lenient.experiment.config, lenient.prepared)
 
 
+def test_the_columns_of_a_map_may_be_the_other_way_round(tmp_path: Path) -> None:
+    path = tmp_path / "u_id_mapping.csv"
+    path.write_text("user_id\tuserID\nA1HK\t0\nA19K\t1\n", encoding="utf-8")
+    assert read_id_map(path, dataset_first=True) == {"userID": "user_id", "0": "A1HK", "1": "A19K"}
+
+
 MAPS: dict[str, tuple[str, str]] = {
     "columns": ("a\tb\tc\n", "line 1: a map has two columns"),
     "empty": ("a\t\n", "line 1: a map has two columns"),

@@ -57,10 +57,14 @@ class Imported:
     notes: list[str] = field(default_factory=list)
 
 
-def read_id_map(path: Path) -> IdMap:
-    """Read a map of ids: lines of two columns between tabs or commas, the id of list files and that of the data set.
+def read_id_map(path: Path, *, dataset_first: bool = False) -> IdMap:
+    """Read a map of ids: lines of two columns between tabs or commas, the id in list files and that in the data set.
 
-    A header does no harm, for nobody is called by it; so the files that MMRec keeps beside its data are such maps.
+    A header does no harm, for nobody is called by it.
+
+    Args:
+        path: The file.
+        dataset_first: Whether the columns are the other way round, as in the files that MMRec keeps beside its data.
 
     Raises:
         DataError: Lines of other columns, or an id with two meanings.
@@ -68,8 +72,9 @@ def read_id_map(path: Path) -> IdMap:
     found, problems = dict[str, str](), Problems(path)
     for number, line in lines_of(path):
         cells = [cell.strip() for cell in line.split("\t" if "\t" in line else ",")]
+        cells = cells[::-1] if dataset_first else cells
         if len(cells) != 2 or not all(cells):
-            problems.add(number, "a map has two columns between tabs or commas: id in list files, id in the data set")
+            problems.add(number, f"a map has two columns between tabs or commas; got {len(cells)}, or an empty one")
         elif found.setdefault(cells[0], cells[1]) != cells[1]:
             problems.add(number, f"{cells[0][:40]!r} is mapped to {found[cells[0]][:40]!r} already")
     problems.refuse()
