@@ -12,7 +12,9 @@ from mmrec_bench.data.interactions import Interactions
 from mmrec_bench.data.lists import Lists
 from mmrec_bench.data.points import Points
 from mmrec_bench.errors import DataError
+from mmrec_bench.evaluation.retrieval import exclusions_of
 from mmrec_bench.retrieval.base import PAD_ITEM, Rankings
+from mmrec_bench.retrieval.membership import Membership
 from mmrec_bench.types import FloatArray, IntArray, StringArray
 
 N_TOLD = 5
@@ -72,14 +74,19 @@ def rankings_of(
         DataError: Users without a list, or who are not evaluated; ranks that are not 1, 2, ... of each user; an item
             twice in a list.
     """
-    if len(strangers := np.setdiff1d(users, expected)):
+    counts = np.bincount(users, minlength=len(user_ids))
+    evaluated = np.zeros(len(user_ids), np.bool_)
+    evaluated[expected] = True
+    if len(strangers := np.flatnonzero((counts > 0) & ~evaluated)):
         raise DataError(f"{len(strangers)} user(s) have a list and nothing held out: {told(user_ids[strangers])}")
-    if len(missing := np.setdiff1d(expected, users)):
+    if len(missing := np.flatnonzero((counts == 0) & evaluated)):
         raise DataError(f"{len(missing)} evaluated user(s) have no list: {told(user_ids[missing])}")
-    order = np.lexsort((ranks, users))
-    users, items, ranks, scores = users[order], items[order], ranks[order], scores[order]
-    starts = np.searchsorted(users, expected)
-    place = np.arange(len(users)) - np.repeat(starts, np.diff([*starts, len(users)])) + 1
+    steps = np.diff(users)
+    if ((steps < 0) | ((steps == 0) & (np.diff(ranks) < 0))).any():  # most files are in order already
+        order = np.lexsort((ranks, users))
+        users, items, ranks, scores = users[order], items[order], ranks[order], scores[order]
+    lengths = counts[expected]
+    place = np.arange(len(users)) - np.repeat(np.cumsum(lengths) - lengths, lengths) + 1
     if len(wrong := np.unique(users[ranks != place])):
         raise DataError(
             f"ranks of a list are 1, 2, 3, ... each once; not so of {len(wrong)} user(s): {told(user_ids[wrong])}"
@@ -88,7 +95,7 @@ def rankings_of(
     if len(twice := pairs[1:][pairs[1:] == pairs[:-1]]):
         raise DataError(f"{len(twice)} row(s) repeat an item in the list of its user")
     kept = place <= depth
-    row, column = np.searchsorted(expected, users[kept]), place[kept] - 1
+    row, column = np.repeat(np.arange(len(expected)), lengths)[kept], place[kept] - 1
     listed = np.full((len(expected), depth), PAD_ITEM, np.int64)
     scored = np.full((len(expected), depth), -np.inf, np.float32)
     listed[row, column], scored[row, column] = items[kept], scores[kept]
@@ -101,10 +108,8 @@ def check_not_excluded(rankings: Rankings, excluded: Sequence[Interactions]) -> 
     Raises:
         DataError: Counts such rows.
     """
-    row, column = (rankings.items >= 0).nonzero()
-    keys = rankings.users[row] * np.int64(excluded[0].n_items) + rankings.items[row, column]
-    barred = np.concatenate([part.keys() for part in excluded])
-    if n := int(np.isin(keys, barred).sum()):
+    barred = Membership(exclusions_of(excluded), excluded[0].n_items)
+    if n := int(barred.contains(rankings.users, rankings.items).sum()):
         raise DataError(f"{n} row(s) rank an item that its user already has, which the protocol excludes")
 
 

@@ -114,7 +114,7 @@ def score_lists(track: HasProtocol, prepared: Prepared, table: pd.DataFrame) -> 
     columns = COLUMNS[type(protocol)]
     if lacking := [name for name in columns if name not in table.columns]:
         raise DataError(f"column(s) {', '.join(lacking)} are missing; lists have {', '.join(columns)}")
-    if len(unknown := set(table["part"].astype(str).unique()) - set(PARTS)) or not len(table):
+    if len(unknown := set(map(str, table["part"].unique())) - set(PARTS)) or not len(table):
         raise DataError(f"part must be valid or test; got {told(sorted(unknown)) or 'no row'}")
     truths = {part: held_out(prepared, part) for part in PARTS if (table["part"] == part).any()}
     tables = {part: table[(table["part"] == part).to_numpy()] for part in truths}
