@@ -30,17 +30,18 @@ def build(
         raise ArtefactError(f"{root}: is no folder. Name the folder of the leaderboard with --root")
     boards = read_boards(root / "submissions", load_tracks())
     files = contents(boards)
-    n_entries = sum(len(board.entries) for board in boards)
+    count = sum(len(board.entries) for board in boards)
+    told = f"{count} entr{'y' if count == 1 else 'ies'}"
     if not check:
         write(root, files)
-        out.print(f"{n_entries} entries: {root / MARKDOWN}, {root / SITE}", highlight=False, markup=False)
+        out.print(f"{told}: {root / MARKDOWN}, {root / SITE}", highlight=False, markup=False)
         return
     if found := stale(root, files):
         shown = [*found[:10], *([f"and {len(found) - 10} more"] if len(found) > 10 else [])]
         errors.print("\n".join(shown), highlight=False, markup=False)
         errors.print("The board is stale: run `make leaderboard`", highlight=False, markup=False)
         raise typer.Exit(1)
-    out.print(f"{root}: the board is up to date, {n_entries} entries", highlight=False, markup=False)
+    out.print(f"{root}: the board is up to date, {told}", highlight=False, markup=False)
 
 
 def serve(

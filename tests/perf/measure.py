@@ -22,6 +22,7 @@ import torch
 from mmrec_bench.experiments.environment import MIB, available_cores, cpu_name, package_versions, use_threads
 from mmrec_bench.retrieval.base import Exclusions, Representations, tie_ranks
 from mmrec_bench.retrieval.config import RetrieverConfig, build_retriever
+from tests.perf.board import print_board
 from tests.perf.codes import print_codes
 from tests.perf.floors import print_floors
 from tests.perf.rankings import print_rankings
@@ -39,7 +40,19 @@ from tests.perf.setup import (
 from tests.perf.verification import print_verification
 
 CPU = torch.device("cpu")
-SECTIONS = ("speed", "models", "floors", "codes", "rankings", "sessions", "report", "verification", "memory", "scale")
+SECTIONS = (
+    "speed",
+    "models",
+    "floors",
+    "codes",
+    "rankings",
+    "sessions",
+    "report",
+    "verification",
+    "board",
+    "memory",
+    "scale",
+)
 ALL_METRICS = ("recall", "precision", "ndcg", "map", "mrr", "hit-rate")
 MMREC_EPOCH = {"mf": 0.57, "lightgcn": 2.9, "vbpr": 1.7, "freedom": 3.7, "bm3": 5.1, "mgcn": 9.1, "alignrec": 10.6}
 """Seconds an epoch of MMRec, and of AlignRec's own code, on two cores, in minutes in which the yardstick took 0.87 to
@@ -188,7 +201,7 @@ def main() -> None:
     versions = package_versions()
     print(f"{cpu_name()}, {available_cores()} cores, {threads} threads; torch {versions['torch']}", end="")
     print(f", faiss {versions.get('faiss-cpu') or versions.get('faiss-gpu-cu12')}")
-    if options.data_dir is None and set(only) - {"scale", "rankings", "report", "verification"}:
+    if options.data_dir is None and set(only) - {"scale", "rankings", "report", "verification", "board"}:
         sys.exit("amazon-baby is needed: make perf DATA=folder")
     if "scale" in only:
         scale()  # first: its peak is of this process
@@ -208,6 +221,8 @@ def main() -> None:
         print_report()
     if "verification" in only:
         print_verification()
+    if "board" in only:
+        print_board()
     if "memory" in only:
         memory(Path(options.data_dir))
 

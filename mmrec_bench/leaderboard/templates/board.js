@@ -49,7 +49,7 @@ const interval = (first, second, metric, level) => {
   const missing = sides.map((side) => side.missing).filter(Boolean);
   if (missing.length) return { text: `none: ${missing.join(", ")}` };
   const variance = sides[0].variance + sides[1].variance;
-  if (variance === 0) return { text: "none: no seed moves either" };
+  if (variance === 0) return { text: "none: no seed moves either, and scores of users are not at hand" };
   const freedom = variance ** 2 / sides.reduce((sum, side) => sum + side.variance ** 2 / side.freedom, 0);
   const half = quantile(level, freedom) * Math.sqrt(variance);
   const difference = first.tests[metric].mean - second.tests[metric].mean;

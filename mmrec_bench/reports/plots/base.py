@@ -69,6 +69,7 @@ def draw(name: str, title: str, note: str, chart: AnyChart, subtitle: str = "") 
         "axis": {
             "domainColor": INK, "tickColor": INK, "labelColor": INK, "titleColor": INK, "gridColor": GRID,
             "labelFontSize": SIZE - 1, "titleFontSize": SIZE, "titleFontWeight": "normal", "labelLimit": 260,
+            "titlePadding": 10,  # labels are wider in the fonts of some readers than where they were measured
         },
         "legend": {"labelFontSize": SIZE - 1, "titleFontSize": SIZE, "labelLimit": 260, "labelColor": INK},
         "header": {"labelFontSize": SIZE, "titleFontSize": SIZE, "labelColor": INK, "labelLimit": 260},
