@@ -66,7 +66,10 @@ def _environment() -> Environment:
     made = templates(PACKAGE)
     style, script = STYLE + shipped("board.css", PACKAGE), SCRIPT + shipped("board.js", PACKAGE)
     # Only what has these digests is run or styles: text of a submission could do neither, even if it were not escaped.
-    policy = f"default-src 'none'; style-src '{_digest(style)}'; script-src '{_digest(script)}'; img-src data:"
+    policy = (
+        f"default-src 'none'; base-uri 'none'; form-action 'none'; img-src data:; style-src '{_digest(style)}'; "
+        f"script-src '{_digest(script)}'"
+    )
     made.globals |= {
         "style": Markup(style), "script": Markup(script), "policy": policy, "ends": ENDS, "statuses": STATUSES,
         "marks": MARKS, "tiers": TIERS,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from html.parser import HTMLParser
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -274,6 +275,19 @@ def test_what_is_not_ours_is_not_run_even_where_it_is_in_the_page(browser: Any, 
     assert opened.page.evaluate("getComputedStyle(document.querySelector('h1')).color") != "rgb(255, 0, 0)"
     refused = [text for text in opened.said if "Content Security Policy" in text]
     assert len(refused) >= 3, "script, picture and style, as the browser tells"
+    opened.page.context.close()
+
+
+def test_parts_of_forms_do_not_overlap_however_long_names_are(browser: Any, tmp_path: Path) -> None:
+    board = Board.of(TRACK, [entry_of(TRACK, name, 0.1, title=f"{name} " * 90) for name in "ab"])
+    write(tmp_path, contents([board]))
+    opened = Page(browser, tmp_path / SITE / TRACK.name / "index.html")
+    for form in opened.page.locator("form").all():
+        boxes = [control.bounding_box() for control in form.locator("select, input, button").all()]
+        for left, right in pairwise(boxes):
+            assert left["x"] + left["width"] <= right["x"] or left["y"] + left["height"] <= right["y"]
+    heights = [row.bounding_box()["height"] for row in opened.page.locator("table").first.locator("tbody tr").all()]
+    assert max(heights) < 450
     opened.page.context.close()
 
 
