@@ -27,7 +27,9 @@ def pack(
     track: Annotated[str, typer.Option("--track", help="Name of the track.")],
     entry: Annotated[str, typer.Option("--entry", help="Name of the entry: its folder.")],
     authors: Annotated[list[str], typer.Option("--author", help="Who submits it; may be repeated.")],
-    code: Annotated[str, typer.Option("--code", help="Address and commit of its code: https://...@COMMIT.")],
+    code: Annotated[
+        str, typer.Option("--code", help="Its code: https://...@COMMIT, or COMMIT alone of this repository.")
+    ],
     title: Annotated[str | None, typer.Option("--title", help="Name on the board; the model's by default.")] = None,
     tier: Annotated[str, typer.Option("--tier", help="closed or open.")] = "closed",
     external: Annotated[
@@ -44,7 +46,7 @@ def pack(
         entry,
         authors,
         out_dir,
-        code=(url, commit),
+        code=(url or None, commit),
         title=title,
         tier=tier,
         external_data=external,

@@ -44,7 +44,7 @@ def pack(
     authors: Sequence[str],
     out: Path,
     *,
-    code: tuple[str, str],
+    code: tuple[str | None, str],
     title: str | None = None,
     tier: str = "closed",
     external_data: Sequence[str] = (),
@@ -58,7 +58,7 @@ def pack(
         entry: Name of the folder.
         authors: Who submits it.
         out: Folder of all submissions; the folder is ``<out>/<track>/<entry>``.
-        code: Address and commit of its code.
+        code: Address and commit of its code; no address for systems of the repository that holds the board.
         title: Name on the board; the label of the row by default.
         tier: ``closed`` or ``open``.
         external_data: What it has seen beside the data of the track.

@@ -21,8 +21,8 @@ Url = Annotated[str, Field(max_length=300, pattern=r"^https://[A-Za-z0-9._~:/?#@
 class CodeReference(BaseConfig):
     """Where the code of a system is."""
 
-    url: Url
-    """Address of its repository, beginning with ``https://``."""
+    url: Url | None = None
+    """Address of its repository, beginning with ``https://``; null: the repository that holds the board."""
     commit: Annotated[str, Field(pattern=r"^[0-9a-f]{7,64}$")]
     """Commit that made the runs, in hexadecimal digits."""
 
