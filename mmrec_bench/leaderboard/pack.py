@@ -75,6 +75,10 @@ def pack(
     """
     row = _row(runs, track)
     deterministic = all(run.manifest["closed_form"] for run in row.runs)
+    if deterministic and len(row.seeds) > 1:
+        raise ArtefactError(
+            f"no seed moves '{row.label}', so that its {len(row.seeds)} runs are one; name the folder of one of them"
+        )
     if not deterministic and len(row.seeds) < N_PROVISIONAL:
         raise ArtefactError(
             f"'{row.label}' has {len(row.seeds)} seeds; a system that seeds can move needs five, and three to be "

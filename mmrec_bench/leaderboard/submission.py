@@ -101,6 +101,8 @@ class Submission(BaseConfig):
             raise explained_error(f"files: {unknown[0][:80]!r} is no file of a submission with these seeds")
         if missing := [name for name in self.expected_files if name not in self.files]:
             raise explained_error(f"files: lacks {', '.join(missing)}")
+        if self.deterministic and len(self.seeds) > 1:
+            raise explained_error("seeds: a deterministic system has one; more would tell the same run several times")
         if self.tier == "closed" and self.external_data:
             raise explained_error("external_data: a closed system has seen none; declare tier open")
         return self

@@ -15,7 +15,16 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from tests.leaderboard.packed import Board, edit_card, edit_config, edit_lists, make_board, repack, small_world
+from tests.leaderboard.packed import (
+    Board,
+    edit_card,
+    edit_config,
+    edit_json,
+    edit_lists,
+    make_board,
+    repack,
+    small_world,
+)
 from tests.leaderboard.spoils import (
     LISTS,
     Evil,
@@ -298,12 +307,26 @@ def test_one_run_handed_in_as_three_is_refused(board: Board, tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize(
-    ("changes", "reason"), [({"deterministic": True}, "is trained, and seeds move it"), ({"seeds": [0, 1]}, "seeds")]
+    ("changes", "reason"), [({"deterministic": True}, "a deterministic system has one"), ({"seeds": [0, 1]}, "seeds")]
 )
 def test_seeds_cannot_be_explained_away(board: Board, tmp_path: Path, changes: dict[str, Any], reason: str) -> None:
     folder = copied(board, tmp_path, "retrieval", "trained")
     set_to(**changes)(folder)
     assert reason in reasons(board.verification(folder), "submission.json")
+
+
+def test_a_trained_system_is_not_deterministic(board: Board, tmp_path: Path) -> None:
+    folder = copied(board, tmp_path, "retrieval", "trained")
+
+    def alone(content: Any) -> None:
+        content.update(deterministic=True, seeds=[0])
+        for seed in (1, 2):
+            del content["files"][f"lists/seed-{seed}.parquet"]
+            (folder / "lists" / f"seed-{seed}.parquet").unlink()
+
+    edit_json(folder / "submission.json", alone)
+    edit_config(folder, "- 0\n- 1\n- 2", "- 0")
+    assert "is trained, and seeds move it" in reasons(board.verification(folder), "submission.json")
 
 
 def test_a_link_to_a_submission_is_refused(board: Board, tmp_path: Path) -> None:
