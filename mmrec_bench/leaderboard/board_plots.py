@@ -10,8 +10,8 @@ from mmrec_bench.reports.plots.scatter import Point, scatter_chart
 from mmrec_bench.reports.session_facts import lower_is_better
 from mmrec_bench.statistics.contrast import LEVEL
 
-MOST = 40
-"""Points of a picture; with more, names have no room."""
+MOST = 25
+"""Points of a picture, unless more are on its front; with more, names have no room."""
 
 
 def plots_of(board: Board) -> list[Plot]:
@@ -33,7 +33,7 @@ def _pareto(board: Board, cost: str) -> Plot | None:
     ]
     front = pareto_front([(value, found.mean) for _, found, value in known])
     # Those on the front first: a picture of the best alone would hide what costs little.
-    order = sorted(range(len(known)), key=lambda place: (not front[place], place))[:MOST]
+    order = sorted(range(len(known)), key=lambda place: (not front[place], place))[: max(MOST, sum(front))]
     points = []
     for place in sorted(order):
         entry, found, value = known[place]
