@@ -13,7 +13,7 @@ from mmrec_bench.leaderboard.documents import parse_object, read_bytes
 from mmrec_bench.leaderboard.findings import Findings, shown
 from mmrec_bench.leaderboard.lists import MAX_FILE
 from mmrec_bench.leaderboard.record import RECORD
-from mmrec_bench.leaderboard.submission import CARD, CONFIG, LISTS, SUBMISSION, Submission
+from mmrec_bench.leaderboard.submission import LISTS, SUBMISSION, Submission
 from mmrec_bench.settings import MAX_BYTES, Document
 
 MAX_ENTRIES = 1000
@@ -128,7 +128,3 @@ def write_record(folder: Path, text: str) -> Path:
     except OSError as error:
         raise ResourceError(f"cannot write {path}: {error.strerror or error}") from None
     return path
-
-
-ALL_TEXTS = (CARD, CONFIG)
-"""Files beside the lists."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,8 +14,16 @@ from mmrec_bench.leaderboard.findings import Findings
 from mmrec_bench.leaderboard.flags import flag_copies, flag_numbers, sketch
 from mmrec_bench.leaderboard.folder import SubmissionFolder, open_folder
 from mmrec_bench.leaderboard.judges import COLUMNS, JUDGES, NUMBERS, Judge
-from mmrec_bench.leaderboard.judges.base import Checker, Looks, check_form
+from mmrec_bench.leaderboard.judges.base import Checker, check_form
 from mmrec_bench.leaderboard.lists import ListTable, read_lists
+from mmrec_bench.leaderboard.numbers import (
+    Measurement,
+    check_claims,
+    check_seeds_differ,
+    claimed,
+    over_seeds,
+    slices_of,
+)
 from mmrec_bench.leaderboard.record import (
     RECORD,
     Check,
@@ -26,17 +34,12 @@ from mmrec_bench.leaderboard.record import (
     Verifier,
     read_record,
 )
-from mmrec_bench.leaderboard.scoring import Scores, score_lists
-from mmrec_bench.leaderboard.submission import SUBMISSION, Claim, Submission
+from mmrec_bench.leaderboard.scoring import score_lists
+from mmrec_bench.leaderboard.submission import SUBMISSION
 from mmrec_bench.leaderboard.track import Track, load_tracks
 from mmrec_bench.leaderboard.truth import Truth, load_truth
 from mmrec_bench.leaderboard.versions import changed_metrics, metric_versions
 from mmrec_bench.leaderboard.words import Part
-from mmrec_bench.reports.cards.scores import intervals
-from mmrec_bench.reports.collect import Estimate
-
-TOLERANCE = 1e-9
-"""Relative difference of a claimed number from what the lists give: both come from the same sums."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,19 +63,6 @@ class Verified:
         """Whether a check failed, or an older rerun of the very same files did."""
         again = () if self.record is None else self.record.checks
         return any(check.verdict == "fail" for check in (*self.checks, *again))
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Measurement:
-    """Lists of one seed.
-
-    Attributes:
-        looks: What they look like.
-        scores: What they are worth.
-    """
-
-    looks: Looks
-    scores: Scores
 
 
 @dataclass(slots=True)
@@ -111,12 +101,12 @@ class Verification:
         if declared is not None and isinstance(judge := self._judges.get(track.name), tuple):
             _check_data(declared, judge[0], findings)
         others = other_records(path)
-        metrics, slices = _claimed(submission), dict[str, dict[str, Measured]]()
+        metrics, slices = claimed(submission), dict[str, dict[str, Measured]]()
         cells: tuple[int, ...] = ()
         if found:
-            metrics, slices = _over_seeds(found, track), _slices(found)
-            _check_claims(submission, metrics, changed, findings)
-            _check_seeds_differ(submission, found, findings)
+            metrics, slices = over_seeds(found, track), slices_of(found)
+            check_claims(submission, metrics, changed, findings)
+            check_seeds_differ(submission, found, findings)
             cells = sketch(found[0].looks.cells)
             flag_copies(cells, others, findings)
             flag_numbers(track, metrics, max(one.looks.ties for one in found), others, findings)
@@ -226,86 +216,6 @@ def _check_data(declared: Declared, truth: Truth, findings: Findings) -> None:
         if (told := getattr(declared.card.fingerprints, what)) != prints[what]:
             findings.fail("data", "card.json", f"was made on another {what}: {told[:40]}, here {prints[what]}")
     findings.passed("data", f"data {prints['data']}, split {prints['split']}")
-
-
-def _claimed(submission: Submission) -> dict[Part, dict[str, Measured]]:
-    def measured(claim: Claim) -> Measured:
-        return Measured(mean=claim.mean, sd=claim.sd, n=claim.n, per_seed=())
-
-    return {
-        part: {name: measured(claim) for name, claim in found.items()} for part, found in submission.claimed.items()
-    }
-
-
-def _over_seeds(found: Sequence[Measurement], track: Track) -> dict[Part, dict[str, Measured]]:
-    parts: tuple[Part, ...] = ("valid", "test")
-    result: dict[Part, dict[str, Measured]] = {}
-    tables = [one.scores.per_user for one in found]
-    for part in parts:
-        ends = intervals(tables, part, track.headline)
-        result[part] = {}
-        for name in found[0].scores.metrics[part]:
-            values = [one.scores.metrics[part][name] for one in found if one.scores.metrics[part].get(name) is not None]
-            if len(values) == len(found):
-                low, high = ends.get(name, (None, None))
-                result[part][name] = _measured(values, low, high)
-    return result
-
-
-def _slices(found: Sequence[Measurement]) -> dict[str, dict[str, Measured]]:
-    tables = [one.scores.metrics["test_slices"] for one in found]
-    result: dict[str, dict[str, Measured]] = {}
-    for name, values in tables[0].items():
-        for metric in values:
-            numbers = [table.get(name, {}).get(metric) for table in tables]
-            if not metric.startswith("n_") and all(number is not None for number in numbers):
-                result.setdefault(name, {})[metric] = _measured(numbers)
-    return result
-
-
-def _measured(values: Sequence[float], low: float | None = None, high: float | None = None) -> Measured:
-    told = Estimate.of(values)
-    return Measured(mean=told.mean, sd=told.sd, n=told.n, per_seed=tuple(values), low=low, high=high)
-
-
-def _check_claims(
-    submission: Submission,
-    metrics: Mapping[Part, Mapping[str, Measured]],
-    changed: Collection[str],
-    findings: Findings,
-) -> None:
-    for part, claims in submission.claimed.items():
-        for name, claim in claims.items():
-            if name.partition("@")[0] in changed:
-                continue
-            if (found := metrics[part].get(name)) is None:
-                findings.fail("claims", SUBMISSION, f"{part} {name[:40]!r} is no metric of the track")
-            elif claim.n != found.n or not (_near(claim.mean, found.mean) and _near(claim.sd, found.sd)):
-                findings.fail(
-                    "claims", SUBMISSION,
-                    f"{part} {name} is claimed as {claim.mean!r} (sd {claim.sd!r}, n {claim.n}); the lists give "
-                    f"{found.mean!r} (sd {found.sd!r}, n {found.n})",
-                )  # fmt: skip
-    told = f", but for metrics that have changed since: {', '.join(sorted(changed))}" if changed else ""
-    findings.passed("claims", f"every claimed number is what the lists give{told}")
-
-
-def _near(claimed: float | None, found: float | None) -> bool:
-    if claimed is None or found is None:
-        return claimed is found
-    return abs(claimed - found) <= TOLERANCE * max(1.0, abs(found))
-
-
-def _check_seeds_differ(submission: Submission, found: Sequence[Measurement], findings: Findings) -> None:
-    """Refuse one run that was handed in as several."""
-    if submission.deterministic:
-        return
-    seen: dict[bytes, int] = {}
-    for seed, one in zip(submission.seeds, found, strict=True):
-        first = seen.setdefault(one.looks.cells.tobytes(), seed)
-        if first != seed:
-            name = submission.list_files[seed]
-            findings.fail("seeds", name, f"holds the very lists of seed {first}; declare deterministic, or run it")
 
 
 def _record(

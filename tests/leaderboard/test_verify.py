@@ -48,7 +48,6 @@ def test_numbers_are_recomputed_from_the_lists(board: Board, name: str) -> None:
 
 
 def test_verification_is_a_function_of_files_and_data(board: Board, tmp_path: Path) -> None:
-    folder = board.root / "trained" / "trained"
     folder = board.root / "retrieval" / "trained"
     moved = tmp_path / "elsewhere" / "trained"
     shutil.copytree(folder, moved)

@@ -1,0 +1,117 @@
+"""Numbers of a submission: what its lists give over the seeds, held against what its authors claim."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+from mmrec_bench.leaderboard.findings import Findings
+from mmrec_bench.leaderboard.judges.base import Looks
+from mmrec_bench.leaderboard.record import Measured
+from mmrec_bench.leaderboard.scoring import Scores
+from mmrec_bench.leaderboard.submission import SUBMISSION, Claim, Submission
+from mmrec_bench.leaderboard.track import Track
+from mmrec_bench.leaderboard.words import Part
+from mmrec_bench.reports.cards.scores import intervals
+from mmrec_bench.reports.collect import Estimate
+
+TOLERANCE = 1e-9
+"""Relative difference of a claimed number from what the lists give: both come from the same sums."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Measurement:
+    """Lists of one seed.
+
+    Attributes:
+        looks: What they look like.
+        scores: What they are worth.
+    """
+
+    looks: Looks
+    scores: Scores
+
+
+def claimed(submission: Submission) -> dict[Part, dict[str, Measured]]:
+    """Return the numbers of the authors, where nothing was judged."""
+
+    def measured(claim: Claim) -> Measured:
+        return Measured(mean=claim.mean, sd=claim.sd, n=claim.n, per_seed=())
+
+    return {
+        part: {name: measured(claim) for name, claim in found.items()} for part, found in submission.claimed.items()
+    }
+
+
+def over_seeds(found: Sequence[Measurement], track: Track) -> dict[Part, dict[str, Measured]]:
+    """Return every metric of both parts over the seeds, those of the headline with intervals."""
+    parts: tuple[Part, ...] = ("valid", "test")
+    result: dict[Part, dict[str, Measured]] = {}
+    tables = [one.scores.per_user for one in found]
+    for part in parts:
+        ends = intervals(tables, part, track.headline)
+        result[part] = {}
+        for name in found[0].scores.metrics[part]:
+            values = [one.scores.metrics[part][name] for one in found if one.scores.metrics[part].get(name) is not None]
+            if len(values) == len(found):
+                low, high = ends.get(name, (None, None))
+                result[part][name] = _measured(values, low, high)
+    return result
+
+
+def slices_of(found: Sequence[Measurement]) -> dict[str, dict[str, Measured]]:
+    """Return test metrics on slices over the seeds."""
+    tables = [one.scores.metrics["test_slices"] for one in found]
+    result: dict[str, dict[str, Measured]] = {}
+    for name, values in tables[0].items():
+        for metric in values:
+            numbers = [table.get(name, {}).get(metric) for table in tables]
+            if not metric.startswith("n_") and all(number is not None for number in numbers):
+                result.setdefault(name, {})[metric] = _measured(numbers)
+    return result
+
+
+def _measured(values: Sequence[float], low: float | None = None, high: float | None = None) -> Measured:
+    told = Estimate.of(values)
+    return Measured(mean=told.mean, sd=told.sd, n=told.n, per_seed=tuple(values), low=low, high=high)
+
+
+def check_claims(
+    submission: Submission,
+    metrics: Mapping[Part, Mapping[str, Measured]],
+    changed: Collection[str],
+    findings: Findings,
+) -> None:
+    """Hold claimed numbers against those that the lists give; metrics that have changed since are left out."""
+    for part, claims in submission.claimed.items():
+        for name, claim in claims.items():
+            if name.partition("@")[0] in changed:
+                continue
+            if (found := metrics[part].get(name)) is None:
+                findings.fail("claims", SUBMISSION, f"{part} {name[:40]!r} is no metric of the track")
+            elif claim.n != found.n or not (_near(claim.mean, found.mean) and _near(claim.sd, found.sd)):
+                findings.fail(
+                    "claims", SUBMISSION,
+                    f"{part} {name} is claimed as {claim.mean!r} (sd {claim.sd!r}, n {claim.n}); the lists give "
+                    f"{found.mean!r} (sd {found.sd!r}, n {found.n})",
+                )  # fmt: skip
+    told = f", but for metrics that have changed since: {', '.join(sorted(changed))}" if changed else ""
+    findings.passed("claims", f"every claimed number is what the lists give{told}")
+
+
+def _near(claimed: float | None, found: float | None) -> bool:
+    if claimed is None or found is None:
+        return claimed is found
+    return abs(claimed - found) <= TOLERANCE * max(1.0, abs(found))
+
+
+def check_seeds_differ(submission: Submission, found: Sequence[Measurement], findings: Findings) -> None:
+    """Refuse one run that was handed in as several."""
+    if submission.deterministic:
+        return
+    seen: dict[bytes, int] = {}
+    for seed, one in zip(submission.seeds, found, strict=True):
+        first = seen.setdefault(one.looks.cells.tobytes(), seed)
+        if first != seed:
+            name = submission.list_files[seed]
+            findings.fail("seeds", name, f"holds the very lists of seed {first}; declare deterministic, or run it")
