@@ -48,14 +48,14 @@ from mmrec_bench.experiments.artefact import RunArtefact, find_runs
 from mmrec_bench.experiments.forecast import Forecast
 from mmrec_bench.experiments.knockout import DEFAULT_MARGIN, KnockoutConfig
 from mmrec_bench.experiments.prepare import Preparer
-from mmrec_bench.experiments.schema import Experiment, is_suite, load_experiment
-from mmrec_bench.experiments.studies import StudyArtefact, find_studies
+from mmrec_bench.experiments.schema.experiment import Experiment, is_suite, load_experiment
+from mmrec_bench.experiments.schema.suite import load_suite
 from mmrec_bench.experiments.suite import Failure
-from mmrec_bench.experiments.suite_config import load_suite
-from mmrec_bench.experiments.tuning import Study, with_winners
+from mmrec_bench.experiments.tuning.search import Study, with_winners
+from mmrec_bench.experiments.tuning.studies import StudyArtefact, find_studies
 from mmrec_bench.experiments.variants import variants_of
 from mmrec_bench.models.base import MODELS
-from mmrec_bench.reports.error_items import item_views
+from mmrec_bench.reports.errors.items import item_views
 from mmrec_bench.reports.forecast import comparison_table
 from mmrec_bench.reports.report import make_report
 from mmrec_bench.resources import find_yaml

@@ -13,8 +13,8 @@ from mmrec_bench.cli.console import DataDir, Overrides, out
 from mmrec_bench.errors import ResourceError
 from mmrec_bench.experiments.auditing import SplitAudit, audit_experiments, audit_rule, rule_of
 from mmrec_bench.experiments.prepare import Preparer
-from mmrec_bench.experiments.schema import Experiment, is_suite, load_experiment
-from mmrec_bench.experiments.suite_config import load_suite
+from mmrec_bench.experiments.schema.experiment import Experiment, is_suite, load_experiment
+from mmrec_bench.experiments.schema.suite import load_suite
 from mmrec_bench.reports.audit import audit_rows
 from mmrec_bench.resources import find_yaml
 from mmrec_bench.settings import load_yaml

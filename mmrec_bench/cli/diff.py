@@ -21,8 +21,8 @@ from mmrec_bench.experiments.differences import (
     side_of_run,
 )
 from mmrec_bench.experiments.prepare import Preparer
-from mmrec_bench.experiments.schema import Experiment, is_suite, load_experiment
-from mmrec_bench.experiments.suite_config import load_suite
+from mmrec_bench.experiments.schema.experiment import Experiment, is_suite, load_experiment
+from mmrec_bench.experiments.schema.suite import load_suite
 from mmrec_bench.resources import find_yaml
 from mmrec_bench.settings import load_yaml
 

@@ -11,9 +11,9 @@ import typer
 
 from mmrec_bench.cli.console import DataDir, out
 from mmrec_bench.experiments.artefact import RunArtefact
-from mmrec_bench.reports.error_browser import browse_errors
-from mmrec_bench.reports.error_items import item_views
-from mmrec_bench.reports.error_pages import summary
+from mmrec_bench.reports.errors.browser import browse_errors
+from mmrec_bench.reports.errors.items import item_views
+from mmrec_bench.reports.errors.pages import summary
 
 
 def browse(

@@ -25,12 +25,12 @@ from mmrec_bench.cli.console import (
     run_settings,
 )
 from mmrec_bench.cli.progress import EpochBar
-from mmrec_bench.experiments.align import SCORE, align
-from mmrec_bench.experiments.evaluate_config import load_evaluation
-from mmrec_bench.experiments.evaluate_features import Part, evaluate_features
-from mmrec_bench.experiments.features_config import load_features
+from mmrec_bench.experiments.features.align import SCORE, align
+from mmrec_bench.experiments.features.config import load_features
+from mmrec_bench.experiments.features.evaluate import Part, evaluate_features
+from mmrec_bench.experiments.features.evaluate_config import load_evaluation
 from mmrec_bench.experiments.prepare import Preparer
-from mmrec_bench.experiments.schema import is_evaluation, is_features
+from mmrec_bench.experiments.schema.experiment import is_evaluation, is_features
 from mmrec_bench.reports.features import FeatureReport
 from mmrec_bench.resources import find_yaml
 from mmrec_bench.settings import load_yaml

@@ -13,8 +13,8 @@ import typer
 
 from mmrec_bench.cli.console import DATA, DataDir, Device, Threads, out, print_table
 from mmrec_bench.errors import ArtefactError
-from mmrec_bench.experiments.legacy import Options, emulated
-from mmrec_bench.experiments.studies import find_studies
+from mmrec_bench.experiments.legacy.emulation import Options, emulated
+from mmrec_bench.experiments.tuning.studies import find_studies
 from mmrec_bench.reports.files import write_all
 from mmrec_bench.reports.legacy import legacy_file, legacy_frame, legacy_table, selection_of
 

@@ -24,9 +24,9 @@ from mmrec_bench.cli.console import (
     run_settings,
 )
 from mmrec_bench.errors import ConfigError, ConfigIssue
-from mmrec_bench.experiments.lis import probe_all
-from mmrec_bench.experiments.lis_config import LoadedProbe, is_lis, load_lis
-from mmrec_bench.experiments.lis_features import feature_sets, measure_features
+from mmrec_bench.experiments.lis.config import LoadedProbe, is_lis, load_lis
+from mmrec_bench.experiments.lis.features import feature_sets, measure_features
+from mmrec_bench.experiments.lis.probe import probe_all
 from mmrec_bench.experiments.prepare import Preparer
 from mmrec_bench.experiments.run_settings import RunSettings
 from mmrec_bench.reports.files import write_all

@@ -24,10 +24,10 @@ from mmrec_bench.cli.console import (
 )
 from mmrec_bench.experiments.forecast import Forecast, forecast
 from mmrec_bench.experiments.prepare import Preparer
-from mmrec_bench.experiments.schema import Experiment, is_suite, load_experiment
-from mmrec_bench.experiments.study import Budget
+from mmrec_bench.experiments.schema.experiment import Experiment, is_suite, load_experiment
+from mmrec_bench.experiments.schema.suite import load_suite
 from mmrec_bench.experiments.suite import plan as planned_runs
-from mmrec_bench.experiments.suite_config import load_suite
+from mmrec_bench.experiments.tuning.study import Budget
 from mmrec_bench.experiments.variants import variants_of
 from mmrec_bench.reports.forecast import forecast_table
 from mmrec_bench.resources import find_yaml

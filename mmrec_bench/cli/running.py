@@ -11,7 +11,7 @@ from mmrec_bench.cli.console import errors, out, print_table
 from mmrec_bench.cli.progress import LineProgress, RunProgress
 from mmrec_bench.experiments.prepare import Preparer
 from mmrec_bench.experiments.run import RunSettings
-from mmrec_bench.experiments.schema import Experiment
+from mmrec_bench.experiments.schema.experiment import Experiment
 from mmrec_bench.experiments.suite import Executor, Outcome, plan, run_all
 from mmrec_bench.reports.report import Report
 

@@ -11,8 +11,8 @@ import typer
 from mmrec_bench.cli.console import out, print_rows
 from mmrec_bench.errors import ResourceError
 from mmrec_bench.experiments.artefact import RunArtefact
-from mmrec_bench.reports.transcript import session_list, transcript_of
-from mmrec_bench.reports.transcript_text import lines_of
+from mmrec_bench.reports.sessions.text import lines_of
+from mmrec_bench.reports.sessions.transcript import session_list, transcript_of
 
 app = typer.Typer(help="Tell what happened in the sessions of an interactive run.", no_args_is_help=True)
 

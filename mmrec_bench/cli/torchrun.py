@@ -13,7 +13,7 @@ from mmrec_bench.experiments.environment import available_cores
 from mmrec_bench.experiments.following import follow
 from mmrec_bench.experiments.prepare import Preparer
 from mmrec_bench.experiments.run_settings import RunSettings
-from mmrec_bench.experiments.schema import Experiment
+from mmrec_bench.experiments.schema.experiment import Experiment
 from mmrec_bench.experiments.suite import Executor, InProcess, plan
 from mmrec_bench.training.team import ALONE, Group, Team
 

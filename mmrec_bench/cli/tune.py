@@ -27,14 +27,14 @@ from mmrec_bench.cli.running import finish, print_report, run_experiments
 from mmrec_bench.errors import ConfigError, ConfigIssue, DataError, ModelError, TrainingError
 from mmrec_bench.experiments.prepare import Preparer
 from mmrec_bench.experiments.run_settings import RunSettings
-from mmrec_bench.experiments.schema import Experiment, is_space, is_suite, load_experiment
-from mmrec_bench.experiments.space import Space, read_space, spaces_of
-from mmrec_bench.experiments.study import Budget, PrunerName, SamplerName, Search
+from mmrec_bench.experiments.schema.experiment import Experiment, is_space, is_suite, load_experiment
+from mmrec_bench.experiments.schema.suite import load_suite
 from mmrec_bench.experiments.suite import Failure
-from mmrec_bench.experiments.suite_config import load_suite
-from mmrec_bench.experiments.trial import TrialScore
-from mmrec_bench.experiments.tuning import Study, with_winners
-from mmrec_bench.experiments.tuning import tune as run_study
+from mmrec_bench.experiments.tuning.search import Study, with_winners
+from mmrec_bench.experiments.tuning.search import tune as run_study
+from mmrec_bench.experiments.tuning.space import Space, read_space, spaces_of
+from mmrec_bench.experiments.tuning.study import Budget, PrunerName, SamplerName, Search
+from mmrec_bench.experiments.tuning.trial import TrialScore
 from mmrec_bench.reports.report import make_report
 from mmrec_bench.resources import find_yaml
 from mmrec_bench.settings import load_yaml

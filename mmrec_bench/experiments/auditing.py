@@ -15,9 +15,9 @@ from mmrec_bench.data.rules import SPLITS, SplitConfig
 from mmrec_bench.data.splitting import make_list_split, make_split
 from mmrec_bench.errors import ProtocolError
 from mmrec_bench.experiments.audit import Audited, Auditor
-from mmrec_bench.experiments.features import FeaturesArtefact
+from mmrec_bench.experiments.features.artefact import FeaturesArtefact
 from mmrec_bench.experiments.prepare import Preparer
-from mmrec_bench.experiments.schema import Experiment
+from mmrec_bench.experiments.schema.experiment import Experiment
 from mmrec_bench.settings import Document
 
 

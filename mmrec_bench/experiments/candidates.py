@@ -14,7 +14,7 @@ from mmrec_bench.errors import ArtefactError, ModelError
 from mmrec_bench.evaluation.retrieval import exclusions_of
 from mmrec_bench.experiments.artefact import WEIGHTS, RunArtefact
 from mmrec_bench.experiments.prepare import FirstStage, Prepared
-from mmrec_bench.experiments.retrieval import build_model
+from mmrec_bench.experiments.stations.retrieval import build_model
 from mmrec_bench.models.base import ClosedForm, Recommender
 from mmrec_bench.retrieval.base import Scoring
 from mmrec_bench.retrieval.config import RetrieverConfig, build_retriever

@@ -8,7 +8,7 @@ from typing import Any, Literal, TypeAlias, get_args
 
 from mmrec_bench.experiments.artefact import RunArtefact
 from mmrec_bench.experiments.environment import code_digest, package_versions
-from mmrec_bench.experiments.schema import Experiment
+from mmrec_bench.experiments.schema.experiment import Experiment
 
 Group: TypeAlias = Literal[
     "config", "data", "split", "features", "inputs", "protocol", "code", "packages", "threads", "device",

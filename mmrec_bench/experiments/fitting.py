@@ -16,7 +16,7 @@ from mmrec_bench.data.lists import Lists
 from mmrec_bench.errors import ConfigError, ConfigIssue
 from mmrec_bench.evaluation.ranking import RankingEvaluation, RankingEvaluator, arranged
 from mmrec_bench.evaluation.ranking_protocol import RankingProtocol
-from mmrec_bench.experiments.station import built
+from mmrec_bench.experiments.stations.base import built
 from mmrec_bench.models.base import MODELS, ModelField
 from mmrec_bench.models.ranking.base import Ranker, RankingContext
 from mmrec_bench.retrieval.base import tie_ranks

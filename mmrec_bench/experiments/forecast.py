@@ -25,9 +25,9 @@ from mmrec_bench.experiments.inputs import resolve
 from mmrec_bench.experiments.prepare import Prepared, run_key
 from mmrec_bench.experiments.run import built, with_inputs
 from mmrec_bench.experiments.run_settings import RunSettings
-from mmrec_bench.experiments.schema import Experiment
-from mmrec_bench.experiments.study import Budget
+from mmrec_bench.experiments.schema.experiment import Experiment
 from mmrec_bench.experiments.suite import PlannedRun
+from mmrec_bench.experiments.tuning.study import Budget
 from mmrec_bench.seeding import Seeds
 from mmrec_bench.training.config import TrainerConfig
 from mmrec_bench.training.records import Observer

@@ -16,9 +16,9 @@ from mmrec_bench.data.alterations import Alteration, alter
 from mmrec_bench.data.arrays import digest
 from mmrec_bench.data.dataset import Dataset
 from mmrec_bench.data.features import FeatureTable
-from mmrec_bench.experiments.align import align
-from mmrec_bench.experiments.features import FeaturesArtefact, FeaturesKey
-from mmrec_bench.experiments.features_config import FeaturesConfig
+from mmrec_bench.experiments.features.align import align
+from mmrec_bench.experiments.features.artefact import FeaturesArtefact, FeaturesKey
+from mmrec_bench.experiments.features.config import FeaturesConfig
 from mmrec_bench.experiments.run_settings import RunSettings
 from mmrec_bench.training.records import Observer
 

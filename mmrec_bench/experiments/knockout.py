@@ -8,7 +8,7 @@ from typing import Annotated, Literal, TypeAlias, get_args
 from pydantic import AfterValidator, Field
 
 from mmrec_bench.data.alterations import ALTERATIONS, Alteration, Dropped, modalities_left
-from mmrec_bench.experiments.seeds import Seedlist
+from mmrec_bench.experiments.schema.seeds import Seedlist
 from mmrec_bench.settings import BaseConfig, explained_error
 
 REAL = "real"

@@ -25,12 +25,12 @@ from mmrec_bench.evaluation.interactive_protocol import InteractiveProtocol
 from mmrec_bench.evaluation.protocol import ProtocolConfig, RetrievalProtocol
 from mmrec_bench.experiments.artefact import WEIGHTS, RunArtefact, RunKey
 from mmrec_bench.experiments.audit import Auditor
-from mmrec_bench.experiments.experiment_parts import DatasetRef
 from mmrec_bench.experiments.inputs import plan_features
 from mmrec_bench.experiments.lexicons import lexicon_of
-from mmrec_bench.experiments.list_checks import check_lists
 from mmrec_bench.experiments.prepared import FirstStage, Prepared, Start, run_key, unaltered_fingerprint
-from mmrec_bench.experiments.schema import Experiment, ExperimentConfig
+from mmrec_bench.experiments.schema.experiment import Experiment, ExperimentConfig
+from mmrec_bench.experiments.schema.parts import DatasetRef
+from mmrec_bench.experiments.stations.list_checks import check_lists
 from mmrec_bench.models.needs import models_for
 from mmrec_bench.retrieval.base import tie_ranks
 

@@ -14,7 +14,7 @@ from mmrec_bench.experiments.artefact import RunArtefact, RunKey
 from mmrec_bench.experiments.audit import Auditor
 from mmrec_bench.experiments.folders import fingerprint_of
 from mmrec_bench.experiments.inputs import FeatureInput
-from mmrec_bench.experiments.schema import Experiment, ExperimentConfig
+from mmrec_bench.experiments.schema.experiment import Experiment, ExperimentConfig
 from mmrec_bench.types import IntArray
 
 

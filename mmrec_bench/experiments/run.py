@@ -17,7 +17,6 @@ from mmrec_bench.experiments import artefact as files
 from mmrec_bench.experiments import building as write
 from mmrec_bench.experiments.artefact import RunArtefact, RunKey
 from mmrec_bench.experiments.audit import made_tables
-from mmrec_bench.experiments.ctr import CtrStation
 from mmrec_bench.experiments.energy import EnergyMeter
 from mmrec_bench.experiments.environment import (
     PeakMemory,
@@ -30,14 +29,15 @@ from mmrec_bench.experiments.environment import (
 from mmrec_bench.experiments.executors.shards import sharded_retriever
 from mmrec_bench.experiments.folders import CONFIG, HISTORY, SCHEMA_VERSION
 from mmrec_bench.experiments.inputs import resolve
-from mmrec_bench.experiments.interactive import InteractiveStation
 from mmrec_bench.experiments.prepare import FirstStage, Prepared, Start, run_key, unaltered_fingerprint
-from mmrec_bench.experiments.ranking import RankingStation
-from mmrec_bench.experiments.retrieval import RetrievalStation
 from mmrec_bench.experiments.run_settings import RunSettings as RunSettings
-from mmrec_bench.experiments.schema import Experiment
+from mmrec_bench.experiments.schema.experiment import Experiment
 from mmrec_bench.experiments.start import continue_from, read_weights
-from mmrec_bench.experiments.station import Judgement, Station
+from mmrec_bench.experiments.stations.base import Judgement, Station
+from mmrec_bench.experiments.stations.ctr import CtrStation
+from mmrec_bench.experiments.stations.interactive import InteractiveStation
+from mmrec_bench.experiments.stations.ranking import RankingStation
+from mmrec_bench.experiments.stations.retrieval import RetrievalStation
 from mmrec_bench.models.base import MODELS, ClosedForm
 from mmrec_bench.retrieval.config import RetrieverConfig
 from mmrec_bench.seeding import Seeds, determinism_of

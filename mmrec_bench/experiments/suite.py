@@ -14,7 +14,7 @@ from mmrec_bench.experiments.building import RunLockedError
 from mmrec_bench.experiments.folders import State
 from mmrec_bench.experiments.prepare import Prepared, Preparer, run_key
 from mmrec_bench.experiments.run import RunSettings, run
-from mmrec_bench.experiments.schema import Experiment
+from mmrec_bench.experiments.schema.experiment import Experiment
 from mmrec_bench.training.records import Observer
 from mmrec_bench.training.team import ALONE, Team
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from mmrec_bench.data.alterations import Alteration, modalities_left
 from mmrec_bench.errors import ConfigError, ConfigIssue
 from mmrec_bench.experiments.knockout import REAL, KnockoutConfig, tampered
-from mmrec_bench.experiments.schema import Experiment, ExperimentConfig
+from mmrec_bench.experiments.schema.experiment import Experiment, ExperimentConfig
 from mmrec_bench.models.base import MODELS
 from mmrec_bench.settings import Document
 

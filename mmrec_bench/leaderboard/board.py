@@ -14,7 +14,7 @@ from mmrec_bench.leaderboard.record import RECORD, Measured, VerificationRecord,
 from mmrec_bench.leaderboard.submission import CARD, SUBMISSION, Submission
 from mmrec_bench.leaderboard.track import Track
 from mmrec_bench.reports.cards.schema import ResultCard
-from mmrec_bench.reports.session_facts import lower_is_better
+from mmrec_bench.reports.sessions.facts import lower_is_better
 from mmrec_bench.settings import Document
 
 RECOMPUTED = ("list-verified", "rerun-verified", "audited")

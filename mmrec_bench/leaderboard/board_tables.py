@@ -8,7 +8,7 @@ from mmrec_bench.leaderboard.board import Board, Entry
 from mmrec_bench.leaderboard.record import Measured, VerificationRecord
 from mmrec_bench.reports.cards.schema import Hardware
 from mmrec_bench.reports.collect import Estimate
-from mmrec_bench.reports.session_facts import lower_is_better
+from mmrec_bench.reports.sessions.facts import lower_is_better
 from mmrec_bench.reports.table import ABSENT, Cell, Table, interval, number
 from mmrec_bench.reports.tables import estimate_cell
 from mmrec_bench.statistics.contrast import LEVEL

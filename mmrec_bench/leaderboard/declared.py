@@ -11,8 +11,8 @@ from pydantic_core import PydanticCustomError
 
 from mmrec_bench.errors import ConfigError, MMRecBenchError
 from mmrec_bench.experiments.differences import flatten
-from mmrec_bench.experiments.schema import ExperimentConfig
-from mmrec_bench.experiments.station import VAULT_PURPOSE
+from mmrec_bench.experiments.schema.experiment import ExperimentConfig
+from mmrec_bench.experiments.stations.base import VAULT_PURPOSE
 from mmrec_bench.leaderboard.documents import parse_object
 from mmrec_bench.leaderboard.findings import Findings, shown
 from mmrec_bench.leaderboard.folder import SubmissionFolder

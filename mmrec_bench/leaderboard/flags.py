@@ -11,7 +11,7 @@ from mmrec_bench.leaderboard.record import Measured, VerificationRecord
 from mmrec_bench.leaderboard.submission import SUBMISSION
 from mmrec_bench.leaderboard.track import Track
 from mmrec_bench.leaderboard.words import Part
-from mmrec_bench.reports.session_facts import lower_is_better
+from mmrec_bench.reports.sessions.facts import lower_is_better
 from mmrec_bench.seeding import Seeds
 from mmrec_bench.types import IntArray
 

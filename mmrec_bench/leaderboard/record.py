@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, Self, TypeAlias
 from pydantic import Field, PositiveInt
 
 from mmrec_bench.errors import ArtefactError
-from mmrec_bench.experiments.seeds import Seedlist
+from mmrec_bench.experiments.schema.seeds import Seedlist
 from mmrec_bench.leaderboard.documents import read_document
 from mmrec_bench.leaderboard.words import Digest, Line, Part, Slug, canonical
 from mmrec_bench.reports.cards.schema import Hardware, digest_of_json

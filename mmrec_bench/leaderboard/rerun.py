@@ -9,7 +9,7 @@ from pathlib import Path
 from mmrec_bench.errors import ArtefactError
 from mmrec_bench.experiments.prepare import Preparer, run_key
 from mmrec_bench.experiments.run import RunSettings, run
-from mmrec_bench.experiments.schema import Experiment, ExperimentConfig
+from mmrec_bench.experiments.schema.experiment import Experiment, ExperimentConfig
 from mmrec_bench.leaderboard.findings import Findings
 from mmrec_bench.leaderboard.folder import open_folder
 from mmrec_bench.leaderboard.record import Check, Rerun, VerificationRecord

@@ -19,11 +19,11 @@ from mmrec_bench.evaluation.protocol import ProtocolConfig, RetrievalProtocol
 from mmrec_bench.evaluation.ranking import RankingEvaluator
 from mmrec_bench.evaluation.ranking_protocol import RankingProtocol
 from mmrec_bench.evaluation.sessions import InteractiveEvaluator
-from mmrec_bench.experiments import ctr, interactive, ranking, retrieval
 from mmrec_bench.experiments.building import finite
-from mmrec_bench.experiments.experiment_parts import DatasetRef
 from mmrec_bench.experiments.prepare import Prepared, Preparer
-from mmrec_bench.experiments.transcripts import KINDS
+from mmrec_bench.experiments.schema.parts import DatasetRef
+from mmrec_bench.experiments.stations import ctr, interactive, ranking, retrieval
+from mmrec_bench.experiments.stations.transcripts import KINDS
 from mmrec_bench.leaderboard.alignment import (
     check_not_excluded,
     order_of,

@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 
-from mmrec_bench.experiments.seeds import Seedlist
+from mmrec_bench.experiments.schema.seeds import Seedlist
 from mmrec_bench.leaderboard.words import Digest, Line, Part, Slug, canonical
 from mmrec_bench.settings import BaseConfig, explained_error
 

@@ -12,7 +12,7 @@ from mmrec_bench.data.cards import load_card
 from mmrec_bench.data.recipes import RecipeField
 from mmrec_bench.evaluation.interactive_protocol import InteractiveProtocol
 from mmrec_bench.evaluation.protocol import ProtocolConfig
-from mmrec_bench.experiments.experiment_parts import PROTOCOLS
+from mmrec_bench.experiments.schema.parts import PROTOCOLS
 from mmrec_bench.leaderboard.words import Line, Slug
 from mmrec_bench.registry import unknown_message
 from mmrec_bench.resources import find_yaml, names

@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from mmrec_bench.experiments.evaluate_features import FeatureEvaluation, FeatureRow
+from mmrec_bench.experiments.features.evaluate import FeatureEvaluation, FeatureRow
 from mmrec_bench.reports.files import write_all
 from mmrec_bench.reports.table import ABSENT, Table
 

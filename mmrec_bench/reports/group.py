@@ -7,7 +7,7 @@ import re
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
-from mmrec_bench.reports.error_browser import ErrorBrowser
+from mmrec_bench.reports.errors.browser import ErrorBrowser
 from mmrec_bench.reports.plots.base import Plot
 from mmrec_bench.reports.table import Table
 

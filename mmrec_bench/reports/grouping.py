@@ -7,20 +7,20 @@ from dataclasses import astuple
 from typing import TypeAlias
 
 from mmrec_bench.experiments.artefact import RunArtefact
-from mmrec_bench.experiments.studies import StudyArtefact
+from mmrec_bench.experiments.tuning.studies import StudyArtefact
 from mmrec_bench.reports.collect import Row, TableKey
-from mmrec_bench.reports.error_browser import ErrorBrowser, browse_errors
-from mmrec_bench.reports.error_items import ItemViews
-from mmrec_bench.reports.family import told_apart
+from mmrec_bench.reports.comparisons.family import told_apart
+from mmrec_bench.reports.errors.browser import ErrorBrowser, browse_errors
+from mmrec_bench.reports.errors.items import ItemViews
 from mmrec_bench.reports.findings import findings_of
 from mmrec_bench.reports.group import Group, anchor
 from mmrec_bench.reports.intervals import intervals_of
-from mmrec_bench.reports.knockout import Knockout
-from mmrec_bench.reports.knockout_tables import knockout_facts, knockout_table
+from mmrec_bench.reports.knockout.tables import knockout_facts, knockout_table
+from mmrec_bench.reports.knockout.verdicts import Knockout
 from mmrec_bench.reports.lis import LisReport
 from mmrec_bench.reports.plots import plots_of, tuning_plots
 from mmrec_bench.reports.plots.tuning import study_groups
-from mmrec_bench.reports.sessions import session_tables
+from mmrec_bench.reports.sessions.tables import session_tables
 from mmrec_bench.reports.standing import standings_of
 from mmrec_bench.reports.tables import facts_of, headline, tables_of
 from mmrec_bench.reports.tuning_tables import tuning_tables

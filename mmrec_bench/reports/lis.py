@@ -12,9 +12,9 @@ import pandas as pd
 
 from mmrec_bench.errors import ArtefactError
 from mmrec_bench.evaluation.leakage import LEVEL, POWER, Comparison, Impact
-from mmrec_bench.experiments.lis import BASELINE, ProbeArtefact
-from mmrec_bench.experiments.lis_config import LisConfig
-from mmrec_bench.experiments.lis_leaks import Variant
+from mmrec_bench.experiments.lis.config import LisConfig
+from mmrec_bench.experiments.lis.leaks import Variant
+from mmrec_bench.experiments.lis.probe import BASELINE, ProbeArtefact
 from mmrec_bench.metrics.bootstrap import user_draws
 from mmrec_bench.reports.files import write_all
 from mmrec_bench.reports.plots.bars import bars_plot

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from mmrec_bench.reports.error_browser import ErrorBrowser
+from mmrec_bench.reports.errors.browser import ErrorBrowser
 from mmrec_bench.reports.findings import RULE
 from mmrec_bench.reports.plots.base import Plot
 from mmrec_bench.reports.table import Cell, Table

@@ -10,15 +10,15 @@ import pandas as pd
 
 from mmrec_bench.experiments.artefact import RunArtefact
 from mmrec_bench.experiments.knockout import DEFAULT_MARGIN
-from mmrec_bench.experiments.studies import StudyArtefact
 from mmrec_bench.experiments.suite import Failure
+from mmrec_bench.experiments.tuning.studies import StudyArtefact
 from mmrec_bench.reports.collect import Row, TableKey, collect
 from mmrec_bench.reports.files import write_all
 from mmrec_bench.reports.findings import RULE
 from mmrec_bench.reports.group import Group
 from mmrec_bench.reports.grouping import Shown, group_of, knockout_group, probe_group, tuning_groups
-from mmrec_bench.reports.knockout import Knockout, knockouts_of
-from mmrec_bench.reports.knockout_tables import knockout_frame
+from mmrec_bench.reports.knockout.tables import knockout_frame
+from mmrec_bench.reports.knockout.verdicts import Knockout, knockouts_of
 from mmrec_bench.reports.latex import latex
 from mmrec_bench.reports.lis import LisReport
 from mmrec_bench.reports.page import page_of

@@ -11,7 +11,7 @@ from mmrec_bench.metrics.catalogue import CATALOGUE_METRICS
 from mmrec_bench.reports.audit import audit_facts
 from mmrec_bench.reports.collect import Estimate, Row, TableKey, machines_of
 from mmrec_bench.reports.ranking_facts import of_candidates, ranking_facts
-from mmrec_bench.reports.session_facts import lower_is_better, session_facts, session_headline, session_numbers
+from mmrec_bench.reports.sessions.facts import lower_is_better, session_facts, session_headline, session_numbers
 from mmrec_bench.reports.standing import Standing
 from mmrec_bench.reports.table import ABSENT, Cell, Table, number
 

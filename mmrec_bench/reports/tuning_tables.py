@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from mmrec_bench.experiments.studies import StudyArtefact
+from mmrec_bench.experiments.tuning.studies import StudyArtefact
 from mmrec_bench.reports.plots.tuning import budgets_told, study_groups, study_labels
 from mmrec_bench.reports.table import Table, number
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from mmrec_bench.cli import app as cli
-from mmrec_bench.experiments.suite_config import load_suite
+from mmrec_bench.experiments.schema.suite import load_suite
 from mmrec_bench.models.base import MODELS
 
 QUICK = [

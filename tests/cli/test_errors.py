@@ -13,9 +13,9 @@ from mmrec_bench.errors import ArtefactError
 from mmrec_bench.experiments.artefact import RunArtefact, find_runs
 from mmrec_bench.experiments.folders import CONFIG
 from mmrec_bench.experiments.prepare import Preparer
-from mmrec_bench.experiments.schema import load_experiment
-from mmrec_bench.reports.error_browser import browse_errors
-from mmrec_bench.reports.error_items import item_views
+from mmrec_bench.experiments.schema.experiment import load_experiment
+from mmrec_bench.reports.errors.browser import browse_errors
+from mmrec_bench.reports.errors.items import item_views
 
 from .test_cli import call, flags
 

@@ -13,7 +13,7 @@ from mmrec_bench.data.dataset import Dataset
 from mmrec_bench.data.interactions import Interactions
 from mmrec_bench.experiments.artefact import RunArtefact
 from mmrec_bench.experiments.prepare import Preparer
-from mmrec_bench.reports.transcript import session_list, transcript_of
+from mmrec_bench.reports.sessions.transcript import session_list, transcript_of
 
 from .test_cli import call, flags
 

@@ -10,7 +10,7 @@ import torch
 
 from mmrec_bench.experiments.prepare import Preparer
 from mmrec_bench.experiments.run import RunSettings
-from mmrec_bench.experiments.schema import Experiment, load_experiment
+from mmrec_bench.experiments.schema.experiment import Experiment, load_experiment
 
 N_USERS, N_ITEMS = 40, 30
 

@@ -9,7 +9,7 @@ import yaml
 from mmrec_bench.experiments.artefact import RunArtefact
 from mmrec_bench.experiments.prepare import Prepared, Preparer, run_key
 from mmrec_bench.experiments.run import RunSettings, run
-from mmrec_bench.experiments.schema import Experiment, load_experiment
+from mmrec_bench.experiments.schema.experiment import Experiment, load_experiment
 from mmrec_bench.models.base import MODELS
 from mmrec_bench.training.records import Observer
 

@@ -10,8 +10,8 @@ import torch
 
 from mmrec_bench.data.points import Points
 from mmrec_bench.data.splitting import make_point_split
-from mmrec_bench.experiments.lis import Probe
-from mmrec_bench.experiments.lis_config import LoadedProbe, load_lis
+from mmrec_bench.experiments.lis.config import LoadedProbe, load_lis
+from mmrec_bench.experiments.lis.probe import Probe
 from mmrec_bench.experiments.prepare import Preparer
 from mmrec_bench.experiments.run import RunSettings
 

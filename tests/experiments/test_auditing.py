@@ -15,8 +15,8 @@ from mmrec_bench.experiments.auditing import audit_experiments, audit_rule, rule
 from mmrec_bench.experiments.prepare import Preparer, run_key
 from mmrec_bench.experiments.run import run
 from mmrec_bench.experiments.run_settings import RunSettings
-from mmrec_bench.experiments.schema import load_experiment
-from mmrec_bench.experiments.suite_config import load_suite
+from mmrec_bench.experiments.schema.experiment import load_experiment
+from mmrec_bench.experiments.schema.suite import load_suite
 from mmrec_bench.reports.report import make_report
 from tests.experiments.conftest import write_config
 

@@ -10,7 +10,7 @@ from mmrec_bench.errors import ConfigError, ProtocolError
 from mmrec_bench.experiments.knockout import KnockoutConfig
 from mmrec_bench.experiments.prepare import Preparer
 from mmrec_bench.experiments.run import RunSettings
-from mmrec_bench.experiments.schema import load_experiment
+from mmrec_bench.experiments.schema.experiment import load_experiment
 from mmrec_bench.experiments.variants import variants
 
 from .interactive_worlds import KNN, make, system, write_base, write_world

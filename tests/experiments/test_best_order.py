@@ -14,8 +14,8 @@ from mmrec_bench.data.split import VaultLedger
 from mmrec_bench.evaluation.ranking import RankingEvaluator
 from mmrec_bench.evaluation.ranking_protocol import RankingProtocol
 from mmrec_bench.experiments.prepare import Preparer
-from mmrec_bench.experiments.ranking import RankingStation
-from mmrec_bench.experiments.schema import load_experiment
+from mmrec_bench.experiments.schema.experiment import load_experiment
+from mmrec_bench.experiments.stations.ranking import RankingStation
 from mmrec_bench.seeding import Seeds
 from mmrec_bench.training.config import TrainerConfig
 from mmrec_bench.training.trainer import train

@@ -21,7 +21,7 @@ from mmrec_bench.experiments import run as run_module
 from mmrec_bench.experiments.candidates import RetrievedCandidates, histories_of, restored
 from mmrec_bench.experiments.prepare import FirstStage, Prepared, Preparer
 from mmrec_bench.experiments.run import RunSettings, run
-from mmrec_bench.experiments.schema import Experiment
+from mmrec_bench.experiments.schema.experiment import Experiment
 from mmrec_bench.models.base import Recommender
 from mmrec_bench.models.ranking.base import ListInputs, ScoringRanker
 from mmrec_bench.models.retrieval.itemknn import ItemKNN

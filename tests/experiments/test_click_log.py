@@ -18,7 +18,7 @@ from mmrec_bench.data.lists import Histories, Lists
 from mmrec_bench.errors import DataError
 from mmrec_bench.experiments.click_log import ClickLogConfig, log_clicks
 from mmrec_bench.experiments.prepare import Preparer, run_key
-from mmrec_bench.experiments.schema import load_experiment
+from mmrec_bench.experiments.schema.experiment import load_experiment
 
 N_ITEMS = 40
 

@@ -15,10 +15,10 @@ from sklearn.metrics import roc_auc_score
 from mmrec_bench.data.split import SealedTest, VaultLedger
 from mmrec_bench.errors import ArtefactError, ConfigError, DataError, ProtocolError
 from mmrec_bench.experiments.artefact import RunArtefact
-from mmrec_bench.experiments.ctr import CtrStation
 from mmrec_bench.experiments.prepare import Preparer, run_key
 from mmrec_bench.experiments.run import RunSettings, run
-from mmrec_bench.experiments.schema import Experiment, load_experiment
+from mmrec_bench.experiments.schema.experiment import Experiment, load_experiment
+from mmrec_bench.experiments.stations.ctr import CtrStation
 from mmrec_bench.models.base import MODELS
 from mmrec_bench.reports.report import make_report
 

@@ -21,7 +21,7 @@ from mmrec_bench.experiments.differences import (
 )
 from mmrec_bench.experiments.prepare import Preparer, run_key
 from mmrec_bench.experiments.run import RunSettings, run
-from mmrec_bench.experiments.schema import load_experiment
+from mmrec_bench.experiments.schema.experiment import load_experiment
 
 from .conftest import write_config, write_world
 

@@ -15,7 +15,7 @@ from mmrec_bench.experiments import energy
 from mmrec_bench.experiments.energy import EnergyMeter, how_of
 from mmrec_bench.experiments.prepare import Preparer, run_key
 from mmrec_bench.experiments.run import RunSettings, run
-from mmrec_bench.experiments.schema import Experiment
+from mmrec_bench.experiments.schema.experiment import Experiment
 
 
 def test_a_run_counts_processor_seconds_and_asks_for_no_energy(

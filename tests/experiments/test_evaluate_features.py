@@ -13,8 +13,8 @@ from mmrec_bench.data.splitting import make_split
 from mmrec_bench.errors import ArtefactError, ConfigError, DataError
 from mmrec_bench.evaluation.features import zero_shot
 from mmrec_bench.evaluation.retrieval import RetrievalEvaluator
-from mmrec_bench.experiments.evaluate_config import load_evaluation
-from mmrec_bench.experiments.evaluate_features import FeatureEvaluation, Part, evaluate_features
+from mmrec_bench.experiments.features.evaluate import FeatureEvaluation, Part, evaluate_features
+from mmrec_bench.experiments.features.evaluate_config import load_evaluation
 from mmrec_bench.experiments.prepare import Preparer
 from mmrec_bench.experiments.run import RunSettings
 from mmrec_bench.reports.features import FeatureReport

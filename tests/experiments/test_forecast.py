@@ -14,9 +14,9 @@ from mmrec_bench.experiments.forecast import Calibration, Forecast, RunForecast,
 from mmrec_bench.experiments.prepare import Preparer
 from mmrec_bench.experiments.run import run
 from mmrec_bench.experiments.run_settings import RunSettings
-from mmrec_bench.experiments.schema import Experiment, load_experiment
-from mmrec_bench.experiments.study import Budget
+from mmrec_bench.experiments.schema.experiment import Experiment, load_experiment
 from mmrec_bench.experiments.suite import plan
+from mmrec_bench.experiments.tuning.study import Budget
 from mmrec_bench.reports.forecast import comparison_table, duration, forecast_table
 
 from .conftest import write_config

@@ -15,18 +15,18 @@ from mmrec_bench.data.alterations import alter
 from mmrec_bench.data.dataset import Dataset
 from mmrec_bench.data.interactions import Interactions
 from mmrec_bench.errors import ArtefactError, ConfigError, ModelError
-from mmrec_bench.experiments import align as align_module
 from mmrec_bench.experiments import folders
-from mmrec_bench.experiments.align import SCORE, align
 from mmrec_bench.experiments.artefact import find_runs
-from mmrec_bench.experiments.features import FeaturesArtefact, FeaturesKey
-from mmrec_bench.experiments.features_config import FeaturesConfig, load_features
+from mmrec_bench.experiments.features import align as align_module
+from mmrec_bench.experiments.features.align import SCORE, align
+from mmrec_bench.experiments.features.artefact import FeaturesArtefact, FeaturesKey
+from mmrec_bench.experiments.features.config import FeaturesConfig, load_features
 from mmrec_bench.experiments.prepare import Preparer, run_key
 from mmrec_bench.experiments.run import RunSettings, run
-from mmrec_bench.experiments.schema import load_experiment
+from mmrec_bench.experiments.schema.experiment import load_experiment
+from mmrec_bench.experiments.schema.suite import load_suite
 from mmrec_bench.experiments.suite import plan, run_all
-from mmrec_bench.experiments.suite_config import load_suite
-from mmrec_bench.reports.knockout import knockouts_of
+from mmrec_bench.reports.knockout.verdicts import knockouts_of
 from mmrec_bench.training.records import EpochRecord, SilentObserver
 
 from .conftest import N_ITEMS, write_config, write_world

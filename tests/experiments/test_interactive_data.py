@@ -11,7 +11,7 @@ import torch
 from mmrec_bench.experiments.artefact import RunArtefact
 from mmrec_bench.experiments.prepare import Prepared, Preparer, run_key
 from mmrec_bench.experiments.run import RunSettings, run
-from mmrec_bench.experiments.schema import load_experiment
+from mmrec_bench.experiments.schema.experiment import load_experiment
 
 pytestmark = pytest.mark.data
 CARDS = ["movielens-100k", "amazon-scientific"]

@@ -22,10 +22,10 @@ from mmrec_bench.errors import ArtefactError, ConfigError, DataError, MMRecBench
 from mmrec_bench.experiments import folders
 from mmrec_bench.experiments import run as run_module
 from mmrec_bench.experiments.artefact import FILES, RunArtefact
-from mmrec_bench.experiments.interactive import InteractiveStation
 from mmrec_bench.experiments.prepare import Prepared, Preparer, run_key
 from mmrec_bench.experiments.run import RunSettings, run
-from mmrec_bench.experiments.schema import load_experiment
+from mmrec_bench.experiments.schema.experiment import load_experiment
+from mmrec_bench.experiments.stations.interactive import InteractiveStation
 from mmrec_bench.models.base import MODELS
 from mmrec_bench.training.records import EpochRecord, SilentObserver
 

@@ -13,9 +13,9 @@ from mmrec_bench.experiments.building import write_config as write_resolved
 from mmrec_bench.experiments.knockout import KINDS, KnockoutConfig, label_of, tampered
 from mmrec_bench.experiments.prepare import Preparer, run_key
 from mmrec_bench.experiments.run import RunSettings, run
-from mmrec_bench.experiments.schema import Experiment, ExperimentConfig, load_experiment
+from mmrec_bench.experiments.schema.experiment import Experiment, ExperimentConfig, load_experiment
+from mmrec_bench.experiments.schema.suite import load_suite
 from mmrec_bench.experiments.suite import plan
-from mmrec_bench.experiments.suite_config import load_suite
 from mmrec_bench.experiments.variants import variants
 from mmrec_bench.settings import load_yaml
 

@@ -11,13 +11,13 @@ import pytest
 
 from mmrec_bench.data.split import SealedTest
 from mmrec_bench.errors import ArtefactError
-from mmrec_bench.experiments import legacy
 from mmrec_bench.experiments.artefact import find_runs
-from mmrec_bench.experiments.legacy import Options, emulated, score
-from mmrec_bench.experiments.legacy_folder import LegacyArtefact
-from mmrec_bench.experiments.studies import find_studies
-from mmrec_bench.experiments.study import Budget, Search
-from mmrec_bench.experiments.tuning import Study
+from mmrec_bench.experiments.legacy import emulation as legacy
+from mmrec_bench.experiments.legacy.emulation import Options, emulated, score
+from mmrec_bench.experiments.legacy.folder import LegacyArtefact
+from mmrec_bench.experiments.tuning.search import Study
+from mmrec_bench.experiments.tuning.studies import find_studies
+from mmrec_bench.experiments.tuning.study import Budget, Search
 from mmrec_bench.reports.legacy import legacy_frame, legacy_table, selection_of
 
 from .conftest import write_world

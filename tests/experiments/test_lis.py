@@ -16,14 +16,14 @@ from mmrec_bench.data.points import Points
 from mmrec_bench.data.split import VaultLedger
 from mmrec_bench.errors import ArtefactError, ConfigError, ProtocolError
 from mmrec_bench.experiments.artefact import find_runs
-from mmrec_bench.experiments.lis import Probe, probe_all
-from mmrec_bench.experiments.lis_bed import Slot, TestBed, table_of
-from mmrec_bench.experiments.lis_config import load_lis
-from mmrec_bench.experiments.lis_features import aligned, feature_sets, measure_features
-from mmrec_bench.experiments.lis_leaks import Sources, given_by, next_items
+from mmrec_bench.experiments.lis.bed import Slot, TestBed, table_of
+from mmrec_bench.experiments.lis.config import load_lis
+from mmrec_bench.experiments.lis.features import aligned, feature_sets, measure_features
+from mmrec_bench.experiments.lis.leaks import Sources, given_by, next_items
+from mmrec_bench.experiments.lis.probe import Probe, probe_all
 from mmrec_bench.experiments.prepare import Preparer
 from mmrec_bench.experiments.run import RunSettings
-from mmrec_bench.experiments.schema import load_experiment
+from mmrec_bench.experiments.schema.experiment import load_experiment
 from mmrec_bench.models.ctr.base import Extra
 from mmrec_bench.reports.collect import collect
 from mmrec_bench.reports.lis import LisReport

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from mmrec_bench.experiments.lis import probe_all
-from mmrec_bench.experiments.lis_config import load_lis
-from mmrec_bench.experiments.lis_features import feature_sets, measure_features
+from mmrec_bench.experiments.lis.config import load_lis
+from mmrec_bench.experiments.lis.features import feature_sets, measure_features
+from mmrec_bench.experiments.lis.probe import probe_all
 from mmrec_bench.experiments.prepare import Preparer
 from mmrec_bench.experiments.run import RunSettings
 from mmrec_bench.reports.lis import LisReport

@@ -8,10 +8,10 @@ import torch
 from mmrec_bench.experiments.environment import use_threads
 from mmrec_bench.experiments.prepare import Preparer
 from mmrec_bench.experiments.run import RunSettings
+from mmrec_bench.experiments.schema.suite import load_suite
 from mmrec_bench.experiments.suite import plan, run_all
-from mmrec_bench.experiments.suite_config import load_suite
 from mmrec_bench.experiments.variants import variants
-from mmrec_bench.reports.knockout import knockouts_of
+from mmrec_bench.reports.knockout.verdicts import knockouts_of
 
 from .test_known_order import Quiet
 

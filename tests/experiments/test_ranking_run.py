@@ -17,18 +17,18 @@ from safetensors.torch import load_file
 from mmrec_bench.data.split import SealedTest
 from mmrec_bench.errors import ArtefactError, ConfigError, ResourceError
 from mmrec_bench.experiments import folders
-from mmrec_bench.experiments import ranking as station_module
 from mmrec_bench.experiments import run as run_module
 from mmrec_bench.experiments.artefact import FILES, RunArtefact, find_runs
 from mmrec_bench.experiments.knockout import KnockoutConfig
 from mmrec_bench.experiments.prepare import Preparer, run_key
 from mmrec_bench.experiments.run import RunSettings, run
-from mmrec_bench.experiments.schema import load_experiment
+from mmrec_bench.experiments.schema.experiment import load_experiment
+from mmrec_bench.experiments.stations import ranking as station_module
 from mmrec_bench.experiments.suite import plan, run_all
 from mmrec_bench.experiments.variants import variants
 from mmrec_bench.models.ranking.base import RankingContext
 from mmrec_bench.reports.collect import collect
-from mmrec_bench.reports.knockout import knockouts_of
+from mmrec_bench.reports.knockout.verdicts import knockouts_of
 from mmrec_bench.reports.report import make_report
 from mmrec_bench.training import memory
 from mmrec_bench.training.records import EpochRecord, SilentObserver

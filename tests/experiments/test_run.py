@@ -16,9 +16,9 @@ from mmrec_bench.data.split import SealedTest
 from mmrec_bench.errors import ConfigError, ProtocolError, ResourceError
 from mmrec_bench.experiments.artefact import FILES, RunArtefact
 from mmrec_bench.experiments.prepare import Preparer, run_key
-from mmrec_bench.experiments.retrieval import build_model
 from mmrec_bench.experiments.run import RunSettings, run
-from mmrec_bench.experiments.schema import Experiment, load_experiment
+from mmrec_bench.experiments.schema.experiment import Experiment, load_experiment
+from mmrec_bench.experiments.stations.retrieval import build_model
 from mmrec_bench.models.base import MODELS
 from mmrec_bench.training import memory
 from mmrec_bench.training.records import EpochRecord, SilentObserver

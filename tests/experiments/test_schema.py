@@ -9,11 +9,11 @@ import pytest
 from mmrec_bench.data.cards import load_card
 from mmrec_bench.errors import ConfigError
 from mmrec_bench.experiments.building import write_config as write_resolved
-from mmrec_bench.experiments.evaluate_config import load_evaluation
-from mmrec_bench.experiments.features_config import load_features
-from mmrec_bench.experiments.lis_config import load_lis
-from mmrec_bench.experiments.schema import ExperimentConfig, load_experiment
-from mmrec_bench.experiments.suite_config import load_suite
+from mmrec_bench.experiments.features.config import load_features
+from mmrec_bench.experiments.features.evaluate_config import load_evaluation
+from mmrec_bench.experiments.lis.config import load_lis
+from mmrec_bench.experiments.schema.experiment import ExperimentConfig, load_experiment
+from mmrec_bench.experiments.schema.suite import load_suite
 from mmrec_bench.models.base import MODELS
 from mmrec_bench.resources import bundled, names
 from mmrec_bench.settings import load_yaml, parse_yaml

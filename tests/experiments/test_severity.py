@@ -9,8 +9,8 @@ import torch
 from mmrec_bench.experiments.environment import use_threads
 from mmrec_bench.experiments.prepare import Preparer
 from mmrec_bench.experiments.run import RunSettings, run
+from mmrec_bench.experiments.schema.suite import load_suite
 from mmrec_bench.experiments.suite import plan
-from mmrec_bench.experiments.suite_config import load_suite
 
 pytestmark = pytest.mark.slow
 

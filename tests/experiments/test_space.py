@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from mmrec_bench.errors import ConfigError
-from mmrec_bench.experiments.schema import Experiment, load_experiment
-from mmrec_bench.experiments.space import Space, load_space, read_space
+from mmrec_bench.experiments.schema.experiment import Experiment, load_experiment
+from mmrec_bench.experiments.tuning.space import Space, load_space, read_space
 from mmrec_bench.resources import bundled, names
 
 SHIPPED = [name for name in names("configs") if name.startswith("tuning/")]

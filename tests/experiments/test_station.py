@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from mmrec_bench.errors import ModelError
-from mmrec_bench.experiments.station import built
+from mmrec_bench.experiments.stations.base import built
 from mmrec_bench.models.base import Recommender
 from mmrec_bench.models.ranking.base import Ranker
 from mmrec_bench.models.retrieval.mf import MF, MFConfig

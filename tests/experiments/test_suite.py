@@ -13,9 +13,9 @@ from mmrec_bench.errors import ConfigError
 from mmrec_bench.experiments import folders
 from mmrec_bench.experiments.prepare import Preparer
 from mmrec_bench.experiments.run import RunSettings
-from mmrec_bench.experiments.schema import load_experiment
+from mmrec_bench.experiments.schema.experiment import load_experiment
+from mmrec_bench.experiments.schema.suite import load_suite
 from mmrec_bench.experiments.suite import Failure, Outcome, PlannedRun, plan, run_all
-from mmrec_bench.experiments.suite_config import load_suite
 from mmrec_bench.training.records import EpochRecord, SilentObserver
 
 from .conftest import write_config

@@ -9,9 +9,9 @@ import pytest
 from optuna.distributions import FloatDistribution
 from optuna.pruners import NopPruner
 
-from mmrec_bench.experiments import trial_queue
-from mmrec_bench.experiments.trial import TrialScore
-from mmrec_bench.experiments.trial_queue import Lease, TrialQueue, open_storage
+from mmrec_bench.experiments.tuning import trial_queue
+from mmrec_bench.experiments.tuning.trial import TrialScore
+from mmrec_bench.experiments.tuning.trial_queue import Lease, TrialQueue, open_storage
 
 AXES = {"x": FloatDistribution(0.0, 1.0)}
 DONE = TrialScore("complete", 0.5, (0.4, 0.5), 1.0)

@@ -14,17 +14,17 @@ import torch
 
 from mmrec_bench.data.split import SealedTest, VaultLedger
 from mmrec_bench.errors import ConfigError, ResourceError, TrainingError
-from mmrec_bench.experiments import tuning
 from mmrec_bench.experiments.artefact import find_runs
 from mmrec_bench.experiments.folders import digest_of
 from mmrec_bench.experiments.prepare import Preparer, run_key
-from mmrec_bench.experiments.retrieval import RetrievalStation
 from mmrec_bench.experiments.run import RunSettings, run
-from mmrec_bench.experiments.schema import Experiment, load_experiment
-from mmrec_bench.experiments.space import Space, load_space
-from mmrec_bench.experiments.study import Budget, Search
-from mmrec_bench.experiments.trial import TrialScore, try_out
-from mmrec_bench.experiments.tuning import Study, tune
+from mmrec_bench.experiments.schema.experiment import Experiment, load_experiment
+from mmrec_bench.experiments.stations.retrieval import RetrievalStation
+from mmrec_bench.experiments.tuning import search as tuning
+from mmrec_bench.experiments.tuning.search import Study, tune
+from mmrec_bench.experiments.tuning.space import Space, load_space
+from mmrec_bench.experiments.tuning.study import Budget, Search
+from mmrec_bench.experiments.tuning.trial import TrialScore, try_out
 from mmrec_bench.training.records import SilentObserver
 
 from .conftest import write_config, write_world

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch.profiler import ProfilerActivity, profile
 
-from mmrec_bench.experiments.retrieval import build_model
+from mmrec_bench.experiments.stations.retrieval import build_model
 from mmrec_bench.models.base import GradientRecommender
 from mmrec_bench.training.trainer import batch_source
 from tests.perf.setup import experiment_of

@@ -16,7 +16,7 @@ import torch
 
 from mmrec_bench.experiments.environment import use_threads
 from mmrec_bench.experiments.prepare import Preparer
-from mmrec_bench.experiments.schema import load_experiment
+from mmrec_bench.experiments.schema.experiment import load_experiment
 from mmrec_bench.retrieval.base import Exclusions, Representations, tie_ranks
 from mmrec_bench.retrieval.config import RetrieverConfig, build_retriever
 from tests.perf.setup import GRADIENT_MODELS, epoch_seconds, median_seconds

@@ -22,7 +22,7 @@ from mmrec_bench.evaluation.interactive_protocol import InteractiveProtocol
 from mmrec_bench.evaluation.sessions import InteractiveEvaluator
 from mmrec_bench.experiments.environment import use_threads
 from mmrec_bench.experiments.prepare import Preparer
-from mmrec_bench.experiments.schema import load_experiment
+from mmrec_bench.experiments.schema.experiment import load_experiment
 from mmrec_bench.models.base import MODELS
 from mmrec_bench.models.interactive.base import InteractiveContext, InteractiveSystem
 from mmrec_bench.retrieval.base import Representations

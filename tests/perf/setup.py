@@ -14,8 +14,8 @@ import torch
 
 from mmrec_bench.evaluation.retrieval import RetrievalEvaluator
 from mmrec_bench.experiments.prepare import Prepared, Preparer
-from mmrec_bench.experiments.retrieval import build_model
-from mmrec_bench.experiments.schema import Experiment, load_experiment
+from mmrec_bench.experiments.schema.experiment import Experiment, load_experiment
+from mmrec_bench.experiments.stations.retrieval import build_model
 from mmrec_bench.models.base import Recommender
 from mmrec_bench.retrieval.config import RetrieverConfig, build_retriever
 from mmrec_bench.training.records import EpochRecord, SilentObserver, Validation

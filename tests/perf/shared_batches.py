@@ -22,7 +22,7 @@ import torch
 
 from mmrec_bench.cli.torchrun import joined
 from mmrec_bench.experiments.environment import cpu_name, use_threads
-from mmrec_bench.experiments.retrieval import build_model
+from mmrec_bench.experiments.stations.retrieval import build_model
 from mmrec_bench.training.records import EpochRecord, SilentObserver, Validation
 from mmrec_bench.training.team import ALONE, Team
 from mmrec_bench.training.trainer import train

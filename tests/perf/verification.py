@@ -17,7 +17,7 @@ import torch
 from mmrec_bench.experiments.environment import MIB
 from mmrec_bench.experiments.prepare import Preparer, run_key
 from mmrec_bench.experiments.run import RunSettings, run
-from mmrec_bench.experiments.schema import load_experiment
+from mmrec_bench.experiments.schema.experiment import load_experiment
 from mmrec_bench.leaderboard.pack import pack
 from mmrec_bench.leaderboard.track import Track
 from mmrec_bench.leaderboard.verify import Verification

@@ -12,9 +12,9 @@ import pytest
 
 from mmrec_bench.errors import ArtefactError
 from mmrec_bench.experiments.artefact import RunArtefact
-from mmrec_bench.reports.error_browser import ErrorBrowser, browse_errors
-from mmrec_bench.reports.error_items import ItemViews
-from mmrec_bench.reports.error_users import Placed, Wanted
+from mmrec_bench.reports.errors.browser import ErrorBrowser, browse_errors
+from mmrec_bench.reports.errors.items import ItemViews
+from mmrec_bench.reports.errors.users import Placed, Wanted
 
 EVIL = "<script>alert('x')</script> | **bold** & `code`"
 LISTS = {

@@ -14,7 +14,7 @@ import pytest
 from mmrec_bench.errors import ArtefactError
 from mmrec_bench.experiments.artefact import RunArtefact
 from mmrec_bench.reports.collect import collect
-from mmrec_bench.reports.knockout import judge, knockouts_of
+from mmrec_bench.reports.knockout.verdicts import judge, knockouts_of
 from mmrec_bench.reports.report import make_report
 from mmrec_bench.statistics.contrast import Contrast, contrast, largest_null_difference
 

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from mmrec_bench.errors import DataError, MissingExtraError
-from mmrec_bench.reports import thumbnails
-from mmrec_bench.reports.thumbnails import SIDE, Thumbnails
+from mmrec_bench.reports.errors import thumbnails
+from mmrec_bench.reports.errors.thumbnails import SIDE, Thumbnails
 
 Image = pytest.importorskip("PIL.Image")
 

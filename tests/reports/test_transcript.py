@@ -10,8 +10,8 @@ import pytest
 
 from mmrec_bench.errors import ArtefactError, ProtocolError
 from mmrec_bench.experiments.artefact import RunArtefact
-from mmrec_bench.reports.transcript import session_list, transcript_of
-from mmrec_bench.reports.transcript_text import lines_of
+from mmrec_bench.reports.sessions.text import lines_of
+from mmrec_bench.reports.sessions.transcript import session_list, transcript_of
 
 COLUMNS = [
     *("part", "session", "user_id", "round", "slot", "kind"),

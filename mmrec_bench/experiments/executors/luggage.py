@@ -11,7 +11,7 @@ from mmrec_bench.data.cards import find_data, load_card
 from mmrec_bench.data.formats.base import DatasetCard
 from mmrec_bench.errors import DataError
 from mmrec_bench.experiments.artefact import RunArtefact
-from mmrec_bench.experiments.features import FeaturesArtefact
+from mmrec_bench.experiments.features.artefact import FeaturesArtefact
 from mmrec_bench.experiments.folders import digest_of, fingerprint_of
 from mmrec_bench.resources import is_file
 

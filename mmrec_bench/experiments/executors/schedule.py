@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from mmrec_bench.errors import ArtefactError
 from mmrec_bench.experiments.artefact import RunArtefact, RunKey
 from mmrec_bench.experiments.executors.task import Task, name_of
-from mmrec_bench.experiments.features_config import FeaturesConfig
+from mmrec_bench.experiments.features.config import FeaturesConfig
 from mmrec_bench.experiments.folders import ArtefactKey
 from mmrec_bench.experiments.prepare import Prepared, run_key
 from mmrec_bench.experiments.run_settings import RunSettings
-from mmrec_bench.experiments.schema import Experiment
+from mmrec_bench.experiments.schema.experiment import Experiment
 from mmrec_bench.experiments.suite import Failure, PlannedRun, Result, SuiteObserver
 
 

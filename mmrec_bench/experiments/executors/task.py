@@ -11,15 +11,15 @@ from typing import Any
 import torch
 
 from mmrec_bench.errors import ArtefactError, MMRecBenchError
-from mmrec_bench.experiments.align import align
 from mmrec_bench.experiments.building import RunLockedError
 from mmrec_bench.experiments.environment import code_digest, use_threads
-from mmrec_bench.experiments.features_config import FeaturesConfig
+from mmrec_bench.experiments.features.align import align
+from mmrec_bench.experiments.features.config import FeaturesConfig
 from mmrec_bench.experiments.folders import ArtefactKey
 from mmrec_bench.experiments.prepare import Prepared, Preparer, run_key
 from mmrec_bench.experiments.run import run
 from mmrec_bench.experiments.run_settings import RunSettings
-from mmrec_bench.experiments.schema import Experiment, ExperimentConfig
+from mmrec_bench.experiments.schema.experiment import Experiment, ExperimentConfig
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -16,7 +16,7 @@ import torch
 
 from mmrec_bench.evaluation.interactive_protocol import InteractiveProtocol
 from mmrec_bench.evaluation.sessions import FIELD, ITEM, TERM, InteractiveEvaluation, InteractiveEvaluator
-from mmrec_bench.experiments.transcripts import KINDS
+from mmrec_bench.experiments.stations.transcripts import KINDS
 from mmrec_bench.leaderboard.findings import shown
 from mmrec_bench.leaderboard.judges.base import Checker, Looks
 from mmrec_bench.leaderboard.judges.replay import Replay

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from mmrec_bench.evaluation.protocol import RetrievalProtocol
-from mmrec_bench.experiments.retrieval import VALID_EXCLUDES, evaluator
+from mmrec_bench.experiments.stations.retrieval import VALID_EXCLUDES, evaluator
 from mmrec_bench.leaderboard.judges.base import Checker, Looks, falling
 from mmrec_bench.leaderboard.lists import Kind, ListTable
 from mmrec_bench.leaderboard.truth import Truth

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from mmrec_bench.experiments.studies import StudyArtefact
+from mmrec_bench.experiments.tuning.studies import StudyArtefact
 from mmrec_bench.reports.plots.base import Plot, draw, file_stem
 from mmrec_bench.reports.plots.curves import Curve, curves_chart
 

@@ -9,8 +9,8 @@ import psutil
 
 from mmrec_bench.experiments.prepare import Preparer
 from mmrec_bench.experiments.run import RunSettings
+from mmrec_bench.experiments.schema.suite import load_suite
 from mmrec_bench.experiments.suite import Executor, Failure, Outcome, PlannedRun, plan, run_all
-from mmrec_bench.experiments.suite_config import load_suite
 
 from ..conftest import write_config
 from ..test_inputs import FUSED, write_features

@@ -19,8 +19,8 @@ from mmrec_bench.experiments.executors import local
 from mmrec_bench.experiments.executors.local import LocalExecutor
 from mmrec_bench.experiments.prepare import Preparer
 from mmrec_bench.experiments.run import RunSettings
+from mmrec_bench.experiments.schema.suite import load_suite
 from mmrec_bench.experiments.suite import plan
-from mmrec_bench.experiments.suite_config import load_suite
 
 from .suites import Diary, children, execute, same, write_models, write_suite
 

@@ -11,7 +11,7 @@ from mmrec_bench.experiments.executors.schedule import Schedule
 from mmrec_bench.experiments.executors.task import Task
 from mmrec_bench.experiments.prepare import Preparer
 from mmrec_bench.experiments.run import RunSettings
-from mmrec_bench.experiments.schema import load_experiment
+from mmrec_bench.experiments.schema.experiment import load_experiment
 from mmrec_bench.experiments.suite import plan
 
 from .suites import Diary, write_models

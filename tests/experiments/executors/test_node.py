@@ -18,7 +18,7 @@ from mmrec_bench.experiments.executors.schedule import Schedule
 from mmrec_bench.experiments.executors.task import Task
 from mmrec_bench.experiments.prepare import Preparer
 from mmrec_bench.experiments.run import RunSettings
-from mmrec_bench.experiments.schema import load_experiment
+from mmrec_bench.experiments.schema.experiment import load_experiment
 from mmrec_bench.experiments.suite import plan
 
 from ..conftest import write_config

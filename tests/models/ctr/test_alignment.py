@@ -4,8 +4,8 @@ import numpy as np
 import torch
 
 from mmrec_bench.data.points import Points
-from mmrec_bench.experiments.lis_config import AlignConfig
-from mmrec_bench.experiments.lis_features import aligned
+from mmrec_bench.experiments.lis.config import AlignConfig
+from mmrec_bench.experiments.lis.features import aligned
 from mmrec_bench.models.ctr.alignment import IdAlignment
 from mmrec_bench.training.config import TrainerConfig
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mmrec_bench.experiments.schema import load_experiment
+from mmrec_bench.experiments.schema.experiment import load_experiment
 from mmrec_bench.reports.cards.words import protocol_words
 
 

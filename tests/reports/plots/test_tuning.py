@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from mmrec_bench.experiments.studies import StudyArtefact
+from mmrec_bench.experiments.tuning.studies import StudyArtefact
 from mmrec_bench.reports.plots import tuning_plots
 from mmrec_bench.reports.plots.tuning import budgets_told, by_seconds, by_trial, study_groups, study_labels
 from mmrec_bench.reports.tuning_tables import tuning_tables

@@ -1,0 +1,1 @@
+"""Features that are made: encoders trained, aligned and judged."""

@@ -1,0 +1,93 @@
+"""The YAML of an evaluation of features: which sets stand side by side, and how they are judged."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt, model_validator
+
+from mmrec_bench.data.cards import load_card
+from mmrec_bench.evaluation.protocol import RetrievalProtocol
+from mmrec_bench.experiments.features.config import FeatureSource, TablesRef, card_beside, sources_beside
+from mmrec_bench.registry import unknown_message
+from mmrec_bench.resources import find_yaml
+from mmrec_bench.retrieval.config import RetrieverConfig
+from mmrec_bench.settings import BaseConfig, Document, explained_error, load_yaml
+
+
+class FeatureSetConfig(BaseConfig):
+    """One set of features: exactly one of its keys is given."""
+
+    tables: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
+    """Feature tables of the data set; several are joined, each scaled to rows of length 1."""
+    made: FeatureSource | None = None
+    """Made features: path of a features YAML, its content, or their folder."""
+    random: PositiveInt | None = None
+    """Control: independent normal vectors of this length."""
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        given = [name for name in ("tables", "made", "random") if getattr(self, name) is not None]
+        if len(given) != 1:
+            raise explained_error(f"needs exactly one of tables, made, random; got {', '.join(given) or 'none'}")
+        return self
+
+
+class EvaluateConfig(BaseConfig):
+    """Feature sets side by side."""
+
+    schema_version: Literal[1]
+    """Version of this YAML form."""
+    dataset: TablesRef
+    """Which data."""
+    protocol: RetrievalProtocol
+    """Split, cutoffs and metrics; features are judged on its validation part unless the test part is asked for."""
+    features: Annotated[dict[str, FeatureSetConfig], Field(min_length=1)]
+    """The sets, by the name of their row."""
+    n_neighbors: PositiveInt = 10
+    """Neighbours k of an item, in both readings of item-CF."""
+    shrink: NonNegativeFloat = 10.0
+    """Shrinkage of the similarities of the ItemKNN recommender."""
+    mask_ratios: tuple[Annotated[float, Field(gt=0, le=1)], ...] = (0.25, 0.5, 0.75, 1.0)
+    """Shares of the items that lose one modality, one modality after the other; none is masked if it is empty."""
+    seed: NonNegativeInt = 0
+    """Seed of the masks, one permutation of the items for all of them, and of random vectors."""
+    retriever: RetrieverConfig = RetrieverConfig()
+    """Which exact top-k back-end ranks by vectors."""
+
+    @model_validator(mode="after")
+    def _tables_are_there(self) -> Self:
+        known = self.modalities
+        for name, item in self.features.items():
+            for table in item.tables or ():
+                if table not in known:
+                    raise explained_error(f"features.{name}.tables: {unknown_message('feature table', table, known)}")
+        return self
+
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        """Feature tables of the data set that may be named, and are masked."""
+        return load_card(self.dataset.card).chosen(self.dataset.modalities)
+
+
+def load_evaluation(name_or_path: str | Path, overrides: tuple[str, ...] = ()) -> tuple[EvaluateConfig, Path]:
+    """Read an evaluation's YAML.
+
+    Raises:
+        ConfigError: With all issues of the file at once.
+    """
+    path = find_yaml("configs", name_or_path)
+    # Before the overrides, so that these can change how features are made; and after them, since they may name others.
+    document = _beside(_beside(load_yaml(path), path.parent).with_overrides(overrides), path.parent)
+    return document.parse(EvaluateConfig), path
+
+
+def _beside(document: Document, folder: Path) -> Document:
+    """Return the document with paths beside the file made absolute, or replaced by what stands there."""
+    data = card_beside(document.data, folder)
+    if isinstance(sets := data.get("features"), dict):
+        read = {name: sources_beside(item, folder) if isinstance(item, dict) else item for name, item in sets.items()}
+        data = {**data, "features": read}
+    return dataclasses.replace(document, data=data)

@@ -1,0 +1,1 @@
+"""The probe LIS: what the future would bring a CTR model."""

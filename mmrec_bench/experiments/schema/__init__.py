@@ -1,0 +1,1 @@
+"""The YAML of experiments and suites."""

@@ -1,0 +1,1 @@
+"""Studies: search spaces, trials that several processes share, winners."""

@@ -1,0 +1,1 @@
+"""The error browser: users whom two runs serve most differently."""

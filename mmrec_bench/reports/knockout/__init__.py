@@ -1,0 +1,1 @@
+"""The modality truth test: verdicts and tables."""

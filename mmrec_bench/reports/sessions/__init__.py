@@ -1,0 +1,1 @@
+"""Sessions of interactive runs: tables, facts, transcripts."""
