@@ -128,9 +128,10 @@ class VerificationRecord(BaseConfig):
     """Digest of all else."""
 
     def sealed(self) -> Self:
-        """Return the record with its digest."""
-        content = self.model_dump(mode="json", exclude={"record_digest"})
-        return self.model_copy(update={"record_digest": digest_of_json(content)})
+        """Return the record with its digest, of what it states: a field that came later leaves older records intact."""
+        stated = self.model_copy(update={"schema_version": self.schema_version, "kind": self.kind})
+        content = stated.model_dump(mode="json", exclude={"record_digest"}, exclude_unset=True)
+        return stated.model_copy(update={"record_digest": digest_of_json(content)})
 
     @property
     def intact(self) -> bool:
@@ -149,7 +150,7 @@ class VerificationRecord(BaseConfig):
 
     def text(self) -> str:
         """Return the record as JSON."""
-        return canonical(self.model_dump(mode="json"))
+        return canonical(self.model_dump(mode="json", exclude_unset=True))
 
 
 def read_record(path: Path) -> VerificationRecord:
