@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+import sqlite3
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -319,3 +320,29 @@ def test_storage_that_cannot_be_used(world: Path, tmp_path: Path) -> None:
     study = study_of(world, tmp_path / "runs", storage=f"sqlite:///{tmp_path / 'own.sqlite'}")
     assert study.manifest["spent"]["trials"] == 4
     assert not list((tmp_path / "runs").rglob("*.sqlite"))
+
+
+def test_a_storage_that_somebody_has_locked_is_told_and_not_waited_for_without_end(world: Path, tmp_path: Path) -> None:
+    path = tmp_path / "shared.sqlite"
+    url = f"sqlite:///{path}"
+    study_of(world, tmp_path / "first", storage=url)
+    before = path.read_bytes()
+    with sqlite3.connect(path, isolation_level=None) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(ResourceError, match="storage of the study.*locked"):
+            searched(world, tmp_path / "second", budget=Budget(trials=5), storage=url)
+        other.execute("ROLLBACK")
+    assert path.read_bytes() == before
+    assert searched(world, tmp_path / "second", budget=Budget(trials=5), storage=url).manifest["spent"]["trials"] == 5
+
+
+def test_studies_of_other_spaces_share_a_storage_and_no_trial(world: Path, tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'shared.sqlite'}"
+    first = study_of(world, tmp_path / "runs", storage=url)
+    diary = Diary()
+    other = study_of(
+        world, tmp_path / "runs", axes="  model.embedding_dim: {choices: [4, 8]}\n", storage=url, diary=diary
+    )
+    assert sorted(diary.scores) == [0, 1, 2, 3], "every trial of its own was made"
+    assert {tuple(line["values"]) for line in lines(other)} == {("model.embedding_dim",)}
+    assert other.folder != first.folder
