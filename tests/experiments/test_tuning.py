@@ -329,7 +329,7 @@ def test_a_storage_that_somebody_has_locked_is_told_and_not_waited_for_without_e
     before = path.read_bytes()
     with sqlite3.connect(path, isolation_level=None) as other:
         other.execute("BEGIN EXCLUSIVE")
-        with pytest.raises(ResourceError, match="storage of the study.*locked"):
+        with pytest.raises(ResourceError, match=r"storage of the study.*locked"):
             searched(world, tmp_path / "second", budget=Budget(trials=5), storage=url)
         other.execute("ROLLBACK")
     assert path.read_bytes() == before
