@@ -18,26 +18,17 @@ def forecast_table(told: Forecast) -> Table:
     rows = [
         (
             row.label,
-            str(row.n_runs),
+            number(row.n_runs, "d"),
             _epochs(row),
-            f"{row.measured.epoch_seconds:.3g}",
-            f"{row.measured.validate_seconds:.3g}",
-            *(duration(row.seconds(case)) for case in CASES),
-            f"{row.measured.peak_memory_mib:,.0f}",
-            f"{row.n_runs * row.measured.disk_bytes / MIB:,.1f}",
+            number(row.measured.epoch_seconds, ".3g"),
+            number(row.measured.validate_seconds, ".3g"),
+            *_totals([row]),
         )
         for row in told.rows
     ]
     if told.rows:
         rows.append(
-            (
-                "all",
-                str(sum(row.n_runs for row in told.rows)),
-                *[ABSENT] * 3,
-                *(duration(sum(row.seconds(case) for row in told.rows)) for case in CASES),
-                f"{max(row.measured.peak_memory_mib for row in told.rows):,.0f}",
-                f"{sum(row.n_runs * row.measured.disk_bytes for row in told.rows) / MIB:,.1f}",
-            )
+            ("all", number(sum(row.n_runs for row in told.rows), "d"), *[Cell(ABSENT)] * 3, *_totals(told.rows))
         )
     header = (
         "model", "runs", "epochs", "epoch, s", "validation, s", *CASES, "memory, MiB", "disk, MiB",
@@ -102,9 +93,21 @@ def duration(seconds: float) -> str:
     return f"{seconds / 3600:.1f} h"
 
 
-def _epochs(row: RunForecast) -> str:
+def _totals(rows: Sequence[RunForecast]) -> tuple[Cell, ...]:
+    """Return the time of some rows in each case, the memory of the greatest, and the disk of all."""
+    seconds = [sum(row.seconds(case) for row in rows) for case in CASES]
+    disk = sum(row.n_runs * row.measured.disk_bytes for row in rows) / MIB
+    return (
+        *(Cell(duration(value), [("", value)]) for value in seconds),
+        number(max(row.measured.peak_memory_mib for row in rows), ",.0f"),
+        number(disk, ",.1f"),
+    )
+
+
+def _epochs(row: RunForecast) -> Cell:
     least, likely, most = (f"{row.epochs[case]:.0f}" for case in CASES)
-    return least if least == most else f"{least} / {likely}{'' if row.n_known else '?'} / {most}"
+    text = least if least == most else f"{least} / {likely}{'' if row.n_known else '?'} / {most}"
+    return Cell(text, [(case, float(row.epochs[case])) for case in CASES])
 
 
 def _both(told: float, came: float, form: str) -> Cell:

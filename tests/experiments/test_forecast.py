@@ -88,6 +88,8 @@ def test_the_sums() -> None:
     table = forecast_table(Forecast((row,), 1, "a processor", "code"))
     assert table.rows[0][2] == "10 / 20? / 100", "no earlier run tells how many"
     assert table.rows[-1][0] == "all"
+    assert table.frame()["epochs likely"].tolist()[0] == 20
+    assert table.frame()["likely"].tolist() == [3 * 89, 3 * 89], "seconds stay behind what people say"
     assert [duration(seconds) for seconds in (5, 90, 5400)] == ["5.0 s", "1.5 min", "1.5 h"]
 
 
