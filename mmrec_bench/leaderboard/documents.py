@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import stat
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
@@ -13,6 +14,8 @@ from mmrec_bench.settings import MAX_BYTES, BaseConfig, Document
 
 MAX_DEPTH = 32
 """A document nested deeper than this is refused."""
+_BRACKET = re.compile(r'(?:[^][{}"]++|"(?:[^"\\]++|\\.)*+"?)*+([][{}]|\Z)', re.DOTALL)
+"""The next bracket outside texts, or the end; nothing is gone back over, so that any content takes one pass."""
 
 C = TypeVar("C", bound=BaseConfig)
 
@@ -79,22 +82,13 @@ def parse_object(content: bytes, path: Path) -> dict[str, Any]:
 
 def _check_depth(text: str, path: Path) -> None:
     """Refuse deep nesting before anything is parsed."""
-    depth, inside, escaped = 0, False, False
-    for letter in text:
-        if inside:
-            if escaped:
-                escaped = False
-            elif letter == "\\":
-                escaped = True
-            elif letter == '"':
-                inside = False
-        elif letter == '"':
-            inside = True
-        elif letter in "{[":
+    depth = 0
+    for found in _BRACKET.finditer(text):
+        if found[1] in ("{", "["):
             depth += 1
             if depth > MAX_DEPTH:
                 raise ArtefactError(f"{path}: is nested deeper than {MAX_DEPTH} levels")
-        elif letter in "}]":
+        else:
             depth -= 1
 
 
