@@ -214,7 +214,7 @@ def report(
 ) -> None:
     """Make the report of run folders again."""
     if legacy:
-        tell_legacy(runs, report_dir)
+        tell_legacy(runs, report_dir, data_dir)
         return
     found: list[tuple[str | None, RunArtefact]] = [(None, artefact) for artefact in find_runs(runs)]
     command = shlex.join(["mmrec-bench", *sys.argv[1:]])

@@ -23,8 +23,9 @@ errors = Console(stderr=True, soft_wrap=True)
 Overrides = Annotated[list[str], typer.Option("--set", metavar="A.B=C", help="Override a value; may be repeated.")]
 Seeds = Annotated[list[int], typer.Option("--seed", help="Run these seeds instead; may be repeated.")]
 Out = Annotated[Path, typer.Option("--out", help="Root of all run folders.")]
-DATA = "MMREC_BENCH_DATA"
-DataDir = Annotated[Path | None, typer.Option("--data-dir", envvar=DATA, help="Where the data folders lie.")]
+DataDir = Annotated[
+    Path | None, typer.Option("--data-dir", envvar="MMREC_BENCH_DATA", help="Where the data folders lie.")
+]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")]
 Threads = Annotated[int | None, typer.Option("--threads", min=1, help="Threads; all cores by default.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint of an interrupted run.")]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 import sys
 from collections.abc import Sequence
@@ -11,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from mmrec_bench.cli.console import DATA, DataDir, Device, Threads, out, print_table
+from mmrec_bench.cli.console import DataDir, Device, Threads, out, print_table
 from mmrec_bench.errors import ArtefactError
 from mmrec_bench.experiments.legacy.emulation import Options, emulated
 from mmrec_bench.experiments.tuning.studies import find_studies
@@ -45,14 +44,13 @@ def legacy_selection(
 def tell_legacy(
     studies: Sequence[Path],
     folder: Path,
-    data_dir: Path | None = None,
+    data_dir: Path | None,
     device: str = "auto",
     threads: int | None = None,
     reuse_stale: bool = False,
     decimals: int | None = None,
 ) -> None:
     """Score what is not scored yet, print the table and write it as Markdown, CSV and JSON."""
-    data_dir = data_dir or (Path(os.environ[DATA]) if DATA in os.environ else None)
     found = find_studies(studies)
     if not found:
         raise ArtefactError(f"{', '.join(map(str, studies))}: holds no finished study; `mmrec-bench tune` makes them")

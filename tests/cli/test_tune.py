@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from mmrec_bench.cli import app as cli
+from mmrec_bench.errors import DataError
+from mmrec_bench.experiments.legacy.emulation import Options
 
 SPACE = "schema_version: 1\nmodel: mlp\naxes: {trainer.learning_rate: {choices: [1.0e-3, 1.0e-2]}}\n"
 
@@ -46,6 +48,17 @@ def test_a_study_and_the_runs_of_its_winner(
     assert call(monkeypatch, "report", "--legacy-selection", studies, "--report-dir", str(reports)) == 0
     assert "Shown, never used" in capsys.readouterr().out
     assert (reports / "legacy-selection.csv").is_file()
+    read_from: list[str | None] = []
+
+    def emulated(options: Options) -> None:
+        read_from.append(options.data_dir)
+        raise DataError("no further")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("mmrec_bench.cli.legacy.emulated", emulated)
+        assert call(patch, "report", "--legacy-selection", studies, "--data-dir", str(tmp_path)) == 2
+    assert read_from == [str(tmp_path)]
+    capsys.readouterr()
     assert call(monkeypatch, "legacy-selection", str(reports), "--out", str(reports)) == 2
     assert "holds no finished study" in capsys.readouterr().err
 
