@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from pandas.testing import assert_frame_equal
 
 from mmrec_bench.errors import DataError, ProtocolError
 from mmrec_bench.leaderboard.bridges import LIST_FORMATS
@@ -38,10 +39,10 @@ def maps(judged: Judged, tmp_path: Path) -> IdMaps:
     return IdMaps(read_id_map(users), read_id_map(items))
 
 
-def _same(ours: pd.DataFrame, theirs: pd.DataFrame, columns: list[str]) -> None:
-    frames = [table[columns].astype({"user_id": str, "item_id": str, "part": str}) for table in (ours, theirs)]
-    frames = [frame.sort_values(["user_id", "rank"], ignore_index=True) for frame in frames]
-    pd.testing.assert_frame_equal(*frames, check_exact=True)
+def _by_rank(table: pd.DataFrame, columns: list[str]) -> pd.DataFrame:
+    """Return columns of lists, in the order of users and ranks, whatever texts are stored as."""
+    frame = table[columns].astype({"user_id": str, "item_id": str, "part": str})
+    return frame.sort_values(["user_id", "rank"], ignore_index=True)
 
 
 @pytest.mark.parametrize("part", ["valid", "test"])
@@ -54,7 +55,8 @@ def test_export_then_import_is_the_same(
     export_lists(path, LIST_FORMATS[name], table, part, maps)
     found = import_lists(path, LIST_FORMATS[name], judged.experiment.config, judged.prepared, part, maps)
     columns = ["part", "user_id", "rank", "item_id", *(() if name in SCORELESS else ("score",))]
-    _same(found.table, table[table["part"] == part], columns)
+    expected = _by_rank(table[table["part"] == part], columns)
+    assert_frame_equal(_by_rank(found.table, columns), expected, check_exact=True)
     assert found.notes == []
     metrics = score_lists(judged.experiment.config, judged.prepared, found.table).metrics
     assert metrics[part] == judged.artefact.metrics[part]
@@ -316,11 +318,14 @@ def test_odd_ids_survive_where_they_may_stand(judged: Judged, tmp_path: Path) ->
     table = judged.artefact.rankings().astype({"user_id": str, "item_id": str})
     odd = {name: f'{name}, "<b>" {{ü}}' for name in table["item_id"].unique()}
     maps = IdMaps(items={other: name for name, other in odd.items()})
+    columns = ["part", "user_id", "rank", "item_id"]
+    expected = _by_rank(table[table["part"] == "test"], columns)
     for name in ("recbole", "elliot", "lenskit", "cornac"):
         path = tmp_path / name
         export_lists(path, LIST_FORMATS[name], table, "test", maps)
         found = import_lists(path, LIST_FORMATS[name], judged.experiment.config, judged.prepared, "test", maps)
-        _same(found.table, table[table["part"] == "test"], ["part", "user_id", "rank", "item_id"])
+        assert_frame_equal(_by_rank(found.table, columns), expected, check_exact=True)
+        assert found.notes == []
 
 
 def test_lists_of_one_file_of_mmrec_have_one_length(judged: Judged, maps: IdMaps, tmp_path: Path) -> None:

@@ -30,9 +30,9 @@ def _means(name: str, judged: Judged, metric: str) -> dict[str, Any]:
     return {part: np.array([one[part][metric] for one in found]) for part in PARTS}
 
 
-def _near(values: Any, expected: float, spread: float) -> None:
-    """Check a mean of values with the spread (standard deviation) that one of them has by chance, at 5 of them."""
-    assert abs(values.mean() - expected) < 5 * spread / np.sqrt(len(values)), (values.mean(), expected, spread)
+def _deviations(values: Any, expected: float, spread: float) -> float:
+    """Return how far a mean of values lies off, in its standard deviations; one value has the spread by chance."""
+    return float(abs(values.mean() - expected) / (spread / np.sqrt(len(values))))
 
 
 def _open(judged: Judged, part: str) -> tuple[Any, Any]:
@@ -57,7 +57,7 @@ def test_chance_retrieves_what_chance_does(name: str, task: str, runs: dict[str,
         # Hits of a list are hypergeometric; a constant scorer shows all users the same items, so lists move together.
         variance = 10 * share * (1 - share) / 100
         spread = np.sqrt(variance.sum()) / len(share) * (3 if name == "constant" else 1)
-        _near(values, float(share.mean()), float(spread))
+        assert _deviations(values, float(share.mean()), float(spread)) < 5
 
 
 @pytest.mark.parametrize("task", BODIES)
@@ -98,7 +98,8 @@ def test_chance_orders_as_chance_does(name: str, runs: dict[str, Judged]) -> Non
     mean = np.bincount(of, gains) / counts
     counted = best > 0
     spread = np.sqrt(((squares / counts - mean**2)[counted] / best[counted] ** 2).sum()) / counted.sum()
-    _near(values, float((mean[counted] / best[counted]).mean()), float(spread) * (2 if name == "constant" else 1))
+    expected = float((mean[counted] / best[counted]).mean())
+    assert _deviations(values, expected, float(spread) * (2 if name == "constant" else 1)) < 5
 
 
 @pytest.mark.parametrize("name", CHANCE)
@@ -110,7 +111,7 @@ def test_chance_tells_no_click_from_another(name: str, runs: dict[str, Judged]) 
         return
     labels = judged.prepared.split.valid.labels
     ones, zeros = int((labels > 0).sum()), int((labels == 0).sum())
-    _near(values, 0.5, np.sqrt((ones + zeros + 1) / (12 * ones * zeros)) * 2)
+    assert _deviations(values, 0.5, np.sqrt((ones + zeros + 1) / (12 * ones * zeros)) * 2) < 5
 
 
 @pytest.mark.parametrize("name", CHANCE)
@@ -123,7 +124,7 @@ def test_chance_finds_in_sessions_what_chance_does(name: str, runs: dict[str, Ju
         expected = 1 - comb(17, k + 1) / comb(20, k + 1)
         for part, values in _means(name, judged, f"success@{k}").items():
             n = int((per_user["part"] == part).sum())
-            _near(values, expected, np.sqrt(expected * (1 - expected) / n))
+            assert _deviations(values, expected, np.sqrt(expected * (1 - expected) / n)) < 5
 
 
 @pytest.mark.parametrize("task", ["retrieval", "strict"])
