@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from mmrec_bench.errors import MMRecBenchError
 from mmrec_bench.leaderboard.record import Check
 
 MAX_MESSAGE = 1000
@@ -23,10 +22,6 @@ class Findings:
     def flag(self, name: str, file: str, reason: str) -> None:
         """Note something that people should look at."""
         self._add(name, "flag", file, reason)
-
-    def error(self, name: str, file: str, error: MMRecBenchError) -> None:
-        """Note an error of reading as a reason to refuse the submission."""
-        self.fail(name, file, str(error))
 
     def passed(self, name: str, told: str) -> None:
         """Note what was looked at, where the check of this name found nothing."""

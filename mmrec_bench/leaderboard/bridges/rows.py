@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 
 from mmrec_bench.errors import DataError
-from mmrec_bench.types import DoubleArray, IntArray
 
 N_TOLD = 50
 """Problems that a message names."""
@@ -85,16 +84,6 @@ class Rows:
             self.items.append(item)
             self.scores.append(value)
             self.ranks.append(told)
-
-    @property
-    def score_array(self) -> DoubleArray:
-        """Scores, float64 ``[N]``."""
-        return np.array(self.scores, np.float64)
-
-    @property
-    def place_array(self) -> IntArray:
-        """Places, int64 ``[N]``."""
-        return np.array(self.places, np.int64)
 
 
 def _number(score: str | float | None) -> float | None:
