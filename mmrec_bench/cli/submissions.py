@@ -88,7 +88,7 @@ def verify(
         refused += verified.refused
         status = "refused" if verified.record is None else verified.record.status
         out.print(f"{path}: {status}", highlight=False, markup=False, style="bold")
-        for check in verified.checks:
+        for check in dict.fromkeys((*verified.checks, *verified.failures)):
             if check.verdict != "pass":
                 out.print(f"  {check.verdict}  {check.name}: {check.message}", highlight=False, markup=False)
         if verified.record is not None and verified.writable and incoming is None:

@@ -75,8 +75,7 @@ def _rescored(path: Path, verification: Verification, write: bool, everything: b
     verified = verification(path)
     new = verified.record
     if new is None or verified.refused or not verified.writable:
-        problems = [check.message for check in verified.checks if check.verdict == "fail"]
-        return Rescored(path, "failed", changed, "; ".join(problems))
+        return Rescored(path, "failed", changed, "; ".join(check.message for check in verified.failures))
     if absent := [check.message for check in verified.checks if check.name == "lists" and check.verdict == "flag"]:
         return Rescored(path, "not rescored", changed, "; ".join(absent))
     write_record(path, new.text())

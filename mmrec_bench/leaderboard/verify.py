@@ -59,10 +59,15 @@ class Verified:
     writable: bool
 
     @property
+    def failures(self) -> tuple[Check, ...]:
+        """Checks that failed, now or in an older rerun of the very same files."""
+        again = () if self.record is None else self.record.failures
+        return tuple(dict.fromkeys((*(check for check in self.checks if check.verdict == "fail"), *again)))
+
+    @property
     def refused(self) -> bool:
-        """Whether a check failed, or an older rerun of the very same files did."""
-        again = () if self.record is None else self.record.checks
-        return any(check.verdict == "fail" for check in (*self.checks, *again))
+        """Whether a check failed."""
+        return bool(self.failures)
 
 
 @dataclass(slots=True)

@@ -13,6 +13,7 @@ from mmrec_bench.errors import ArtefactError
 from mmrec_bench.experiments.run import RunSettings
 from mmrec_bench.leaderboard.folder import write_record
 from mmrec_bench.leaderboard.rerun import rerun
+from mmrec_bench.leaderboard.rescore import rescore
 from tests.leaderboard.packed import Board, edit_card, edit_json, edit_lists, make_board, small_world
 
 
@@ -39,7 +40,7 @@ def test_honest_entries_run_again_as_they_were(board: Board, name: str) -> None:
 
 def _forged(board: Board, tmp_path: Path) -> Path:
     """Put an item that is wanted at the top of every list, and make all numbers and digests fit."""
-    folder = tmp_path / "retrieval"
+    folder = tmp_path / "retrieval" / "retrieval"
     shutil.copytree(board.root / "retrieval" / "retrieval", folder)
     judge = board.verification.judge_of(board.tracks["retrieval"])
     assert not isinstance(judge, str)
@@ -91,6 +92,10 @@ def test_a_consistent_forgery_passes_the_lists_and_is_caught_by_a_rerun(board: B
     assert later.refused
     assert later.record is not None
     assert later.record.status == "refused"  # a later look at the lists alone does not clear it
+    assert [check.name for check in later.failures] == ["rerun"]
+    (again,) = rescore(folder.parents[1], board.verification, everything=True)
+    assert again.outcome == "failed"
+    assert "when run again" in again.reason
 
 
 def test_what_was_refused_is_not_run(board: Board, tmp_path: Path) -> None:
