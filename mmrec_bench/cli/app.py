@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -29,6 +28,7 @@ from mmrec_bench.cli.console import (
     ReuseStale,
     Seeds,
     Threads,
+    command_line,
     errors,
     out,
     print_rows,
@@ -131,9 +131,8 @@ def run(
     team.finish()
     for _, artefact in outcome.runs:
         out.print(f"run: {artefact.folder}", highlight=False, markup=False)
-    command = shlex.join(sys.argv)
     report = make_report(
-        experiment.label, command, outcome.runs, extra=outcome.extra, margin=margin, failures=outcome.failures
+        experiment.label, command_line(), outcome.runs, extra=outcome.extra, margin=margin, failures=outcome.failures
     )
     print_report(report, headline_only=False)
     finish(outcome)
@@ -181,7 +180,7 @@ def bench(
     told = Forecast.load(Forecast.path(out_dir, loaded.name))
     report = make_report(
         loaded.config.title,
-        shlex.join(["mmrec-bench", *sys.argv[1:]]),
+        command_line(),
         outcome.runs,
         extra=outcome.extra,
         margin=loaded.config.knockout.margin,
@@ -217,9 +216,8 @@ def report(
         tell_legacy(runs, report_dir, data_dir)
         return
     found: list[tuple[str | None, RunArtefact]] = [(None, artefact) for artefact in find_runs(runs)]
-    command = shlex.join(["mmrec-bench", *sys.argv[1:]])
     made = make_report(
-        title, command, found, margin=_knockout(margin).margin, studies=find_studies(runs), draw=True,
+        title, command_line(), found, margin=_knockout(margin).margin, studies=find_studies(runs), draw=True,
         shown=(lambda run: item_views(run, data_dir, "valid")) if errors_too else None,
     )  # fmt: skip
     print_report(made, headline_only=True)

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from typer.core import TyperGroup
 
-from mmrec_bench.cli.console import out, print_rows
+from mmrec_bench.cli.console import FirstByDefault, out, print_rows
 from mmrec_bench.experiments.artefact import RunArtefact, find_runs
 from mmrec_bench.reports.cards.build import cards_of
 from mmrec_bench.reports.cards.files import check_card, read_card, schema_text, write_cards
@@ -17,18 +16,8 @@ from mmrec_bench.reports.collect import collect
 
 Runs = Annotated[list[Path], typer.Argument(help="Run folders, or folders above them.")]
 
-
-class _MakeByDefault(TyperGroup):
-    """``card RUNS`` is short for ``card make RUNS``."""
-
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        if args and args[0] not in self.commands and args[0] not in ctx.help_option_names:
-            args = ["make", *args]
-        return super().parse_args(ctx, args)
-
-
 app = typer.Typer(
-    cls=_MakeByDefault, help="Make result cards of runs (the default), or check one.", no_args_is_help=True
+    cls=FirstByDefault, help="Make result cards of runs (the default), or check one.", no_args_is_help=True
 )
 
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from mmrec_bench.cli.console import out, print_table
+from mmrec_bench.cli.console import command_line, print_facts, print_table, print_written
 from mmrec_bench.errors import ConfigError, ConfigIssue
 from mmrec_bench.experiments.artefact import find_runs
 from mmrec_bench.reports.comparisons.family import Family, load_family
@@ -43,11 +41,9 @@ def compare(
     for made in tables:
         for table in tables_of_comparisons(made, declared):
             print_table(table)
-        for fact in facts_of_comparisons(made, declared):
-            out.print(f"- {fact}", style="dim", highlight=False, markup=False)
+        print_facts(facts_of_comparisons(made, declared))
     if out_dir is not None:
-        for path in write_comparisons(out_dir, tables, declared, shlex.join(["mmrec-bench", *sys.argv[1:]])):
-            out.print(f"written: {path}", highlight=False, markup=False)
+        print_written(write_comparisons(out_dir, tables, declared, command_line()))
 
 
 def _family(path: Path | None, baseline: str | None, metric: str | None, margin: float | None) -> Family:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.measure import Measurement
 from rich.table import Table as RichTable
+from typer.core import TyperGroup
 
 from mmrec_bench.experiments.environment import choose_device, limit_memory, use_threads
 from mmrec_bench.experiments.run import RunSettings
@@ -41,6 +44,21 @@ Margin = Annotated[
 ReportDir = Annotated[Path, typer.Option("--report-dir", help="Where reports are written.")]
 
 
+class FirstByDefault(TyperGroup):
+    """A group whose first command needs no name, so that ``card RUNS`` is short for ``card make RUNS``."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Put the name in front where none is given."""
+        if args and args[0] not in self.commands and args[0] not in ctx.help_option_names:
+            args = [next(iter(self.commands)), *args]
+        return super().parse_args(ctx, args)
+
+
+def command_line() -> str:
+    """Return the command as it was given."""
+    return shlex.join(["mmrec-bench", *sys.argv[1:]])
+
+
 def run_settings(
     out_dir: Path, device: str, threads: int | None, resume: bool, reuse_stale: bool = False, energy: bool = False
 ) -> RunSettings:
@@ -59,6 +77,18 @@ def print_table(table: Table) -> None:
     out.print(table.title, style="bold", highlight=False, markup=False)
     print_rows(table.header, table.rows)
     out.print(table.note, style="dim", highlight=False, markup=False)
+
+
+def print_facts(facts: Iterable[str]) -> None:
+    """Print what a reader must know, a line each."""
+    for fact in facts:
+        out.print(f"- {fact}", style="dim", highlight=False, markup=False)
+
+
+def print_written(paths: Iterable[Path]) -> None:
+    """Say which files were written."""
+    for path in paths:
+        out.print(f"written: {path}", highlight=False, markup=False)
 
 
 def print_rows(header: Sequence[str], rows: Iterable[Sequence[str]], n_texts: int = 1) -> None:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
-from mmrec_bench.cli.console import DataDir, out
+from mmrec_bench.cli.console import DataDir, command_line, out, print_facts, print_written
 from mmrec_bench.experiments.artefact import RunArtefact
 from mmrec_bench.reports.errors.browser import browse_errors
 from mmrec_bench.reports.errors.items import item_views
@@ -37,10 +35,7 @@ def browse(
     """Show the users whom two runs serve most differently: history, what was wanted, both lists."""
     runs = RunArtefact.load(first), RunArtefact.load(second)
     items = item_views(runs[0], data_dir, part, images)
-    command = shlex.join(["mmrec-bench", *sys.argv[1:]])
-    browser = browse_errors(*runs, items, n_users=users, metric=metric, part=part, command=command)
+    browser = browse_errors(*runs, items, n_users=users, metric=metric, part=part, command=command_line())
     out.print(summary(browser), highlight=False, markup=False)
-    for note in browser.notes:
-        out.print(f"- {note}", style="dim", highlight=False, markup=False)
-    for path in browser.write(out_dir):
-        out.print(f"written: {path}", highlight=False, markup=False)
+    print_facts(browser.notes)
+    print_written(browser.write(out_dir))

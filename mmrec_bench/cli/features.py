@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +18,7 @@ from mmrec_bench.cli.console import (
     Resume,
     ReuseStale,
     Threads,
+    command_line,
     out,
     print_table,
     run_settings,
@@ -89,7 +88,7 @@ def evaluate(
     settings = run_settings(out_dir, device, threads, resume, reuse_stale)
     with _epochs() as bar:
         judged = evaluate_features(loaded, Preparer(data_dir).dataset, settings, part, bar)
-    report = FeatureReport(path.stem, shlex.join(["mmrec-bench", *sys.argv[1:]]), judged)
+    report = FeatureReport(path.stem, command_line(), judged)
     print_table(report.table())
     name = path.stem if part == "valid" else f"{path.stem}-{part}"
     for written in report.write(report_dir / name):

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from mmrec_bench.cli.console import out
+from mmrec_bench.cli.console import print_written
 from mmrec_bench.reports.files import write_all
 from mmrec_bench.reports.ledger.page import ledger_page
 from mmrec_bench.reports.ledger.schema import read_ledger
@@ -22,5 +22,4 @@ def ledger(
     command = f"mmrec-bench ledger {folder.as_posix()} --out {page.as_posix()}"
     link = Path(os.path.relpath(folder, page.parent)).as_posix()
     text = ledger_page(read_ledger(folder), link, command)
-    (path,) = write_all(page.parent, {page.name: text})
-    out.print(f"written: {path}", highlight=False, markup=False)
+    print_written(write_all(page.parent, {page.name: text}))

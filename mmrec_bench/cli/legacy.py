@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from mmrec_bench.cli.console import DataDir, Device, Threads, out, print_table
+from mmrec_bench.cli.console import DataDir, Device, Threads, command_line, out, print_table, print_written
 from mmrec_bench.errors import ArtefactError
 from mmrec_bench.experiments.legacy.emulation import Options, emulated
 from mmrec_bench.experiments.tuning.studies import find_studies
@@ -63,11 +61,9 @@ def tell_legacy(
         out.print(f"scored: {study.folder}", highlight=False, markup=False)
     table = legacy_table(selections)
     print_table(table)
-    command = shlex.join(["mmrec-bench", *sys.argv[1:]])
     texts = {
-        "legacy-selection.md": f"Made by `{command}`.\n\n{table.markdown()}",
+        "legacy-selection.md": f"Made by `{command_line()}`.\n\n{table.markdown()}",
         "legacy-selection.csv": legacy_frame(selections).to_csv(index=False),
         "legacy-selection.json": legacy_file(selections).text(),
     }
-    for path in write_all(folder, texts):
-        out.print(f"written: {path}", highlight=False, markup=False)
+    print_written(write_all(folder, texts))

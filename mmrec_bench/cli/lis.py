@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import pandas as pd
 import typer
@@ -14,12 +12,16 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from mmrec_bench.cli.console import (
     DataDir,
     Device,
+    FirstByDefault,
     Out,
     Overrides,
+    ReportDir,
     ReuseStale,
     Seeds,
     Threads,
+    command_line,
     out,
+    print_facts,
     print_table,
     run_settings,
 )
@@ -35,21 +37,10 @@ from mmrec_bench.reports.plots.bars import bars_plot
 from mmrec_bench.resources import find_yaml
 from mmrec_bench.settings import load_yaml
 
-Reports = Annotated[Path, typer.Option("--report-dir", help="Where reports are written.")]
 Config = Annotated[str, typer.Argument(help="A probe's YAML, such as configs/lis/synthetic.yaml.")]
 
-
-class _ProbeByDefault(typer.core.TyperGroup):
-    """Reads ``lis CONFIG`` as ``lis probe CONFIG``."""
-
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        if args and args[0] not in self.commands and not args[0].startswith("-"):
-            args = ["probe", *args]
-        return super().parse_args(ctx, args)
-
-
 app = typer.Typer(
-    cls=_ProbeByDefault,
+    cls=FirstByDefault,
     help="Measure what leaked behaviour would bring a CTR model, by `lis CONFIG`; rank features by it: `lis compare`.",
     no_args_is_help=True,
 )
@@ -61,7 +52,7 @@ def probe(
     overrides: Overrides = [],  # noqa: B006 - typer reads the default, nothing writes to it
     seed: Seeds = [],  # noqa: B006
     out_dir: Out = Path("runs"),
-    report_dir: Reports = Path("reports/lis"),
+    report_dir: ReportDir = Path("reports/lis"),
     data_dir: DataDir = None,
     device: Device = "auto",
     threads: Threads = None,
@@ -73,8 +64,7 @@ def probe(
     print_table(report.lis_table())
     if (table := report.ais_table()) is not None:
         print_table(table)
-    for fact in report.facts():
-        out.print(f"- {fact}", style="dim", highlight=False, markup=False)
+    print_facts(report.facts())
     for written in report.write(report_dir / name):
         out.print(f"report: {written}", highlight=False, markup=False)
 
@@ -85,7 +75,7 @@ def compare(
     overrides: Overrides = [],  # noqa: B006
     seed: Seeds = [],  # noqa: B006
     out_dir: Out = Path("runs"),
-    report_dir: Reports = Path("reports/lis"),
+    report_dir: ReportDir = Path("reports/lis"),
     data_dir: DataDir = None,
     device: Device = "auto",
     threads: Threads = None,
@@ -135,7 +125,7 @@ def measured(loaded: LoadedProbe, preparer: Preparer, settings: RunSettings) -> 
             for artefact in artefacts:
                 told(int(artefact.manifest["seed"]), found.name)
                 scores.setdefault(found.name, []).append(measure_features(probe, found, artefact, settings))
-    command = shlex.join(["mmrec-bench", *sys.argv[1:]])
+    command = command_line()
     return LisReport(f"LIS, {loaded.path.stem}", command, loaded.config, artefacts, scores)
 
 

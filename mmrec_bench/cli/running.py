@@ -7,7 +7,7 @@ from pathlib import Path
 
 import typer
 
-from mmrec_bench.cli.console import errors, out, print_table
+from mmrec_bench.cli.console import errors, out, print_facts, print_table
 from mmrec_bench.cli.progress import LineProgress, RunProgress
 from mmrec_bench.experiments.prepare import Preparer
 from mmrec_bench.experiments.run import RunSettings
@@ -53,8 +53,7 @@ def print_report(made: Report, *, headline_only: bool) -> None:
         for group in groups:
             for table in group.tables[:1] if headline_only else group.tables:
                 print_table(table)
-            for fact in group.facts:
-                out.print(f"- {fact}", style="dim", highlight=False, markup=False)
+            print_facts(group.facts)
 
 
 def write_report(made: Report, folder: Path) -> None:

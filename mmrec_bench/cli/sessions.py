@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from mmrec_bench.cli.console import out, print_rows
+from mmrec_bench.cli.console import out, print_rows, print_written
 from mmrec_bench.errors import ResourceError
 from mmrec_bench.experiments.artefact import RunArtefact
 from mmrec_bench.reports.sessions.text import lines_of
@@ -67,4 +67,4 @@ def _write(path: Path, text: str) -> None:
         path.write_text(text + "\n", encoding="utf-8")
     except OSError as error:
         raise ResourceError(f"cannot write {path}: {error.strerror or error}. Name another file with --json") from None
-    out.print(f"written: {path}", highlight=False, markup=False)
+    print_written([path])

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +17,7 @@ from mmrec_bench.cli.console import (
     ReuseStale,
     Seeds,
     Threads,
+    command_line,
     errors,
     out,
 )
@@ -85,9 +84,8 @@ def tune(
         by_hand = label in tuned and not artefact.manifest.get("tuning")
         note = " (made before, by hand: it does not name this study)" if by_hand else ""
         out.print(f"run: {artefact.folder}{note}", highlight=False, markup=False)
-    command = shlex.join(["mmrec-bench", *sys.argv[1:]])
     title = f"{Path(config).stem}, tuned with {budget}"
-    print_report(make_report(title, command, outcome.runs, failures=outcome.failures), headline_only=False)
+    print_report(make_report(title, command_line(), outcome.runs, failures=outcome.failures), headline_only=False)
     finish(outcome)
 
 
