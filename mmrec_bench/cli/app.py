@@ -51,7 +51,7 @@ from mmrec_bench.experiments.prepare import Preparer
 from mmrec_bench.experiments.schema.experiment import Experiment, is_suite, load_experiment
 from mmrec_bench.experiments.schema.suite import load_suite
 from mmrec_bench.experiments.suite import Failure
-from mmrec_bench.experiments.tuning.search import Study, with_winners
+from mmrec_bench.experiments.tuning.search import with_winners
 from mmrec_bench.experiments.tuning.studies import StudyArtefact, find_studies
 from mmrec_bench.experiments.variants import variants_of
 from mmrec_bench.models.base import MODELS
@@ -163,7 +163,7 @@ def bench(
     settings = choice.settings(out_dir, device, threads, resume=True, reuse_stale=reuse_stale, energy=energy)
     preparer = Preparer(data_dir)
     failures: list[Failure] = []
-    studies: dict[int, Study] = {}
+    studies: dict[int, StudyArtefact] = {}
     if (tuning := loaded.config.tuning) is not None:
         studies, failures = run_studies(loaded.spaces, tuning.search, tuning.budget, preparer, settings)
         loaded = loaded.with_chosen(with_winners(loaded.experiments, loaded.spaces, studies))
@@ -187,7 +187,7 @@ def bench(
         description=loaded.config.description,
         failures=failures,
         probes=probes,
-        studies=[StudyArtefact.load(study.folder) for study in studies.values()],
+        studies=list(studies.values()),
         draw=True,
         forecast=None if told is None else comparison_table(told, (*outcome.runs, *outcome.extra)),
     )

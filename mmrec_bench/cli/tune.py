@@ -29,9 +29,10 @@ from mmrec_bench.experiments.run_settings import RunSettings
 from mmrec_bench.experiments.schema.experiment import Experiment, is_space, is_suite, load_experiment
 from mmrec_bench.experiments.schema.suite import load_suite
 from mmrec_bench.experiments.suite import Failure
-from mmrec_bench.experiments.tuning.search import Study, with_winners
 from mmrec_bench.experiments.tuning.search import tune as run_study
+from mmrec_bench.experiments.tuning.search import with_winners
 from mmrec_bench.experiments.tuning.space import Space, read_space, spaces_of
+from mmrec_bench.experiments.tuning.studies import StudyArtefact
 from mmrec_bench.experiments.tuning.study import Budget, PrunerName, SamplerName, Search
 from mmrec_bench.experiments.tuning.trial import TrialScore
 from mmrec_bench.reports.report import make_report
@@ -96,13 +97,13 @@ def run_studies(
     preparer: Preparer,
     settings: RunSettings,
     storage: str | None = None,
-) -> tuple[dict[int, Study], list[Failure]]:
+) -> tuple[dict[int, StudyArtefact], list[Failure]]:
     """Spend the same budget on each space, and print how it goes on.
 
     Returns:
         The studies by the row of their space, and what failed; of a single space that is an error.
     """
-    studies: dict[int, Study] = {}
+    studies: dict[int, StudyArtefact] = {}
     failures: list[Failure] = []
     for row, space in enumerate(spaces):
         if space is None:
@@ -166,7 +167,7 @@ class _Lines:
         out.print(f"trial {number}: {told}{reason}  {_settings(values)}", highlight=False, markup=False)
 
 
-def _tell(study: Study) -> None:
+def _tell(study: StudyArtefact) -> None:
     facts = study.manifest
     best, spent, curve = facts["best"], facts["spent"], facts["curve"]
     for line in (

@@ -22,6 +22,7 @@ from mmrec_bench.experiments.folders import (
     Artefact,
     SeededKey,
     checked_manifest,
+    folders_of_kind,
     read_json,
 )
 from mmrec_bench.settings import load_yaml
@@ -129,11 +130,7 @@ def find_runs(roots: Sequence[Path]) -> list[RunArtefact]:
     """
     folders: set[Path] = set()
     for root in roots:
-        if not root.is_dir():
-            raise ArtefactError(f"{root}: no such folder")
-        manifests = (path for path in root.rglob(MANIFEST) if not {PARTIAL, STALE} & set(path.relative_to(root).parts))
-        below = {path.parent for path in manifests if read_json(path).get("kind", "run") == "run"}
-        below |= _half_written(root)
+        below = folders_of_kind(root, "run") | _half_written(root)
         if not below:
             raise ArtefactError(f"{root}: holds no run (no {MANIFEST} below it)")
         folders |= below

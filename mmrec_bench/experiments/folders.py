@@ -145,6 +145,18 @@ def checked_manifest(folder: Path, what: str, files: Sequence[str], required: Se
     return manifest
 
 
+def folders_of_kind(root: Path, kind: str) -> set[Path]:
+    """Return the whole folders of a kind below a root, but for those kept aside.
+
+    Raises:
+        ArtefactError: The root does not exist, or a manifest cannot be read.
+    """
+    if not root.is_dir():
+        raise ArtefactError(f"{root}: no such folder")
+    manifests = (path for path in root.rglob(MANIFEST) if not {PARTIAL, STALE} & set(path.relative_to(root).parts))
+    return {path.parent for path in manifests if read_json(path).get("kind", "run") == kind}
+
+
 def digest_of(path: Path) -> str:
     """Return the digest of a file's bytes, as manifests hold it.
 

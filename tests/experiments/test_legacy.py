@@ -15,8 +15,7 @@ from mmrec_bench.experiments.artefact import find_runs
 from mmrec_bench.experiments.legacy import emulation as legacy
 from mmrec_bench.experiments.legacy.emulation import Options, emulated, score
 from mmrec_bench.experiments.legacy.folder import LegacyArtefact
-from mmrec_bench.experiments.tuning.search import Study
-from mmrec_bench.experiments.tuning.studies import find_studies
+from mmrec_bench.experiments.tuning.studies import StudyArtefact, find_studies
 from mmrec_bench.experiments.tuning.study import Budget, Search
 from mmrec_bench.reports.legacy import legacy_frame, legacy_table, selection_of
 
@@ -25,7 +24,7 @@ from .test_tuning import AXES, searched, write_space
 
 
 @pytest.fixture(scope="module")
-def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
+def study(tmp_path_factory: pytest.TempPathFactory) -> StudyArtefact:
     world = tmp_path_factory.mktemp("world")
     write_world(world)
     write_space(world, AXES)
@@ -33,7 +32,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
 
 
 @pytest.fixture(scope="module")
-def emulation(study: Study, tmp_path_factory: pytest.TempPathFactory) -> LegacyArtefact:
+def emulation(study: StudyArtefact, tmp_path_factory: pytest.TempPathFactory) -> LegacyArtefact:
     """Scored in a process of its own; in this one the vault stays shut."""
 
     def shut(*arguments: Any) -> None:
@@ -44,7 +43,9 @@ def emulation(study: Study, tmp_path_factory: pytest.TempPathFactory) -> LegacyA
         return emulated(Options(str(study.folder), str(tmp_path_factory.mktemp("out")), threads=1))
 
 
-def test_each_complete_trial_is_scored_once_under_its_own_purpose(study: Study, emulation: LegacyArtefact) -> None:
+def test_each_complete_trial_is_scored_once_under_its_own_purpose(
+    study: StudyArtefact, emulation: LegacyArtefact
+) -> None:
     facts = emulation.manifest
     assert facts["kind"] == "legacy-emulation"
     assert {opening["purpose"] for opening in facts["vault_openings"]} == {"legacy-emulation"}
@@ -90,7 +91,7 @@ def test_a_known_bias_is_found_and_rounding_takes_the_first_of_equals(emulation:
     assert (same.bias, same.interval) == (0.0, None)
 
 
-def test_no_tuner_and_no_report_of_results_finds_it(study: Study, emulation: LegacyArtefact) -> None:
+def test_no_tuner_and_no_report_of_results_finds_it(study: StudyArtefact, emulation: LegacyArtefact) -> None:
     root = emulation.folder.parents[3]
     assert find_studies([root]) == []
     with pytest.raises(ArtefactError, match="holds no run"):
@@ -101,14 +102,14 @@ def test_no_tuner_and_no_report_of_results_finds_it(study: Study, emulation: Leg
 
 
 def test_what_is_there_is_not_scored_again(
-    study: Study, emulation: LegacyArtefact, monkeypatch: pytest.MonkeyPatch
+    study: StudyArtefact, emulation: LegacyArtefact, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(legacy.subprocess, "run", lambda *args, **kwargs: pytest.fail("a process was started"))
     assert emulated(Options(str(study.folder), str(emulation.folder.parents[3]))).manifest == emulation.manifest
 
 
 @pytest.fixture
-def weights(study: Study) -> Any:
+def weights(study: StudyArtefact) -> Any:
     """Lend the file of weights of trial 0, and put it back."""
     (folder,) = study.folder.parent.glob("*.weights")
     path = folder / "0.safetensors"
@@ -119,7 +120,7 @@ def weights(study: Study) -> Any:
 
 @pytest.mark.parametrize(("change", "says"), [("gone", "has no weights"), ("other", "was changed since the trial")])
 def test_missing_and_changed_weights_are_refused(
-    study: Study, weights: Path, tmp_path: Path, change: str, says: str
+    study: StudyArtefact, weights: Path, tmp_path: Path, change: str, says: str
 ) -> None:
     if change == "gone":
         weights.unlink()
@@ -131,7 +132,7 @@ def test_missing_and_changed_weights_are_refused(
 
 
 def test_weights_of_other_code_are_refused_or_must_score_as_they_did(
-    study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    study: StudyArtefact, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(legacy, "code_digest", lambda: "another")
     with pytest.raises(ArtefactError, match=r"made by other code .* --reuse-stale"):
@@ -142,7 +143,7 @@ def test_weights_of_other_code_are_refused_or_must_score_as_they_did(
     assert not list(tmp_path.rglob("manifest.json"))
 
 
-def test_other_data_are_refused(study: Study, tmp_path: Path) -> None:
+def test_other_data_are_refused(study: StudyArtefact, tmp_path: Path) -> None:
     world = study.folder.parents[4]
     write_world(world, shuffle_test=True)
     try:

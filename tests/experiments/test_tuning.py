@@ -22,8 +22,9 @@ from mmrec_bench.experiments.run import RunSettings, run
 from mmrec_bench.experiments.schema.experiment import Experiment, load_experiment
 from mmrec_bench.experiments.stations.retrieval import RetrievalStation
 from mmrec_bench.experiments.tuning import search as tuning
-from mmrec_bench.experiments.tuning.search import Study, tune
+from mmrec_bench.experiments.tuning.search import tune
 from mmrec_bench.experiments.tuning.space import Space, load_space
+from mmrec_bench.experiments.tuning.studies import StudyArtefact
 from mmrec_bench.experiments.tuning.study import Budget, Search
 from mmrec_bench.experiments.tuning.trial import TrialScore, try_out
 from mmrec_bench.training.records import SilentObserver
@@ -78,7 +79,7 @@ def searched(
     budget: Budget | None = None,
     diary: Diary | None = None,
     storage: str | None = None,
-) -> Study:
+) -> StudyArtefact:
     """Search the space that is written in a world."""
     settings = RunSettings(out, torch.device("cpu"), 1)
     search, budget = search or Search("tpe", "none"), budget or Budget(trials=4)
@@ -93,12 +94,12 @@ def study_of(
     model: str = "mf",
     trainer: str = "{max_epochs: 4, batch_size: 64}",
     **told: Any,
-) -> Study:
+) -> StudyArtefact:
     write_space(world, axes, model, trainer)
     return searched(world, out, model, **told)
 
 
-def lines(study: Study) -> list[dict[str, Any]]:
+def lines(study: StudyArtefact) -> list[dict[str, Any]]:
     """Return the trials of a study without what a clock has measured."""
     found = [json.loads(line) for line in (study.folder / "trials.jsonl").read_text(encoding="utf-8").splitlines()]
     return [{key: value for key, value in line.items() if key not in TIMES} for line in found]
@@ -122,8 +123,9 @@ def test_the_known_best_is_found(world: Path, tmp_path: Path) -> None:
         world, tmp_path / "runs", axes=axes, budget=Budget(trials=10), trainer="{max_epochs: 15, batch_size: 64}"
     )
     assert study.manifest["best"]["values"] == {"trainer.learning_rate": 0.02}
-    assert study.winner.config.trainer is not None
-    assert study.winner.config.trainer.learning_rate == 0.02
+    winner = study.winner(load_experiment(world / "mf.yaml"))
+    assert winner.config.trainer is not None
+    assert winner.config.trainer.learning_rate == 0.02
     best = [line["best_so_far"] for line in lines(study)]
     assert best == sorted(best)
     assert best[-1] == max(line["score"] for line in lines(study)) == study.manifest["best"]["score"]
@@ -139,11 +141,13 @@ def test_the_folder_of_facts_and_the_runs_of_the_winner(world: Path, tmp_path: P
     assert facts["budget"] == {"trials": 4, "seconds": None}
     assert facts["spent"]["trials"] == facts["spent"]["complete"] == 4
     preparer, settings = Preparer(None), RunSettings(tmp_path / "runs", torch.device("cpu"), 1)
-    winner = study.winner
+    winner = study.winner(load_experiment(world / "mf.yaml"))
     assert winner.config.seeds == (0, 1)
     write_config(world, "mf", trainer="{max_epochs: 4, batch_size: 64}", extra="seeds: [5]\n")
     more = searched(world, tmp_path / "runs")
-    assert (more.folder, more.winner.config.seeds) == (study.folder, (5,)), "more seeds of the same study"
+    assert (more.folder, more.winner(load_experiment(world / "mf.yaml")).config.seeds) == (study.folder, (5,)), (
+        "more seeds of the same study"
+    )
     prepared = preparer(winner)
     made = run(winner, prepared, run_key(winner, prepared, 0), settings)
     assert made.manifest["tuning"]["study"] == facts["fingerprints"]["study"]
@@ -285,7 +289,7 @@ def test_closed_forms_are_tuned_too(world: Path, tmp_path: Path) -> None:
     assert all(len(line["validations"]) == 1 for line in lines(study))
 
 
-def _tuned(experiment: Experiment, axes: str, folder: Path) -> Study:
+def _tuned(experiment: Experiment, axes: str, folder: Path) -> StudyArtefact:
     path = folder / "space.yaml"
     path.write_text(f"schema_version: 1\nmodel: {experiment.config.model.name}\naxes:\n{axes}", encoding="utf-8")
     settings = RunSettings(folder / "runs", torch.device("cpu"), 1)

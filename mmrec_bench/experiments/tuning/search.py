@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -14,9 +14,10 @@ from mmrec_bench.experiments.environment import code_digest, device_facts, git_s
 from mmrec_bench.experiments.folders import CONFIG, SCHEMA_VERSION, digest_of
 from mmrec_bench.experiments.prepare import Preparer, run_key
 from mmrec_bench.experiments.run import RunSettings, with_inputs
-from mmrec_bench.experiments.schema.experiment import Experiment, load_experiment
+from mmrec_bench.experiments.schema.experiment import Experiment
 from mmrec_bench.experiments.tuning.sampling import draw, make_pruner
 from mmrec_bench.experiments.tuning.space import Space
+from mmrec_bench.experiments.tuning.studies import StudyArtefact
 from mmrec_bench.experiments.tuning.study import (
     FILES,
     SPACE,
@@ -46,37 +47,8 @@ class StudyObserver(Protocol):
         """A trial has ended."""
 
 
-@dataclass(frozen=True, slots=True)
-class Study:
-    """A finished study.
-
-    Attributes:
-        folder: Where it lies.
-        manifest: Its facts.
-        seeds: Seeds that its winner is to be run with.
-        label: Name of the row of its winner; that of the model by default.
-    """
-
-    folder: Path
-    manifest: Mapping[str, Any]
-    seeds: tuple[int, ...]
-    label: str | None = None
-
-    @property
-    def winner(self) -> Experiment:
-        """The experiment with the values of the best trial; its runs say that this study chose them."""
-        found = load_experiment(self.folder / WINNER, (f"seeds={list(self.seeds)}",))
-        facts = self.manifest
-        told = {
-            "study": facts["fingerprints"]["study"],
-            **{key: facts[key] for key in ("search", "budget", "spent")},
-            "trial": facts["best"]["trial"],
-        }
-        return replace(found, tuning=told, label=self.label or found.label)
-
-
 def with_winners(
-    experiments: Sequence[Experiment], spaces: Sequence[Space | None], studies: Mapping[int, Study]
+    experiments: Sequence[Experiment], spaces: Sequence[Space | None], studies: Mapping[int, StudyArtefact]
 ) -> tuple[Experiment | None, ...]:
     """Return what is run of experiments after their studies, by row.
 
@@ -85,7 +57,7 @@ def with_winners(
     """
     chosen = enumerate(zip(experiments, spaces, strict=True))
     return tuple(
-        studies[row].winner if row in studies else one if space is None else None for row, (one, space) in chosen
+        studies[row].winner(one) if row in studies else one if space is None else None for row, (one, space) in chosen
     )
 
 
@@ -97,7 +69,7 @@ def tune(
     settings: RunSettings,
     observer: StudyObserver,
     storage: str | None = None,
-) -> Study:
+) -> StudyArtefact:
     """Spend the budget of a study, together with any other process that does the same, and write its folder.
 
     Args:
@@ -129,8 +101,7 @@ def tune(
                     facts = _facts(space, search, budget, key, prepared.fingerprints, settings)
                     weights = [_digest_of(key.weights(settings.out, trial.number)) for trial in trials]
                     _write(folder, space, facts, trials, best, weights)
-    folder = key.folder(settings.out)
-    return Study(folder, key.manifest(folder), experiment.config.seeds, experiment.label)
+    return StudyArtefact.load(key.folder(settings.out))
 
 
 @dataclass(frozen=True, slots=True)

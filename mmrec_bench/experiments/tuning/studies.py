@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from mmrec_bench.errors import ArtefactError
-from mmrec_bench.experiments.folders import MANIFEST, PARTIAL, STALE, checked_manifest, read_json
-from mmrec_bench.experiments.tuning.study import FILES, REQUIRED, TRIALS
+from mmrec_bench.experiments.folders import Artefact, checked_manifest, folders_of_kind
+from mmrec_bench.experiments.schema.experiment import Experiment, load_experiment
+from mmrec_bench.experiments.tuning.study import FILES, REQUIRED, TRIALS, WINNER
 
 
 @dataclass(frozen=True, slots=True)
-class StudyArtefact:
+class StudyArtefact(Artefact):
     """A finished study.
 
     Attributes:
@@ -24,24 +25,38 @@ class StudyArtefact:
             message, best_so_far, weights``.
     """
 
-    folder: Path
-    manifest: Mapping[str, Any]
+    KIND, FILES, REQUIRED = "study folder", FILES, REQUIRED
+
     trials: tuple[Mapping[str, Any], ...]
 
     @classmethod
-    def load(cls, folder: Path) -> StudyArtefact:
+    def load(cls, folder: Path) -> Self:
         """Read a study folder and check that its files are those that were written.
 
         Raises:
             ArtefactError: It is missing, incomplete, changed, or of another schema.
         """
-        manifest = checked_manifest(folder, "study folder", FILES, REQUIRED)
+        manifest = checked_manifest(folder, cls.KIND, cls.FILES, cls.REQUIRED)
         try:
             lines = (folder / TRIALS).read_text(encoding="utf-8").splitlines()
             trials = tuple(json.loads(line) for line in lines)
         except (OSError, ValueError) as error:
             raise ArtefactError(f"{folder / TRIALS}: cannot be read: {error}") from None
         return cls(folder, manifest, trials)
+
+    def winner(self, tuned: Experiment) -> Experiment:
+        """Return the experiment with the values of the best trial; its runs say that this study chose them.
+
+        Args:
+            tuned: What was tuned; gives the seeds to run it with and the name of its row.
+        """
+        found, facts = load_experiment(self.folder / WINNER, (f"seeds={list(tuned.config.seeds)}",)), self.manifest
+        told = {
+            "study": facts["fingerprints"]["study"],
+            **{key: facts[key] for key in ("search", "budget", "spent")},
+            "trial": facts["best"]["trial"],
+        }
+        return replace(found, tuning=told, label=tuned.label)
 
 
 def find_studies(roots: Sequence[Path]) -> list[StudyArtefact]:
@@ -50,10 +65,5 @@ def find_studies(roots: Sequence[Path]) -> list[StudyArtefact]:
     Raises:
         ArtefactError: A folder does not exist, or a study is damaged.
     """
-    folders: set[Path] = set()
-    for root in roots:
-        if not root.is_dir():
-            raise ArtefactError(f"{root}: no such folder")
-        manifests = (path for path in root.rglob(MANIFEST) if not {PARTIAL, STALE} & set(path.relative_to(root).parts))
-        folders |= {path.parent for path in manifests if read_json(path).get("kind", "run") == "study"}
+    folders = {folder for root in roots for folder in folders_of_kind(root, "study")}
     return [StudyArtefact.load(folder) for folder in sorted(folders)]
