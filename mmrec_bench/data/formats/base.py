@@ -11,19 +11,18 @@ from typing import Annotated, Literal, Self, TypeAlias
 from pydantic import AfterValidator, PositiveInt, PrivateAttr, StringConstraints, model_validator
 
 from mmrec_bench.data.dataset import Dataset
+from mmrec_bench.data.downloads import Digest, Download
 from mmrec_bench.data.interactions import Interactions
 from mmrec_bench.data.lists import Lists
 from mmrec_bench.data.provenance import Provenance
 from mmrec_bench.errors import DataError
 from mmrec_bench.registry import Registry, unknown_message
-from mmrec_bench.settings import BaseConfig, explained_error
+from mmrec_bench.settings import BaseConfig, check_unique, explained_error
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
 FileName = Annotated[str, StringConstraints(min_length=1, max_length=1024, pattern=r"^[^\x00]+$")]
 PayloadKind: TypeAlias = Literal["interactions", "lists"]
 """What a data set can be about: interactions for retrieval, lists for ranking."""
-
-Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 
 
 def _modalities_are_names(features: Mapping[str, str]) -> Mapping[str, str]:
@@ -110,6 +109,8 @@ class DatasetCard(BaseConfig):
     """Known delivered splits; files whose labels match none are refused."""
     sha256: Mapping[str, Digest] = {}
     """Digests of files by name; a file that differs is refused."""
+    downloads: tuple[Download, ...] = ()
+    """Files that `mmrec-bench data fetch` gets."""
     provenance: Provenance = Provenance()
     """How the data came to be, as far as it bears on leaks; `mmrec-bench audit` reads it."""
 
@@ -124,6 +125,11 @@ class DatasetCard(BaseConfig):
             raise explained_error(f"counts.{unchecked[0]}: format '{self.format}' holds {' and '.join(self.payloads)}")
         if self.editions and "interactions" not in self.payloads:
             raise explained_error(f"editions are of interactions; format '{self.format}' holds lists. Write sha256")
+        return self
+
+    @model_validator(mode="after")
+    def _downloads_differ(self) -> Self:
+        check_unique("downloads: file", [download.file for download in self.downloads])
         return self
 
     @model_validator(mode="after")
