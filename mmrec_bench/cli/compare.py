@@ -12,8 +12,8 @@ from mmrec_bench.errors import ConfigError, ConfigIssue
 from mmrec_bench.experiments.artefact import find_runs
 from mmrec_bench.reports.comparisons.family import Family, load_family
 from mmrec_bench.reports.comparisons.files import write_comparisons
+from mmrec_bench.reports.comparisons.pairs import compare_runs
 from mmrec_bench.reports.comparisons.tables import facts_of_comparisons, tables_of_comparisons
-from mmrec_bench.reports.comparisons.tables_of_pairs import compare_runs
 
 
 def compare(

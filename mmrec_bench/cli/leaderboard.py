@@ -12,6 +12,7 @@ app = typer.Typer(help="Pack, verify and show submissions of ranked lists.", no_
 app.command()(submissions.pack)
 app.command()(submissions.verify)
 app.command()(submissions.rerun)
+app.command()(submissions.audit)
 app.command()(bridges.formats)
 app.command("import")(bridges.import_)
 app.command()(bridges.export)

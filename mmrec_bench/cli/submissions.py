@@ -11,6 +11,7 @@ from mmrec_bench.cli.console import DataDir, Device, Threads, out, run_settings
 from mmrec_bench.errors import ConfigError, ConfigIssue
 from mmrec_bench.experiments.artefact import find_runs
 from mmrec_bench.experiments.environment import limit_memory, use_threads
+from mmrec_bench.leaderboard.audit import audit as sign
 from mmrec_bench.leaderboard.contributions import contributions
 from mmrec_bench.leaderboard.folder import write_record
 from mmrec_bench.leaderboard.pack import pack as make
@@ -116,3 +117,16 @@ def rerun(
         out.print(f"  fail  rerun: {line}", highlight=False, markup=False)
     if made.differing:
         raise typer.Exit(1)
+
+
+def audit(
+    folder: Annotated[Path, typer.Argument(help="Folder of a submission.")],
+    by: Annotated[str, typer.Option("--by", help="Who has read the code, when, and which commit; one line.")],
+    data_dir: DataDir = None,
+    threads: Threads = None,
+) -> None:
+    """Sign that a person has read the code of a submission that was run again; its status becomes audited."""
+    use_threads(threads)
+    record = sign(folder, Verification(data_dir), by)
+    write_record(folder, record.text())
+    out.print(f"{folder}: {record.status}", highlight=False, markup=False, style="bold")

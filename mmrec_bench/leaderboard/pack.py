@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 import secrets
 import shutil
@@ -13,6 +12,7 @@ import pandas as pd
 
 from mmrec_bench.errors import ArtefactError, ResourceError
 from mmrec_bench.experiments.artefact import RunArtefact
+from mmrec_bench.experiments.building import parquet_bytes
 from mmrec_bench.leaderboard.declared import differences
 from mmrec_bench.leaderboard.folder import digest_of_bytes
 from mmrec_bench.leaderboard.judges import COLUMNS
@@ -162,9 +162,7 @@ def _lists(run: RunArtefact, track: Track) -> bytes:
     table: pd.DataFrame = run.rankings()[list(COLUMNS[track.task])]
     if track.depth is not None:
         table = table[table["rank"] <= track.depth]
-    buffer = io.BytesIO()
-    table.to_parquet(buffer, index=False, compression="zstd")
-    return buffer.getvalue()
+    return parquet_bytes(table)
 
 
 def _write(folder: Path, files: dict[str, bytes]) -> Path:

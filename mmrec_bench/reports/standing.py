@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from mmrec_bench.reports.collect import Row
-from mmrec_bench.reports.comparisons.tables_of_pairs import UNDIRECTED, fixed, seeds_of
+from mmrec_bench.reports.comparisons.pairs import UNDIRECTED, fixed, seeds_of
 from mmrec_bench.reports.sessions.facts import lower_is_better
 from mmrec_bench.reports.table import Mark
 from mmrec_bench.reports.user_scores import UserScores

@@ -9,8 +9,9 @@ import pandas as pd
 import pytest
 import torch
 
-from mmrec_bench.errors import ArtefactError
+from mmrec_bench.errors import ArtefactError, ConfigError
 from mmrec_bench.experiments.run import RunSettings
+from mmrec_bench.leaderboard.audit import audit
 from mmrec_bench.leaderboard.folder import write_record
 from mmrec_bench.leaderboard.rerun import rerun
 from mmrec_bench.leaderboard.rescore import rescore
@@ -121,3 +122,22 @@ def test_reruns_and_audits_are_kept_by_later_verifications(board: Board, tmp_pat
     assert changed is not None
     assert changed.status == "list-verified"  # it is another submission now
     assert changed.rerun is None
+
+
+def test_code_is_signed_for_after_a_rerun_and_the_word_is_kept(board: Board, tmp_path: Path) -> None:
+    folder = tmp_path / "retrieval"
+    shutil.copytree(board.root / "retrieval" / "retrieval", folder)
+    with pytest.raises(ArtefactError, match=r"is list-verified.*leaderboard rerun"):
+        audit(folder, board.verification, "A. Reader")
+    write_record(folder, rerun(folder, board.verification, SETTINGS).record.text())
+    for wrong in ("", "  ", "two\nlines", "<b>me</b>", "x" * 201):
+        with pytest.raises(ConfigError, match="--by"):
+            audit(folder, board.verification, wrong)
+    write_record(folder, audit(folder, board.verification, "A. Reader, 2026-11-21, commit 0123abc").text())
+    later = board.verification(folder).record
+    assert later is not None
+    assert (later.status, later.audit) == ("audited", "A. Reader, 2026-11-21, commit 0123abc")
+    assert later.intact
+    (folder / "config.yaml").write_text("model: evil")
+    with pytest.raises(ArtefactError, match="Nothing was signed"):
+        audit(folder, board.verification, "A. Reader")

@@ -16,8 +16,8 @@ from mmrec_bench.experiments.artefact import RunArtefact
 from mmrec_bench.reports.comparisons.family import Family, load_family
 from mmrec_bench.reports.comparisons.files import write_comparisons
 from mmrec_bench.reports.comparisons.numbers import frame_of_comparisons
+from mmrec_bench.reports.comparisons.pairs import ComparedTable, compare_runs
 from mmrec_bench.reports.comparisons.tables import facts_of_comparisons, tables_of_comparisons
-from mmrec_bench.reports.comparisons.tables_of_pairs import ComparedTable, compare_runs
 from mmrec_bench.statistics.contrast import contrast, p_value
 from mmrec_bench.statistics.families import adjusted
 

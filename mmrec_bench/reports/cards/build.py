@@ -12,7 +12,7 @@ from mmrec_bench.reports.cards.scores import intervals
 from mmrec_bench.reports.cards.words import protocol_words
 from mmrec_bench.reports.collect import Estimate, Row, TableKey
 from mmrec_bench.reports.comparisons.family import told_apart
-from mmrec_bench.reports.comparisons.tables_of_pairs import UNDIRECTED, seeds_of
+from mmrec_bench.reports.comparisons.pairs import UNDIRECTED, seeds_of
 from mmrec_bench.reports.sessions.facts import lower_is_better
 from mmrec_bench.reports.user_scores import user_scores
 from mmrec_bench.seeding import Seeds

@@ -9,8 +9,8 @@ from typing import Any
 
 from mmrec_bench.reports.comparisons.family import Family
 from mmrec_bench.reports.comparisons.numbers import frame_of_comparisons
+from mmrec_bench.reports.comparisons.pairs import ComparedTable
 from mmrec_bench.reports.comparisons.tables import facts_of_comparisons, tables_of_comparisons
-from mmrec_bench.reports.comparisons.tables_of_pairs import ComparedTable
 from mmrec_bench.reports.files import write_all
 from mmrec_bench.reports.plots.base import Plot, stem_of, subtitle_of
 from mmrec_bench.reports.plots.ranks import ranks_plot

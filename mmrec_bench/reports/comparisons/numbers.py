@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from mmrec_bench.reports.comparisons.tables_of_pairs import Compared, ComparedTable
+from mmrec_bench.reports.comparisons.pairs import Compared, ComparedTable
 
 GAIN = 0.01
 """Relative gain for which the seeds are counted that find it."""

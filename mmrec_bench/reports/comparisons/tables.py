@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mmrec_bench.reports.comparisons.family import Family
 from mmrec_bench.reports.comparisons.numbers import GAIN, numbers_of
-from mmrec_bench.reports.comparisons.tables_of_pairs import Compared, ComparedTable, fixed
+from mmrec_bench.reports.comparisons.pairs import Compared, ComparedTable, fixed
 from mmrec_bench.reports.table import ABSENT, Table
 from mmrec_bench.reports.tables import code_facts
 from mmrec_bench.statistics.comparison import CLAIM_SEEDS
