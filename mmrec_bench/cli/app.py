@@ -12,7 +12,7 @@ import typer
 from rich.markup import escape
 
 import mmrec_bench
-from mmrec_bench.cli import card, features, leaderboard, lis, sessions
+from mmrec_bench.cli import card, data, features, leaderboard, lis, sessions
 from mmrec_bench.cli import doctor as doctor_facts
 from mmrec_bench.cli.audit import audit
 from mmrec_bench.cli.compare import compare
@@ -70,6 +70,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.add_typer(card.app, name="card")
+app.add_typer(data.app, name="data")
 app.add_typer(features.app, name="features")
 app.add_typer(leaderboard.app, name="leaderboard")
 app.add_typer(lis.app, name="lis")

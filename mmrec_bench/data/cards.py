@@ -34,6 +34,7 @@ __all__ = [
     "DatasetCard",
     "Edition",
     "card_names",
+    "data_root",
     "find_data",
     "load_card",
     "load_dataset",
@@ -139,11 +140,15 @@ def _places(card: DatasetCard, data_dir: Path | None) -> list[Path]:
     """Return where data may lie: beside the card, then below the data directory."""
     names = card.folders or (card.name,)
     places = [] if card.folder is None else [card.folder, *(card.folder / name for name in names)]
-    if data_dir is None and (text := os.environ.get(DATA_VARIABLE)):
-        data_dir = Path(text)
-    if data_dir is not None:
-        places += [*(data_dir / name for name in names), data_dir]
+    if (root := data_root(data_dir)) is not None:
+        places += [*(root / name for name in names), root]
     return places
+
+
+def data_root(data_dir: Path | None) -> Path | None:
+    """Return the folder that holds the data folders: the given one, or that of the environment variable, or None."""
+    text = os.environ.get(DATA_VARIABLE)
+    return Path(text) if data_dir is None and text else data_dir
 
 
 def _not_found(card: DatasetCard, main_file: str, data_dir: Path | None) -> DataError:

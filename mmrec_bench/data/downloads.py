@@ -61,8 +61,17 @@ class Download(BaseConfig):
     """Digest of the file; where it is not known, the first fetch writes one down, and another file is noticed."""
     n_bytes: PositiveInt | None = None
     """Size of the file in bytes, where it is known."""
+    unpack: tuple[PlainName, ...] = ()
+    """Files of a ``.zip`` that are laid beside it, by the last part of their names there."""
 
     @model_validator(mode="after")
     def _addresses_differ(self) -> Self:
         check_unique("urls", self.urls)
+        return self
+
+    @model_validator(mode="after")
+    def _archives_are_unpacked(self) -> Self:
+        check_unique("unpack", self.unpack)
+        if self.unpack and not self.file.endswith(".zip"):
+            raise explained_error(f"unpack: only files of a .zip are laid beside it; the file is {self.file}")
         return self

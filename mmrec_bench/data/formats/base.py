@@ -129,7 +129,7 @@ class DatasetCard(BaseConfig):
 
     @model_validator(mode="after")
     def _downloads_differ(self) -> Self:
-        check_unique("downloads: file", [download.file for download in self.downloads])
+        check_unique("downloads: file", [name for one in self.downloads for name in (one.file, *one.unpack)])
         return self
 
     @model_validator(mode="after")
@@ -168,6 +168,11 @@ class DatasetCard(BaseConfig):
     def embedded(self) -> bool:
         """Whether the data is made, not read, so that no file is needed."""
         return self.main_file is None
+
+    @property
+    def is_built(self) -> bool:
+        """Whether the downloads are raw files, of which `mmrec-bench data prepare` builds the data."""
+        return False
 
     @property
     def payloads(self) -> tuple[PayloadKind, ...]:

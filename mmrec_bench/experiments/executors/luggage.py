@@ -100,7 +100,7 @@ def _add_card(found: Luggage, text: str, config: Mapping[str, Any], data_dir: Pa
 
 def _named(folder: Path, card: DatasetCard, config: Mapping[str, Any]) -> Iterator[str]:
     """Return the names of files in a folder that a card or config holds."""
-    for text in _texts(card.model_dump(mode="json")):
+    for text in _texts(card.model_dump(mode="json", exclude={"downloads"})):
         if not is_file(folder / text):
             continue
         if PurePath(text).is_absolute() or ".." in PurePath(text).parts:

@@ -1,0 +1,76 @@
+"""Commands that bring data here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
+
+from mmrec_bench.cli.console import DataDir, errors, out
+from mmrec_bench.data.cards import load_card
+from mmrec_bench.data.fetching.fetch import MIRROR_VARIABLE, fetch, raw_folder
+
+app = typer.Typer(help="Fetch data sets.", no_args_is_help=True)
+
+CardName = Annotated[
+    str, typer.Argument(metavar="CARD", help="Name of a data set, such as movielens-100k, or the path of a card.")
+]
+RawDir = Annotated[
+    Path | None, typer.Option("--raw", help="Folder of the raw files; one below the data folder by default.")
+]
+Mirror = Annotated[
+    str | None,
+    typer.Option("--mirror", envvar=MIRROR_VARIABLE, help="Address asked first, for <mirror>/<card>/<file>."),
+]
+
+
+@app.command("fetch")
+def fetch_files(name: CardName, raw: RawDir = None, data_dir: DataDir = None, mirror: Mirror = None) -> None:
+    """Fetch the files of a data set: resumed, checked, and in place only when they are whole."""
+    card = load_card(name)
+    with DownloadBars.shown() as bars:
+        made = fetch(card, raw_folder(card, data_dir) if raw is None else raw, mirror, watch=bars)
+    for one in made:
+        what = "there" if one.was_there else "fetched"
+        out.print(
+            f"{what}: {one.path} ({one.record.n_bytes:,} bytes, sha256 {one.record.sha256})",
+            highlight=False,
+            markup=False,
+        )
+
+
+class DownloadBars:
+    """Shows how far each file is (a `Watcher`)."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._tasks: dict[str, TaskID] = {}
+
+    @classmethod
+    @contextmanager
+    def shown(cls) -> Iterator[DownloadBars]:
+        """Show bars while files are fetched."""
+        columns = TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn()
+        with Progress(*columns, TimeRemainingColumn(), console=errors) as progress:
+            yield cls(progress)
+
+    def __call__(self, file: str, n_bytes: int, total: int | None, word: str = "") -> None:
+        """Move the bar of a file, or say what else happens to it."""
+        if word:
+            self._progress.console.print(f"{file}: {word}", style="dim", highlight=False, markup=False)
+            return
+        if file not in self._tasks:
+            self._tasks[file] = self._progress.add_task(file, total=total)
+        self._progress.update(self._tasks[file], completed=n_bytes, total=total)

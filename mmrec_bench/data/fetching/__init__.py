@@ -1,0 +1,1 @@
+"""Fetching the files of a card: resumed, retried, checked; the final file is right or absent."""

@@ -1,0 +1,88 @@
+"""`mmrec-bench data` as a user types it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from mmrec_bench.cli import app as cli
+from mmrec_bench.data.cards import DATA_VARIABLE, load_card, load_dataset
+from mmrec_bench.data.fetching.fetch import raw_folder
+from mmrec_bench.errors import DataError
+from tests.data.fetching.server import Answer, Server, running
+
+INTER = b"userID\titemID\n0\t0\n0\t1\n1\t1\n"
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    with running() as made:
+        yield made
+
+
+@pytest.fixture(autouse=True)
+def _no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(DATA_VARIABLE, raising=False)
+    monkeypatch.delenv("MMREC_BENCH_MIRROR", raising=False)
+
+
+def call(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
+    monkeypatch.setattr(sys, "argv", ["mmrec-bench", "data", *arguments])
+    with pytest.raises(SystemExit) as stopped:
+        cli.main()
+    return int(stopped.value.code or 0)
+
+
+def write_card(folder: Path, url: str) -> Path:
+    path = folder / "shop.yaml"
+    path.write_text(
+        "schema_version: 1\nname: shop\nformat: mmrec\ninteractions: shop.inter\n"
+        f"downloads:\n  - {{file: shop.inter, urls: ['{url}']}}\n"
+    )
+    return path
+
+
+def test_what_is_fetched_can_be_loaded(
+    server: Server, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    card = write_card(tmp_path, server.at("/x/shop.inter", Answer(INTER)))
+    assert call(monkeypatch, "fetch", str(card)) == 0
+    assert f"fetched: {tmp_path / 'shop.inter'} ({len(INTER)} bytes, sha256 " in capsys.readouterr().out
+    assert load_dataset(load_card(card)).payload.n_items == 2
+    assert call(monkeypatch, "fetch", str(card)) == 0
+    assert capsys.readouterr().out.startswith("there: ")
+
+
+def test_pauses_and_failures_are_told(
+    server: Server, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    server.at("/here/shop/shop.inter", Answer(status=500, headers={"Retry-After": "0"}), Answer(status=404))
+    card = write_card(tmp_path, server.at("/gone", Answer(status=404)))
+    assert call(monkeypatch, "fetch", str(card), "--mirror", f"{server.url}/here", "--raw", str(tmp_path / "raw")) == 2
+    told = capsys.readouterr().err
+    assert "answers 500 Internal Server Error; trying again in 0 s" in told
+    assert f"put it as {tmp_path / 'raw' / 'shop.inter'}" in told
+    assert not (tmp_path / "raw" / "shop.inter").exists()
+
+
+def test_a_data_set_nobody_offers_is_told_by_its_sources(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert call(monkeypatch, "fetch", "tiktok", "--data-dir", str(tmp_path)) == 2
+    assert "Get it by hand from https://github.com/HKUDS/DiffMM" in capsys.readouterr().err
+
+
+def test_files_go_where_they_are_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    card = load_card("movielens-100k")
+    assert raw_folder(card, tmp_path) == tmp_path / "movielens-100k"
+    with pytest.raises(DataError, match="--data-dir"):
+        raw_folder(card, None)
+    monkeypatch.setenv(DATA_VARIABLE, str(tmp_path / "there"))
+    assert raw_folder(card, None) == tmp_path / "there" / "movielens-100k"
+    own = load_card(write_card(tmp_path, "https://example.org/x"))
+    assert raw_folder(own, None) == tmp_path / "there" / "shop"
+    monkeypatch.delenv(DATA_VARIABLE)
+    assert raw_folder(own, None) == tmp_path

@@ -1,0 +1,122 @@
+"""A server on this machine that answers as bad servers do."""
+
+from __future__ import annotations
+
+import http.server
+import re
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What is said to one request.
+
+    Attributes:
+        data: The whole file.
+        etag: Its version; None where the server tells none.
+        ranges: Whether it gives a piece where one is asked for.
+        cut: Bytes of the body after which the connection is dropped.
+        says: Content-Length, where it is not the true one.
+        shift: Bytes by which a piece begins elsewhere than was asked for.
+        status: Status, where it is not 200 or 206.
+        headers: Further headers.
+        chunked: Whether the body comes in chunks, without a length.
+    """
+
+    data: bytes = b""
+    etag: str | None = '"v1"'
+    ranges: bool = True
+    cut: int | None = None
+    says: int | None = None
+    shift: int = 0
+    status: int | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    chunked: bool = False
+
+
+@dataclass
+class Server:
+    """The answers of each path, in order; the last one is said again and again."""
+
+    url: str = ""
+    answers: dict[str, list[Answer]] = field(default_factory=dict)
+    asked: list[tuple[str, dict[str, str]]] = field(default_factory=list)
+
+    def at(self, path: str, *answers: Answer) -> str:
+        """Say these answers at a path, and return its address."""
+        self.answers[path] = list(answers)
+        return self.url + path
+
+    def ranges(self) -> list[str | None]:
+        """Return the pieces that were asked for."""
+        return [headers.get("Range") for _, headers in self.asked]
+
+
+@contextmanager
+def running() -> Iterator[Server]:
+    """Lend a running server."""
+    server = Server()
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def log_message(self, *_: Any) -> None:
+            """Print nothing."""
+
+        def do_GET(self) -> None:
+            server.asked.append((self.path, dict(self.headers)))
+            answers = server.answers.get(self.path)
+            if not answers:
+                self.send_error(404)
+                return
+            self.say(answers.pop(0) if len(answers) > 1 else answers[0])
+
+        def say(self, answer: Answer) -> None:
+            asked = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))
+            fresh = self.headers.get("If-Range") in (None, answer.etag)
+            status, body = 200, answer.data
+            if asked and answer.ranges and fresh:
+                start = int(asked[1]) + answer.shift
+                status, body = (206, body[start:]) if start < len(body) else (416, b"")
+            self.send_response(answer.status or status)
+            if status == 206:
+                self.send_header("Content-Range", f"bytes {start}-{len(answer.data) - 1}/{len(answer.data)}")
+            elif status == 416:
+                self.send_header("Content-Range", f"bytes */{len(answer.data)}")
+            if answer.etag:
+                self.send_header("ETag", answer.etag)
+            for name, value in answer.headers.items():
+                self.send_header(name, value)
+            if answer.chunked:
+                self.send_header("Transfer-Encoding", "chunked")
+            else:
+                self.send_header("Content-Length", str(len(body) if answer.says is None else answer.says))
+            self.end_headers()
+            sent = body if answer.cut is None else body[: answer.cut]
+            if answer.chunked:
+                for place in range(0, len(sent), 1000):
+                    piece = sent[place : place + 1000]
+                    self.wfile.write(b"%x\r\n%b\r\n" % (len(piece), piece))
+                self.wfile.write(b"" if answer.cut is not None else b"0\r\n\r\n")
+            else:
+                self.wfile.write(sent)
+            self.close_connection = answer.cut is not None or answer.says is not None
+
+    class Quiet(http.server.ThreadingHTTPServer):
+        def handle_error(self, *_: Any) -> None:
+            """A client that hangs up is no news."""
+
+    with Quiet(("127.0.0.1", 0), Handler) as httpd:
+        httpd.daemon_threads = True
+        server.url = f"http://127.0.0.1:{httpd.server_address[1]}"
+        thread = threading.Thread(target=httpd.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
+        thread.start()
+        try:
+            yield server
+        finally:
+            httpd.shutdown()
+            thread.join()
