@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Literal, TypeAlias
+
 import numpy as np
 
 from mmrec_bench.graph.bipartite import edge_weights
 from mmrec_bench.types import DoubleArray, IntArray
+
+EdgeLaw: TypeAlias = Literal["degree", "uniform"]
+"""Edges are kept with probability proportional to ``1 / sqrt(d_u d_i)``, or all alike."""
 
 
 def draw_without_replacement(weights: DoubleArray, size: int, rng: np.random.Generator) -> IntArray:
@@ -27,11 +32,17 @@ def draw_without_replacement(weights: DoubleArray, size: int, rng: np.random.Gen
 
 
 def prune_edges(
-    users: IntArray, items: IntArray, n_users: int, n_items: int, dropout: float, rng: np.random.Generator
+    users: IntArray,
+    items: IntArray,
+    n_users: int,
+    n_items: int,
+    dropout: float,
+    rng: np.random.Generator,
+    law: EdgeLaw = "degree",
 ) -> tuple[IntArray, IntArray]:
-    """Keep ``int(E (1 - dropout))`` edges with probability proportional to ``1 / sqrt(d_u d_i)``.
+    """Keep ``int(E (1 - dropout))`` edges, drawn without replacement.
 
-    Edges between popular nodes are dropped most (FREEDOM, arXiv:2211.06924).
+    By degree, edges between popular nodes are dropped most (LayerGCN, arXiv:2207.11088; FREEDOM, arXiv:2211.06924).
 
     Args:
         users: User rows of unique edges, int64 ``[E]``.
@@ -40,11 +51,11 @@ def prune_edges(
         n_items: Number of items.
         dropout: Share of edges to drop, in ``[0, 1)``.
         rng: Source of randomness.
+        law: Which edges are likely to be kept.
 
     Returns:
         User and item rows of the kept edges, in their old order.
     """
-    kept = draw_without_replacement(
-        edge_weights(users, items, n_users, n_items), int(len(users) * (1.0 - dropout)), rng
-    )
+    weights = edge_weights(users, items, n_users, n_items) if law == "degree" else np.ones(len(users))
+    kept = draw_without_replacement(weights, int(len(users) * (1.0 - dropout)), rng)
     return users[kept], items[kept]

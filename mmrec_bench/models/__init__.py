@@ -33,10 +33,12 @@ from mmrec_bench.models.retrieval.freedom import FREEDOM as FREEDOM
 from mmrec_bench.models.retrieval.itemknn import ItemKNN as ItemKNN
 from mmrec_bench.models.retrieval.itemknn_content import ItemKNNContent as ItemKNNContent
 from mmrec_bench.models.retrieval.lattice import LATTICE as LATTICE
+from mmrec_bench.models.retrieval.layergcn import LayerGCN as LayerGCN
 from mmrec_bench.models.retrieval.lgmrec import LGMRec as LGMRec
 from mmrec_bench.models.retrieval.lightgcn import LightGCN as LightGCN
 from mmrec_bench.models.retrieval.mf import MF as MF
 from mmrec_bench.models.retrieval.mgcn import MGCN as MGCN
+from mmrec_bench.models.retrieval.mmgcf import MMGCF as MMGCF
 from mmrec_bench.models.retrieval.motor import Motor as Motor
 from mmrec_bench.models.retrieval.popularity import Popularity as Popularity
 from mmrec_bench.models.retrieval.recent_popularity import RecentPopularity as RecentPopularity

@@ -145,7 +145,7 @@ def test_users_look_like_the_content_of_their_training_items(name: str, toy: Any
     r = np.divide(train, degrees, out=np.zeros_like(train), where=degrees > 0)
     with torch.no_grad():
         content = sum(part.all() for _, part in model.projections.by_modality()).numpy().astype(np.float64)
-        graph = model.pruned_graph if name == "freedom" else None
+        graph = model.graph.pruned if name == "freedom" else None
         users, items = (table.numpy() for table in (model._propagate(graph) if graph else model._propagate()))
     ids = batch.users.numpy(), (batch.items if name == "bm3" else batch.positives).numpy()
     assert got["bma-inter-users"].item() == pytest.approx(slow_nce(users[ids[0]], (r @ content)[ids[0]], 0.2), rel=1e-4)

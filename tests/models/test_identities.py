@@ -34,6 +34,8 @@ SMALL: dict[str, dict[str, Any]] = {
     "lattice": {"n_neighbors": 4},
     "lgmrec": {},
     "dragon": {"n_neighbors": 4},
+    "layergcn": {},
+    "mmgcf": {},
 }
 SHARES = {"image_weight", "initial_weight", "hypergraph_weight"}
 """Weights of what enters the vectors, not of terms of the loss."""
@@ -124,12 +126,12 @@ def test_freedom_trains_on_pruned_edges_and_exports_the_full_graph(toy: Any) -> 
     torch.testing.assert_close(export(pruned).users, export(full).users)
     torch.testing.assert_close(export(pruned).items, export(full).items)
     assert total(pruned, toy.triplets) != total(full, toy.triplets)
-    assert len(pruned.pruned_graph.matrix.values) == int(len(toy.context.train) * (1 - 0.8))
+    assert len(pruned.graph.pruned.matrix.values) == int(len(toy.context.train) * (1 - 0.8))
 
 
 def test_freedom_draws_edges_by_seed_and_epoch_alone(toy: Any) -> None:
     def edges(model: FREEDOM) -> list[int]:
-        return model.pruned_graph.matrix.columns.tolist()
+        return model.graph.pruned.matrix.columns.tolist()
 
     model: FREEDOM = build("freedom", toy.context, dropout=0.5)
     first = edges(model)
@@ -251,13 +253,29 @@ OTHERWISE: dict[str, dict[str, Any]] = {
         "log_base": 2,
         "reg_weight": 0.1,
     },
+    "layergcn": {
+        "embedding_dim": 8,
+        "n_layers": 2,
+        "dropout": 0.3,
+        "reg_weight": 0.1,
+        "reduction": "sum",
+    },
+    "mmgcf": {
+        "embedding_dim": 8,
+        "n_layers": 1,
+        "fusion": "mean",
+        "weighting": "alpha",
+        "dropout": 0.5,
+        "reg_weight": 0.1,
+    },
 }
-"""Other values of settings. Elsewhere: what only an export, an optimiser or one backbone reads, and plug-ins."""
+"""Other values of settings. Elsewhere: what only an export, an optimiser, another epoch or one backbone reads, and
+plug-ins."""
 
 
 @pytest.mark.parametrize(("name", "key"), [(name, key) for name, options in OTHERWISE.items() for key in options])
 def test_every_setting_changes_the_loss(name: str, key: str, toy: Any) -> None:
-    elsewhere = {"name", "preset", "eval_noise", "stale_grad", "train_features", "alignment"}
+    elsewhere = {"name", "preset", "eval_noise", "stale_grad", "train_features", "alignment", "pruning"}
     elsewhere |= {"dropout"} - set(OTHERWISE[name])
     assert set(MODELS[name].config.model_fields) - elsewhere == set(OTHERWISE[name])
     short = Triplets(*(ids[:3] for ids in (toy.triplets.users, toy.triplets.positives, toy.triplets.negatives)))
@@ -281,6 +299,8 @@ def test_terms_without_weight_are_left_out(toy: Any) -> None:
         "lattice": {"reg_weight": 0.0},
         "lgmrec": {"reg_weight": 0.0, "contrastive_weight": 0.0},
         "dragon": {"reg_weight": 0.0},
+        "layergcn": {"reg_weight": 0.0},
+        "mmgcf": {"reg_weight": 0.0},
     }
     for name, options in weights.items():
         model = build(name, toy.context, **options)
@@ -362,7 +382,7 @@ def test_no_name_of_a_modality_hides_a_term_of_the_loss(toy: Any, modality: str,
     assert len(model.loss(toy.batch(model))) == n_terms
 
 
-@pytest.mark.parametrize("name", ["vbpr", "bm3", "freedom", "lattice", "lgmrec", "dragon", "dream"])
+@pytest.mark.parametrize("name", ["vbpr", "bm3", "freedom", "lattice", "lgmrec", "dragon", "dream", "mmgcf"])
 @pytest.mark.parametrize("modality", ["clip.v2", "items", "type", "forward"])
 def test_models_take_modalities_of_any_name(toy: Any, name: str, modality: str) -> None:
     image = toy.context.features["image"]

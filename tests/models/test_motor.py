@@ -399,7 +399,7 @@ def test_presets_and_labels_of_the_host_count() -> None:
 
 def test_seeds_of_the_host_are_those_of_the_run() -> None:
     context = replace(tiny_context(), seeds=Seeds(7))
-    assert motor(context, "freedom").host.seeds.seed == 7
+    assert motor(context, "freedom").host.graph.seeds.seed == 7
 
 
 @pytest.mark.parametrize("modality", ["clip.v2", "items", "type", "all"])

@@ -34,6 +34,8 @@ GRADIENT_MODELS = (
         "dragon",
         "alignrec",
         "dream",
+        "layergcn",
+        "mmgcf",
         "motor-lightgcn",
         "motor-freedom",
     ),

@@ -9,7 +9,6 @@ from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt
 from torch import Tensor
 
 from mmrec_bench.graph.bipartite import BipartiteGraph
-from mmrec_bench.graph.pruning import prune_edges
 from mmrec_bench.graph.sparse import SparseOperator
 from mmrec_bench.losses import bpr, dot
 from mmrec_bench.models.alignment import AlignableConfig, behaviour_modal_alignment, projected_lines
@@ -22,6 +21,7 @@ from mmrec_bench.models.blocks import (
     gather,
     mixed_item_graph,
 )
+from mmrec_bench.models.pruned_graph import PrunedGraph
 from mmrec_bench.retrieval.base import Representations
 
 
@@ -76,37 +76,22 @@ class FREEDOM(ItemHost):
     def __init__(self, config: FREEDOMConfig, context: ModelContext) -> None:
         super().__init__()
         self.config = config
-        self.seeds = context.seeds
-        self.train_interactions = train = context.train
+        train = context.train
         tables, dim = feature_tables("freedom", context), config.embedding_dim
         self.users = IdEmbedding(train.n_users, dim, "xavier_uniform")
         self.items = IdEmbedding(train.n_items, dim, "xavier_uniform")
         self.projections = FeatureProjections(tables, dim, trainable=config.train_features)
         self.item_graph = SparseOperator(mixed_item_graph(tables, config.n_neighbors, config.image_weight))
-        self.graph = BipartiteGraph(train.users, train.items, train.n_users, train.n_items)
-        self.pruned_graph = self.graph
-        self.on_epoch_start(0)
+        self.graph = PrunedGraph(train, config.dropout, context.seeds)
 
     def on_epoch_start(self, epoch: int) -> None:
         """Draw the edges of an epoch; edges between popular nodes are dropped most."""
-        if not self.config.dropout:
-            return
-        train = self.train_interactions
-        users, items = prune_edges(
-            train.users,
-            train.items,
-            train.n_users,
-            train.n_items,
-            self.config.dropout,
-            self.seeds.numpy("edges", epoch),
-        )
-        pruned = BipartiteGraph(users, items, train.n_users, train.n_items)
-        self.pruned_graph = pruned.to(self.users.weight.device)
+        self.graph.draw(epoch)
 
     def loss(self, batch: Triplets) -> LossTerms:
         """Return ``bpr``, ``bpr-M`` of each modality M, and plugged-in alignments."""
         item_ids = torch.cat((batch.positives, batch.negatives))
-        user_table, item_table = self._propagate(self.pruned_graph)
+        user_table, item_table = self._propagate(self.graph.pruned)
         users = gather(user_table, batch.users)
         positives, negatives = gather(item_table, item_ids).chunk(2)
         terms = {"bpr": bpr(dot(users, positives), dot(users, negatives))}
@@ -116,14 +101,14 @@ class FREEDOM(ItemHost):
                 terms[f"bpr-{modality}"] = weight * bpr(dot(users, liked), dot(users, other))
         if bma := self.config.alignment.bma:
             tables = (user_table, item_table)
-            lines = projected_lines(*tables, batch.users, batch.positives, self.projections, self.graph)
+            lines = projected_lines(*tables, batch.users, batch.positives, self.projections, self.graph.full)
             terms |= behaviour_modal_alignment(bma, *lines)
         return terms
 
     @torch.no_grad()
     def export(self) -> Representations:
         """Return the tables propagated on the full graph."""
-        users, items = self._propagate(self.graph)
+        users, items = self._propagate(self.graph.full)
         return Representations(users.clone(), items)
 
     def _propagate(self, graph: BipartiteGraph) -> tuple[Tensor, Tensor]:

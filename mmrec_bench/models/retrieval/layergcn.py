@@ -1,0 +1,110 @@
+"""LayerGCN: layers of propagation weighed by their likeness to where they started."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
+
+import torch
+from pydantic import Field, NonNegativeFloat, PositiveInt
+from torch import Tensor
+
+from mmrec_bench.graph.bipartite import BipartiteGraph
+from mmrec_bench.losses import batch_l2, bpr, dot
+from mmrec_bench.models.base import MODELS, Citation, LossTerms, ModelConfig, ModelContext, Triplets
+from mmrec_bench.models.blocks import IdEmbedding, ItemHost, directions, gather
+from mmrec_bench.models.pruned_graph import PrunedGraph
+from mmrec_bench.retrieval.base import Representations
+from mmrec_bench.row_share import n_rows
+
+
+class LayerGCNConfig(ModelConfig):
+    """Settings of `LayerGCN`."""
+
+    RELEASED: ClassVar[Mapping[str, Any]] = {"pruning": "alternate", "reduction": "sum"}
+
+    name: Literal["layergcn"] = "layergcn"
+    embedding_dim: PositiveInt = 64
+    """Size d of user and item vectors."""
+    n_layers: PositiveInt = 4
+    """Refined layers K, which are added up."""
+    dropout: float = Field(default=0.1, ge=0.0, lt=1.0)
+    """Share of user-item edges left out of an epoch of training."""
+    pruning: Literal["degree", "alternate"] = "degree"
+    """``degree``: edges between popular nodes are dropped most, as in the paper. ``alternate``: every second epoch,
+    from the second on, drops all alike, as released."""
+    reg_weight: NonNegativeFloat = 1e-3
+    """Weight of half the squares of the vectors in the batch, before propagation."""
+    reduction: Literal["mean", "sum"] = "mean"
+    """Mean of both terms over the rows of the batch, or their sum, as released. The weight is the same, and Adam's
+    steps differ by its epsilon alone; losses and lengths of gradients differ by the batch size."""
+
+
+@MODELS.add(
+    "layergcn",
+    task="retrieval",
+    config=LayerGCNConfig,
+    paper=Citation(
+        title="Layer-refined Graph Convolutional Networks for Recommendation",
+        authors="Zhou et al.",
+        venue="ICDE 2023",
+        url="https://arxiv.org/abs/2207.11088",
+    ),
+)
+class LayerGCN(ItemHost):
+    """Scores ``y_ui = z_u . z_i`` with ``Z = sum_{k=1..K} X_k`` and ``X_k = cos(A X_{k-1}, X_0) A X_{k-1}``.
+
+    X_0 are the tables of users and items; the cosine is taken row by row, and gradients pass through it. A is the
+    symmetrically normalised user-item adjacency: pruned in training, degrees counted anew, and full for the export.
+    Loss: ``bpr + reg_weight * reg``, the regulariser on the rows of u, i and j in X_0.
+    Source: Zhou et al., ICDE 2023, https://arxiv.org/abs/2207.11088.
+
+    Shapes: users ``[n_users, d]``, items ``[n_items, d]``, both Xavier-uniform.
+    """
+
+    def __init__(self, config: LayerGCNConfig, context: ModelContext) -> None:
+        super().__init__()
+        self.config = config
+        train = context.train
+        self.users = IdEmbedding(train.n_users, config.embedding_dim, "xavier_uniform")
+        self.items = IdEmbedding(train.n_items, config.embedding_dim, "xavier_uniform")
+        self.graph = PrunedGraph(train, config.dropout, context.seeds)
+
+    def on_epoch_start(self, epoch: int) -> None:
+        """Draw the edges of an epoch."""
+        self.graph.draw(epoch, "uniform" if self.config.pruning == "alternate" and epoch % 2 else "degree")
+
+    def loss(self, batch: Triplets) -> LossTerms:
+        """Return ``bpr`` and ``reg``."""
+        item_ids = torch.cat((batch.positives, batch.negatives))
+        item_table = self.items.all()
+        user_vectors, item_vectors = self._propagate(item_table, self.graph.pruned)
+        users = gather(user_vectors, batch.users)
+        positives, negatives = gather(item_vectors, item_ids).chunk(2)
+        size = n_rows(batch.users) if self.config.reduction == "sum" else 1
+        terms = {"bpr": size * bpr(dot(users, positives), dot(users, negatives))}
+        if self.config.reg_weight:
+            blocks = (self.users.rows(batch.users), *gather(item_table, item_ids).chunk(2))
+            terms["reg"] = size * self.config.reg_weight * batch_l2(*blocks)
+        return terms
+
+    @torch.no_grad()
+    def export(self) -> Representations:
+        """Return the vectors refined on the full graph."""
+        return Representations(*self._propagate(self.items.all(), self.graph.full))
+
+    def _propagate(self, item_table: Tensor, graph: BipartiteGraph) -> tuple[Tensor, Tensor]:
+        users, items = self.users.all(), item_table
+        user_starts, item_starts = directions(users), directions(items)
+        layers = []
+        for _ in range(self.config.n_layers):
+            users, items = graph.propagate(users, items, 1, pooling="last")
+            users, items = _refined(users, user_starts), _refined(items, item_starts)
+            layers.append((users, items))
+        of_users, of_items = zip(*layers, strict=True)
+        return torch.stack(of_users).sum(dim=0), torch.stack(of_items).sum(dim=0)
+
+
+def _refined(rows: Tensor, starts: Tensor) -> Tensor:
+    """Return ``cos(x, s) x`` of rows ``[n, d]`` and unit rows: the unit x times its product with s."""
+    return directions(rows) * dot(rows, starts).unsqueeze(1)
