@@ -28,6 +28,7 @@ from mmrec_bench.models.retrieval.alignrec import AlignRec as AlignRec
 from mmrec_bench.models.retrieval.bm3 import BM3 as BM3
 from mmrec_bench.models.retrieval.dragon import DRAGON as DRAGON
 from mmrec_bench.models.retrieval.dream import DREAM as DREAM
+from mmrec_bench.models.retrieval.dualgnn import DualGNN as DualGNN
 from mmrec_bench.models.retrieval.ease import EASE as EASE
 from mmrec_bench.models.retrieval.freedom import FREEDOM as FREEDOM
 from mmrec_bench.models.retrieval.itemknn import ItemKNN as ItemKNN

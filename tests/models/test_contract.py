@@ -14,7 +14,19 @@ CLEAN, RELEASED = every_subject("clean"), every_subject("released")
 
 def test_every_promised_model_is_registered() -> None:
     closed = {"popularity", "recent-popularity", "itemknn", "itemknn-content", "ease"}
-    graphs = {"lightgcn", "freedom", "mgcn", "lattice", "lgmrec", "dragon", "alignrec", "dream", "layergcn", "mmgcf"}
+    graphs = {
+        "lightgcn",
+        "freedom",
+        "mgcn",
+        "lattice",
+        "lgmrec",
+        "dragon",
+        "alignrec",
+        "dream",
+        "dualgnn",
+        "layergcn",
+        "mmgcf",
+    }
     assert closed | graphs | {"mf", "vbpr", "bm3"} <= {subject.entry.name for subject in CLEAN}
 
 

@@ -34,9 +34,12 @@ SMALL: dict[str, dict[str, Any]] = {
     "lattice": {"n_neighbors": 4},
     "lgmrec": {},
     "dragon": {"n_neighbors": 4},
+    "dualgnn": {},
     "layergcn": {},
     "mmgcf": {},
 }
+NO_IDENTITIES = {"dragon", "dualgnn"}
+"""Models without a table of item identities."""
 SHARES = {"image_weight", "initial_weight", "hypergraph_weight"}
 """Weights of what enters the vectors, not of terms of the loss."""
 
@@ -253,6 +256,17 @@ OTHERWISE: dict[str, dict[str, Any]] = {
         "log_base": 2,
         "reg_weight": 0.1,
     },
+    "dualgnn": {
+        "embedding_dim": 8,
+        "hidden_dim": 8,
+        "n_layers": 1,
+        "n_user_neighbors": 2,
+        "pad": "resample",
+        "log_base": 2,
+        "reg_weight": 0.1,
+        "fusion_alias": True,
+        "reg_item_gates": True,
+    },
     "layergcn": {
         "embedding_dim": 8,
         "n_layers": 2,
@@ -299,6 +313,7 @@ def test_terms_without_weight_are_left_out(toy: Any) -> None:
         "lattice": {"reg_weight": 0.0},
         "lgmrec": {"reg_weight": 0.0, "contrastive_weight": 0.0},
         "dragon": {"reg_weight": 0.0},
+        "dualgnn": {"reg_weight": 0.0},
         "layergcn": {"reg_weight": 0.0},
         "mmgcf": {"reg_weight": 0.0},
     }
@@ -333,7 +348,7 @@ class Doubled(ItemRepresentation):
         return 2 * self.halves.index_select(0, ids)
 
 
-@pytest.mark.parametrize("name", [name for name in SMALL if name != "dragon"])
+@pytest.mark.parametrize("name", [name for name in SMALL if name not in NO_IDENTITIES])
 def test_items_are_read_only_through_their_representation(name: str, toy: Any) -> None:
     model = build(name, toy.context).eval()
     assert isinstance(model, ItemHost)
@@ -382,6 +397,7 @@ def test_no_name_of_a_modality_hides_a_term_of_the_loss(toy: Any, modality: str,
     assert len(model.loss(toy.batch(model))) == n_terms
 
 
+@pytest.mark.parametrize("name", ["vbpr", "bm3", "freedom", "lattice", "lgmrec", "dragon", "dualgnn", "dream"])
 @pytest.mark.parametrize("name", ["vbpr", "bm3", "freedom", "lattice", "lgmrec", "dragon", "dream", "mmgcf"])
 @pytest.mark.parametrize("modality", ["clip.v2", "items", "type", "forward"])
 def test_models_take_modalities_of_any_name(toy: Any, name: str, modality: str) -> None:
