@@ -397,8 +397,7 @@ def test_no_name_of_a_modality_hides_a_term_of_the_loss(toy: Any, modality: str,
     assert len(model.loss(toy.batch(model))) == n_terms
 
 
-@pytest.mark.parametrize("name", ["vbpr", "bm3", "freedom", "lattice", "lgmrec", "dragon", "dualgnn", "dream"])
-@pytest.mark.parametrize("name", ["vbpr", "bm3", "freedom", "lattice", "lgmrec", "dragon", "dream", "mmgcf"])
+@pytest.mark.parametrize("name", [name for name in SMALL if MODELS[name].uses_features and not MODELS[name].modalities])
 @pytest.mark.parametrize("modality", ["clip.v2", "items", "type", "forward"])
 def test_models_take_modalities_of_any_name(toy: Any, name: str, modality: str) -> None:
     image = toy.context.features["image"]
