@@ -2,24 +2,15 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import Any
 
 from mmrec_bench.errors import MissingExtraError
 
 
 def import_codecarbon() -> Any:
-    """Return the codecarbon module.
-
-    Raises:
-        MissingExtraError: It is not installed; names the command.
-    """
-    try:
-        import codecarbon
-    except ImportError:
-        raise MissingExtraError(
-            "--energy needs codecarbon: pip install 'mmrec-bench[energy]'. Or leave the option out"
-        ) from None
-    return codecarbon
+    """Return the codecarbon module, or raise `MissingExtraError`."""
+    return _module("codecarbon", "--energy needs codecarbon", "energy", "Or leave the option out")
 
 
 def import_faiss(purpose: str, otherwise: str = "") -> Any:
@@ -30,54 +21,41 @@ def import_faiss(purpose: str, otherwise: str = "") -> Any:
         otherwise: How to do without, a sentence.
 
     Raises:
-        MissingExtraError: It is not installed; names both commands.
+        MissingExtraError: It is not installed; names the commands for machines with and without a GPU.
     """
-    try:
-        import faiss
-    except ImportError:
-        raise MissingExtraError(
-            f"{purpose} needs faiss: pip install 'mmrec-bench[cpu]' (any machine) or "
-            f"pip install 'mmrec-bench[gpu]' (CUDA 12).{otherwise and f' {otherwise}'}"
-        ) from None
-    return faiss
+    gpu = "On a machine with CUDA 12, mmrec-bench[gpu] instead"
+    return _module("faiss", f"{purpose} needs faiss", "cpu", f"{gpu}. {otherwise}" if otherwise else gpu)
 
 
 def import_pillow() -> Any:
-    """Return the package of Pillow, with its module of images.
-
-    Raises:
-        MissingExtraError: It is not installed; names the command.
-    """
-    try:
-        import PIL.Image
-    except ImportError:
-        raise MissingExtraError(
-            "pictures need Pillow: pip install 'mmrec-bench[images]'. Or leave --images out"
-        ) from None
-    return PIL
+    """Return the package of Pillow, with its module of images, or raise `MissingExtraError`."""
+    _module("PIL.Image", "pictures need Pillow", "images", "Or leave --images out")
+    return import_module("PIL")
 
 
 def import_ray() -> Any:
-    """Return the module of Ray.
-
-    Raises:
-        MissingExtraError: It is not installed; names the command.
-    """
-    try:
-        import ray
-    except ImportError:
-        raise MissingExtraError("--executor ray needs Ray: pip install 'mmrec-bench[distributed]'") from None
-    return ray
+    """Return the module of Ray, or raise `MissingExtraError`."""
+    return _module("ray", "--executor ray needs Ray", "distributed")
 
 
 def import_fsspec() -> Any:
-    """Return the module fsspec.
+    """Return the module fsspec, or raise `MissingExtraError`."""
+    return _module("fsspec", "--data-url needs fsspec", "distributed")
+
+
+def _module(name: str, need: str, extra: str, otherwise: str = "") -> Any:
+    """Import a module of an extra.
+
+    Args:
+        name: Of the module.
+        need: What needs which package.
+        extra: Of this package, that brings it.
+        otherwise: How to do without, a sentence.
 
     Raises:
         MissingExtraError: It is not installed; names the command.
     """
     try:
-        import fsspec
+        return import_module(name)
     except ImportError:
-        raise MissingExtraError("--data-url needs fsspec: pip install 'mmrec-bench[distributed]'") from None
-    return fsspec
+        raise MissingExtraError(f"{need}: pip install 'mmrec-bench[{extra}]'.{otherwise and f' {otherwise}'}") from None

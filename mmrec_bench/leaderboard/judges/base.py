@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
 
 from mmrec_bench.leaderboard.findings import Findings, shown
 from mmrec_bench.leaderboard.lists import Kind, ListTable, Texts
+from mmrec_bench.leaderboard.truth import Truth
 from mmrec_bench.types import BoolArray, IntArray
 
 PARTS = ("valid", "test")
@@ -29,18 +31,33 @@ class Looks:
     ties: float
 
 
-class Judge(Protocol):
-    """Checks the lists of a task; what they are worth is for `leaderboard.scoring` to say."""
+class Judge(ABC):
+    """Checks the lists of a task; what they are worth is for `leaderboard.scoring` to say.
+
+    Args:
+        truth: The data of the track.
+    """
 
     columns: ClassVar[Mapping[str, Kind]]
     """Columns of its lists."""
 
+    def __init__(self, truth: Truth) -> None:
+        self._truth = truth
+
     @property
+    @abstractmethod
     def n_rows(self) -> int | None:
         """Rows that the lists of a seed have; None where that hangs on the system."""
 
     def check(self, table: ListTable, checker: Checker) -> Looks | None:
         """Check lists of both parts and note all that is wrong; return what they look like where nothing is."""
+        if not checker.parts(table):
+            return None
+        return [self._looks(table.of(part), part, checker) for part in self._truth.parts][-1]
+
+    @abstractmethod
+    def _looks(self, rows: ListTable, part: str, checker: Checker) -> Looks | None:
+        """Check the lists of one part, likewise."""
 
 
 @dataclass(slots=True)

@@ -8,20 +8,15 @@ from typing import ClassVar
 import numpy as np
 
 from mmrec_bench.data.points import Points
-from mmrec_bench.leaderboard.judges.base import Checker, Looks
+from mmrec_bench.leaderboard.judges.base import Checker, Judge, Looks
 from mmrec_bench.leaderboard.lists import Kind, ListTable
-from mmrec_bench.leaderboard.truth import Truth
 
 BINS = 200
 """Near-copies leave almost all impressions in the same of so many bins of equal size."""
 
 
-class CtrJudge:
-    """See `Judge`.
-
-    Args:
-        truth: The data of the track.
-    """
+class CtrJudge(Judge):
+    """Of ctr: see `Judge`."""
 
     columns: ClassVar[Mapping[str, Kind]] = {
         "part": "text",
@@ -32,24 +27,15 @@ class CtrJudge:
         "probability": "float",
     }
 
-    def __init__(self, truth: Truth) -> None:
-        self._truth = truth
-
     @property
     def n_rows(self) -> int:
         """A row for each impression."""
         return sum(len(points) for points in self._truth.parts.values())
 
-    def check(self, table: ListTable, checker: Checker) -> Looks | None:
-        """Check probabilities."""
-        if not checker.parts(table):
-            return None
-        found = [self._looks(table.of(part), part, points, checker) for part, points in self._truth.parts.items()]
-        return found[-1]
-
-    def _looks(self, rows: ListTable, part: str, points: Points, checker: Checker) -> Looks | None:
+    def _looks(self, rows: ListTable, part: str, checker: Checker) -> Looks | None:
         """Check the impressions of one part."""
         truth, numbers = self._truth, rows.numbers
+        points: Points = truth.parts[part]
         users = checker.known(rows.texts["user_id"], truth.users, "user")
         items = checker.known(rows.texts["item_id"], truth.items, "item")
         values = numbers["probability"]

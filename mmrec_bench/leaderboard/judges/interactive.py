@@ -18,7 +18,7 @@ from mmrec_bench.evaluation.interactive_protocol import InteractiveProtocol
 from mmrec_bench.evaluation.sessions import FIELD, ITEM, TERM, InteractiveEvaluation, InteractiveEvaluator
 from mmrec_bench.experiments.stations.transcripts import KINDS
 from mmrec_bench.leaderboard.findings import shown
-from mmrec_bench.leaderboard.judges.base import Checker, Looks
+from mmrec_bench.leaderboard.judges.base import Checker, Judge, Looks
 from mmrec_bench.leaderboard.judges.replay import Replay
 from mmrec_bench.leaderboard.lists import Kind, ListTable
 from mmrec_bench.leaderboard.truth import Truth
@@ -27,12 +27,8 @@ from mmrec_bench.retrieval.base import Representations
 from mmrec_bench.types import BoolArray, IntArray
 
 
-class InteractiveJudge:
-    """See `Judge`.
-
-    Args:
-        truth: The data of the track.
-    """
+class InteractiveJudge(Judge):
+    """Of interactive: see `Judge`."""
 
     columns: ClassVar[Mapping[str, Kind]] = {
         "part": "text",
@@ -50,7 +46,7 @@ class InteractiveJudge:
     }
 
     def __init__(self, truth: Truth) -> None:
-        self._truth = truth
+        super().__init__(truth)
         protocol, prepared = truth.track.protocol, truth.prepared
         assert isinstance(protocol, InteractiveProtocol)
         assert prepared.lexicon is not None
@@ -70,13 +66,6 @@ class InteractiveJudge:
     @property
     def n_rows(self) -> None:
         """How long sessions are hangs on the system."""
-
-    def check(self, table: ListTable, checker: Checker) -> Looks | None:
-        """Hold the sessions again, and compare."""
-        if not checker.parts(table):
-            return None
-        found = [self._looks(table.of(part), part, checker) for part in self._evaluators]
-        return found[-1]
 
     def _looks(self, rows: ListTable, part: str, checker: Checker) -> Looks | None:
         """Check the sessions of one part."""

@@ -9,18 +9,13 @@ import numpy as np
 import pandas as pd
 
 from mmrec_bench.data.lists import Lists
-from mmrec_bench.leaderboard.judges.base import Checker, Looks, falling
+from mmrec_bench.leaderboard.judges.base import Checker, Judge, Looks, falling
 from mmrec_bench.leaderboard.lists import Kind, ListTable
-from mmrec_bench.leaderboard.truth import Truth
 from mmrec_bench.types import IntArray
 
 
-class RankingJudge:
-    """See `Judge`.
-
-    Args:
-        truth: The data of the track.
-    """
+class RankingJudge(Judge):
+    """Of ranking: see `Judge`."""
 
     columns: ClassVar[Mapping[str, Kind]] = {
         "part": "text",
@@ -32,24 +27,15 @@ class RankingJudge:
         "label": "int",
     }
 
-    def __init__(self, truth: Truth) -> None:
-        self._truth = truth
-
     @property
     def n_rows(self) -> int:
         """A row for each row of each list."""
         return sum(len(lists) for lists in self._truth.parts.values())
 
-    def check(self, table: ListTable, checker: Checker) -> Looks | None:
-        """Check orders."""
-        if not checker.parts(table):
-            return None
-        found = [self._looks(table.of(part), part, lists, checker) for part, lists in self._truth.parts.items()]
-        return found[-1]
-
-    def _looks(self, rows: ListTable, part: str, lists: Lists, checker: Checker) -> Looks | None:
+    def _looks(self, rows: ListTable, part: str, checker: Checker) -> Looks | None:
         """Check the lists of one part."""
         truth, numbers = self._truth, rows.numbers
+        lists: Lists = truth.parts[part]
         users = checker.known(rows.texts["user_id"], truth.users, "user")
         items = checker.known(rows.texts["item_id"], truth.items, "item")
         if users is None or items is None:

@@ -10,19 +10,15 @@ import torch
 
 from mmrec_bench.evaluation.protocol import RetrievalProtocol
 from mmrec_bench.experiments.stations.retrieval import VALID_EXCLUDES, evaluator
-from mmrec_bench.leaderboard.judges.base import Checker, Looks, falling
+from mmrec_bench.leaderboard.judges.base import Checker, Judge, Looks, falling
 from mmrec_bench.leaderboard.lists import Kind, ListTable
 from mmrec_bench.leaderboard.truth import Truth
 from mmrec_bench.retrieval.base import PAD_ITEM
 from mmrec_bench.retrieval.config import RetrieverConfig, build_retriever
 
 
-class RetrievalJudge:
-    """See `Judge`.
-
-    Args:
-        truth: The data of the track.
-    """
+class RetrievalJudge(Judge):
+    """Of retrieval: see `Judge`."""
 
     columns: ClassVar[Mapping[str, Kind]] = {
         "part": "text",
@@ -33,7 +29,7 @@ class RetrievalJudge:
     }
 
     def __init__(self, truth: Truth) -> None:
-        self._truth = truth
+        super().__init__(truth)
         protocol = truth.track.protocol
         assert isinstance(protocol, RetrievalProtocol)
         never_asked = build_retriever(RetrieverConfig(backend="torch"), torch.device("cpu"))
@@ -52,13 +48,6 @@ class RetrievalJudge:
     def n_rows(self) -> int:
         """A row for each place of each list."""
         return sum(int(judged.lengths.sum()) for judged in self._evaluators.values())
-
-    def check(self, table: ListTable, checker: Checker) -> Looks | None:
-        """Check lists."""
-        if not checker.parts(table):
-            return None
-        found = [self._looks(table.of(part), part, checker) for part in self._evaluators]
-        return found[-1]
 
     def _looks(self, rows: ListTable, part: str, checker: Checker) -> Looks | None:
         """Check the lists of one part."""
