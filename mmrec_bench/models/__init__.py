@@ -43,4 +43,5 @@ from mmrec_bench.models.retrieval.mmgcf import MMGCF as MMGCF
 from mmrec_bench.models.retrieval.motor import Motor as Motor
 from mmrec_bench.models.retrieval.popularity import Popularity as Popularity
 from mmrec_bench.models.retrieval.recent_popularity import RecentPopularity as RecentPopularity
+from mmrec_bench.models.retrieval.smore import SMORE as SMORE
 from mmrec_bench.models.retrieval.vbpr import VBPR as VBPR

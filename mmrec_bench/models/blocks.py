@@ -62,6 +62,11 @@ class Distinct:
         """Part ids ``[B]``; on accelerators every row stays, since shapes that hang on data make them wait."""
         if ids.device.type == "cpu":
             return cls(*torch.unique(ids, return_inverse=True, return_counts=True))
+        return cls.every(ids)
+
+    @classmethod
+    def every(cls, ids: Tensor) -> Distinct:
+        """Keep ids ``[B]`` as they are, for work that is not the same on repeats, such as dropout."""
         return cls(ids, torch.arange(len(ids), device=ids.device), torch.ones_like(ids))
 
     def expand(self, rows: Tensor) -> Tensor:
@@ -277,6 +282,7 @@ class FeatureProjections(nn.ModuleList):
         bias: See `FeatureProjection`.
         normalise: See `FeatureProjection`.
         initialiser: See `FeatureProjection`.
+        replace_missing: See `FeatureProjection`.
     """
 
     def __init__(
@@ -288,9 +294,18 @@ class FeatureProjections(nn.ModuleList):
         bias: bool = True,
         normalise: bool = False,
         initialiser: Initialiser | None = None,
+        replace_missing: bool = True,
     ) -> None:
         super().__init__(
-            FeatureProjection(table, dim, trainable=trainable, bias=bias, normalise=normalise, initialiser=initialiser)
+            FeatureProjection(
+                table,
+                dim,
+                trainable=trainable,
+                bias=bias,
+                normalise=normalise,
+                initialiser=initialiser,
+                replace_missing=replace_missing,
+            )
             for table in tables
         )
         self.modalities = tuple(table.modality for table in tables)

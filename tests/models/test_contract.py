@@ -18,6 +18,7 @@ def test_every_promised_model_is_registered() -> None:
         "lightgcn",
         "freedom",
         "mgcn",
+        "smore",
         "lattice",
         "lgmrec",
         "dragon",

@@ -35,6 +35,10 @@ GOLDEN: dict[str, tuple[dict[str, Any], tuple[float, float, float, float, float]
         {"contrastive_weight": 0.01, "reg_weight": 1e-4, "n_neighbors": 4},
         (0.732555, 0.118295, 0.015898, -0.098669, 0.82963),
     ),
+    "smore": (
+        {"n_layers": 3, "n_neighbors": 3, "n_image_neighbors": 4, "contrastive_weight": 0.01, "reg_weight": 1e-4},
+        (0.732676, 0.096488, 0.026645, -0.059617, 0.86464),
+    ),
     "alignrec": (
         {"content": "image", "cca_weight": 0.01, "similarity_weight": 0.1, "n_neighbors": 4},
         (0.770010, 0.132751, 0.016636, -0.160470, 1.44456),
@@ -132,6 +136,7 @@ BABY = {"n_users": 19_445, "n_items": 7_050, "image": 4_096, "text": 384}
         ("bm3", 33_570_688),
         ("freedom", 33_566_528),
         ("mgcn", 33_587_392),
+        ("smore", 33_608_198),
         ("lattice", 33_566_530),
         # 33,584,320 with its features, which the released code registers without training them.
         ("lgmrec", 33_584_320 - 31_584_000),
@@ -168,7 +173,7 @@ def test_parameter_counts_on_amazon_baby(name: str, count: int, monkeypatch: pyt
     assert all(parameter.requires_grad for parameter in model.parameters())
 
 
-@pytest.mark.parametrize("name", ["bm3", "freedom", "mgcn", "lattice"])
+@pytest.mark.parametrize("name", ["bm3", "freedom", "mgcn", "smore", "lattice"])
 def test_frozen_features_are_no_parameters(name: str, toy: Any) -> None:
     options = {} if name == "bm3" else {"n_neighbors": 4}
     frozen, trained = (

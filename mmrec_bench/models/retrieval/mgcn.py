@@ -2,55 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, ClassVar, Literal
+from typing import Literal, cast
 
 import torch
-from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import PositiveInt
 from torch import Tensor, nn
 
-from mmrec_bench.graph.bipartite import BipartiteGraph
 from mmrec_bench.graph.sparse import SparseOperator
-from mmrec_bench.losses import batch_l2, bpr, dot, info_nce
-from mmrec_bench.models.alignment import AlignableConfig, TwoLines, behaviour_modal_alignment
-from mmrec_bench.models.base import MODELS, Citation, LossTerms, ModelContext, Triplets
-from mmrec_bench.models.blocks import (
-    Distinct,
-    FeatureProjection,
-    IdEmbedding,
-    ItemHost,
-    feature_tables,
-    gather,
-    item_graph,
-)
-from mmrec_bench.retrieval.base import Representations
+from mmrec_bench.models.base import MODELS, Citation, ModelContext
+from mmrec_bench.models.blocks import FeatureProjection, feature_tables, item_graph
+from mmrec_bench.models.side_content import SideContentConfig, SideContentModel
 
 
-class MGCNConfig(AlignableConfig):
+class MGCNConfig(SideContentConfig):
     """Settings of `MGCN`."""
 
-    RELEASED: ClassVar[Mapping[str, Any]] = {"reg_divisor": "configured"}
-
     name: Literal["mgcn"] = "mgcn"
-    embedding_dim: PositiveInt = 64
-    """Size d of user and item vectors."""
-    n_layers: NonNegativeInt = 2
-    """Propagations on the user-item graph."""
-    n_item_layers: NonNegativeInt = 1
-    """Propagations on the item graph of each modality."""
     n_neighbors: PositiveInt = 10
     """Neighbours k of an item in each modality, itself included."""
-    contrastive_weight: NonNegativeFloat = 0.01
-    """Weight of the contrast between content and behaviour."""
-    temperature: PositiveFloat = 0.2
-    """Temperature of that contrast."""
-    reg_weight: NonNegativeFloat = 1e-4
-    """Weight of half the squares of the final vectors in the batch."""
-    reg_divisor: Literal["actual", "configured"] = "actual"
-    """The regulariser is divided by the size of this batch, or by the configured one, as released; only a short last
-    batch tells them apart."""
-    train_features: bool = True
-    """Whether the raw features are fine-tuned, as released; false is a deviation, and faster."""
 
 
 @MODELS.add(
@@ -66,7 +35,7 @@ class MGCNConfig(AlignableConfig):
     deviations=("Negative cosines of neighbours are cut to zero, so that no weight is undefined.",),
     modalities=("image", "text"),
 )
-class MGCN(ItemHost):
+class MGCN(SideContentModel):
     """Scores ``y_ui = z_u . z_i`` with ``z = c + s``, c from behaviour and s from content.
 
     - Behaviour: ``c`` is the mean of propagations of the tables of users and items.
@@ -85,13 +54,9 @@ class MGCN(ItemHost):
     """
 
     def __init__(self, config: MGCNConfig, context: ModelContext) -> None:
-        super().__init__()
         context.require("mgcn", ("image", "text"))
-        self.config = config
-        self.batch_size = context.batch_size
-        train, dim, tables = context.train, config.embedding_dim, feature_tables("mgcn", context)
-        self.users = IdEmbedding(train.n_users, dim, "xavier_uniform")
-        self.items = IdEmbedding(train.n_items, dim, "xavier_uniform")
+        super().__init__(config, context)
+        tables, dim = feature_tables("mgcn", context), config.embedding_dim
         self.views = nn.ModuleList(
             ContentView(
                 FeatureProjection(
@@ -103,45 +68,14 @@ class MGCN(ItemHost):
             for table in tables
         )
         self.fusion = BehaviourGuidedFusion(dim, len(tables))
-        self.graph = BipartiteGraph(train.users, train.items, train.n_users, train.n_items)
 
-    def loss(self, batch: Triplets) -> LossTerms:
-        """Return ``bpr``, ``contrastive-users``, ``contrastive-items``, ``reg`` and plugged-in alignments."""
-        user_behaviour, item_behaviour, item_content = self._propagate()
-        # Fusion works row by row, so it is spent on the rows of the batch alone, and once on each.
-        rows = Distinct.of(batch.users)
-        fused = [self._fuse(rows, user_behaviour, self.graph.rows(rows.ids, item_content))]
-        for ids in (batch.positives, batch.negatives):
-            rows = Distinct.of(ids)
-            fused.append(self._fuse(rows, item_behaviour, gather(item_content, rows.ids)))
-        users, positives, negatives = (part.vectors() for part in fused)
-        terms = {"bpr": bpr(dot(users, positives), dot(users, negatives))}
-        if weight := self.config.contrastive_weight:
-            for name, part in (("users", fused[0]), ("items", fused[1])):
-                contrast = info_nce(part.modal, part.behaviour, self.config.temperature, part.rows.counts)
-                terms[f"contrastive-{name}"] = weight * contrast
-        if bma := self.config.alignment.bma:
-            terms |= behaviour_modal_alignment(bma, *fused[:2])
-        if self.config.reg_weight:
-            divisor = None if self.config.reg_divisor == "actual" else self.batch_size
-            terms["reg"] = self.config.reg_weight * batch_l2(users, positives, negatives, divisor=divisor)
-        return terms
+    def content(self, ids: Tensor) -> Tensor:
+        """Return content of all items, all modalities side by side, ``[n_items, M d]``."""
+        return torch.cat([view(ids) for view in self.views], dim=1)
 
-    @torch.no_grad()
-    def export(self) -> Representations:
-        """Return behaviour plus content of all users and items."""
-        users, items, content = self._propagate()
-        return Representations(users + self.fusion(users, self.graph(content)), items + self.fusion(items, content))
-
-    def _propagate(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Return behaviour of users and of items, and content of items: all modalities side by side."""
-        ids = self.items.all()
-        users, items = self.graph.propagate(self.users.all(), ids, self.config.n_layers)
-        return users, items, torch.cat([view(ids) for view in self.views], dim=1)
-
-    def _fuse(self, rows: Distinct, behaviour: Tensor, content: Tensor) -> TwoLines:
-        own = gather(behaviour, rows.ids)
-        return TwoLines(rows, own, self.fusion(own, content))
+    def fuse(self, behaviour: Tensor, content: Tensor, training: bool) -> Tensor:
+        """Return what modalities share, and what each adds, ``[B, d]``."""
+        return cast(Tensor, self.fusion(behaviour, content))
 
 
 class ContentView(nn.Module):
