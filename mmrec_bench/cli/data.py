@@ -18,11 +18,14 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 
-from mmrec_bench.cli.console import DataDir, errors, out
+from mmrec_bench.cli.console import DataDir, command_line, errors, out, print_facts, print_table, print_written
 from mmrec_bench.data.cards import load_card
 from mmrec_bench.data.fetching.fetch import MIRROR_VARIABLE, fetch, raw_folder
+from mmrec_bench.reports.errors.thumbnails import Thumbnails
+from mmrec_bench.reports.inspection.inspect import inspect
+from mmrec_bench.reports.inspection.pages import write
 
-app = typer.Typer(help="Fetch data sets.", no_args_is_help=True)
+app = typer.Typer(help="Fetch data sets, and look at them.", no_args_is_help=True)
 
 CardName = Annotated[
     str, typer.Argument(metavar="CARD", help="Name of a data set, such as movielens-100k, or the path of a card.")
@@ -49,6 +52,24 @@ def fetch_files(name: CardName, raw: RawDir = None, data_dir: DataDir = None, mi
             highlight=False,
             markup=False,
         )
+
+
+@app.command("inspect")
+def inspect_data(
+    name: CardName,
+    data_dir: DataDir = None,
+    report_dir: Annotated[Path, typer.Option("--report-dir", help="Where reports are written.")] = Path("reports/data"),
+    images: Annotated[
+        Path | None, typer.Option("--images", help="Folder of pictures, named by external item ids.")
+    ] = None,
+) -> None:
+    """Report what a data set holds: counts, degrees, time, modalities, texts, and some of its items."""
+    card = load_card(name)
+    pictures = None if images is None else Thumbnails(images)
+    found = inspect(card, data_dir, command_line(), pictures)
+    print_table(found.sections[0].tables[0])
+    print_facts(fact for _, fact in found.warnings())
+    print_written(write(found, report_dir / card.name)[:3])
 
 
 class DownloadBars:

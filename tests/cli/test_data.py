@@ -86,3 +86,17 @@ def test_files_go_where_they_are_read(monkeypatch: pytest.MonkeyPatch, tmp_path:
     assert raw_folder(own, None) == tmp_path / "there" / "shop"
     monkeypatch.delenv(DATA_VARIABLE)
     assert raw_folder(own, None) == tmp_path
+
+
+def test_a_data_set_is_inspected(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert call(monkeypatch, "inspect", "synthetic", "--report-dir", str(tmp_path)) == 0
+    printed = capsys.readouterr().out
+    for name in ("inspection.html", "inspection.md", "inspection.json"):
+        assert f"written: {tmp_path / 'synthetic' / name}" in printed
+    assert "interactions" in printed
+    assert call(monkeypatch, "inspect", "synthetik") == 2
+    assert "did you mean 'synthetic'" in capsys.readouterr().err
+    assert call(monkeypatch, "inspect", "synthetic", "--images", str(tmp_path / "none")) == 2
+    assert "no such folder of pictures" in capsys.readouterr().err

@@ -1,0 +1,1 @@
+"""Quality report of a data set: sizes, degrees, time, vectors, texts, and a sample of items."""
