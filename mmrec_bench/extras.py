@@ -8,6 +8,9 @@ from typing import Any
 from mmrec_bench.errors import MissingExtraError
 
 
+_NO_WEIGHTS = "Or choose an encoder without weights: tfidf-svd, hashing-svd, colour-edges"
+
+
 def import_codecarbon() -> Any:
     """Return the codecarbon module, or raise `MissingExtraError`."""
     return _module("codecarbon", "--energy needs codecarbon", "energy", "Or leave the option out")
@@ -27,9 +30,13 @@ def import_faiss(purpose: str, otherwise: str = "") -> Any:
     return _module("faiss", f"{purpose} needs faiss", "cpu", f"{gpu}. {otherwise}" if otherwise else gpu)
 
 
-def import_pillow() -> Any:
-    """Return the package of Pillow, with its module of images, or raise `MissingExtraError`."""
-    _module("PIL.Image", "pictures need Pillow", "images", "Or leave --images out")
+def import_pillow(otherwise: str = "") -> Any:
+    """Return the package of Pillow, with its module of images, or raise `MissingExtraError`.
+
+    Args:
+        otherwise: How to do without, a sentence.
+    """
+    _module("PIL.Image", "pictures need Pillow", "images", otherwise)
     return import_module("PIL")
 
 
@@ -41,6 +48,25 @@ def import_ray() -> Any:
 def import_fsspec() -> Any:
     """Return the module fsspec, or raise `MissingExtraError`."""
     return _module("fsspec", "--data-url needs fsspec", "distributed")
+
+
+def import_sentence_transformers() -> Any:
+    """Return the module sentence_transformers, or raise `MissingExtraError`."""
+    found = _module("sentence_transformers", "the encoder needs sentence-transformers", "features", _NO_WEIGHTS)
+    import_transformers()  # whose progress bars it shows
+    return found
+
+
+def import_transformers() -> Any:
+    """Return the module transformers, its own progress bars off, or raise `MissingExtraError`."""
+    found = _module("transformers", "the encoder needs transformers", "features", _NO_WEIGHTS)
+    found.utils.logging.disable_progress_bar()
+    return found
+
+
+def import_hub(purpose: str) -> Any:
+    """Return the module huggingface_hub, or raise `MissingExtraError`; the purpose is for the message."""
+    return _module("huggingface_hub", f"{purpose} needs huggingface-hub", "features", _NO_WEIGHTS)
 
 
 def _module(name: str, need: str, extra: str, otherwise: str = "") -> Any:

@@ -36,6 +36,7 @@ from mmrec_bench.cli.console import (
 from mmrec_bench.cli.diff import diff
 from mmrec_bench.cli.errors import browse
 from mmrec_bench.cli.executors import Address, Choice, DataUrl, ExecutorOption, RunMemory, Shards, Workers
+from mmrec_bench.cli.extraction import extract_for
 from mmrec_bench.cli.ledger import ledger
 from mmrec_bench.cli.legacy import legacy_selection, tell_legacy
 from mmrec_bench.cli.plan import plan
@@ -124,6 +125,7 @@ def run(
     team = joined(settings.device)
     made_by = executor_of(team, choice.executor(data_dir, device))
     preparer = Preparer(data_dir)
+    extract_for([experiment], preparer, data_dir, settings.device)
     preparer(experiment)  # bad data is bad input: one error, exit code 2
     if team.rank:
         follow_leader([experiment, *tampered], team, settings, preparer)
@@ -163,6 +165,7 @@ def bench(
     choice = Choice(executor, workers, run_memory, address, data_url, shards)
     settings = choice.settings(out_dir, device, threads, resume=True, reuse_stale=reuse_stale, energy=energy)
     preparer = Preparer(data_dir)
+    extract_for(loaded.experiments, preparer, data_dir, settings.device)
     failures: list[Failure] = []
     studies: dict[int, StudyArtefact] = {}
     if (tuning := loaded.config.tuning) is not None:

@@ -23,13 +23,15 @@ from mmrec_bench.cli.console import (
     print_table,
     run_settings,
 )
+from mmrec_bench.cli.extraction import extract_features
 from mmrec_bench.cli.progress import EpochBar
 from mmrec_bench.experiments.features.align import SCORE, align
 from mmrec_bench.experiments.features.config import load_features
 from mmrec_bench.experiments.features.evaluate import Part, evaluate_features
 from mmrec_bench.experiments.features.evaluate_config import load_evaluation
+from mmrec_bench.experiments.features.extract_config import load_extraction
 from mmrec_bench.experiments.prepare import Preparer
-from mmrec_bench.experiments.schema.experiment import is_evaluation, is_features
+from mmrec_bench.experiments.schema.experiment import is_evaluation, is_extraction, is_features
 from mmrec_bench.reports.features import FeatureReport
 from mmrec_bench.resources import find_yaml
 from mmrec_bench.settings import load_yaml
@@ -37,6 +39,8 @@ from mmrec_bench.settings import load_yaml
 app = typer.Typer(
     help="Make item features, and judge them before any recommender is trained on them.", no_args_is_help=True
 )
+
+app.command("extract")(extract_features)
 
 
 @app.command("align")
@@ -102,6 +106,9 @@ def validated(config: str, overrides: tuple[str, ...]) -> str | None:
         ConfigError: With all issues of the file at once.
     """
     document = load_yaml(find_yaml("configs", config))
+    if is_extraction(document):
+        extracted = load_extraction(config, overrides=overrides)
+        return f"{extracted.encoder.name} of {extracted.modality} of {extracted.dataset.card}"
     if is_features(document):
         made, _ = load_features(config, overrides)
         return f"{made.encoder.name} on {made.dataset.card}, seed {made.seed}"

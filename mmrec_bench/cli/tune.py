@@ -22,6 +22,7 @@ from mmrec_bench.cli.console import (
     out,
 )
 from mmrec_bench.cli.executors import Address, Choice, DataUrl, ExecutorOption, RunMemory, Shards, Workers
+from mmrec_bench.cli.extraction import extract_for
 from mmrec_bench.cli.running import finish, print_report, run_experiments
 from mmrec_bench.errors import ConfigError, ConfigIssue, DataError, ModelError, TrainingError
 from mmrec_bench.experiments.prepare import Preparer
@@ -75,6 +76,7 @@ def tune(
     choice = Choice(executor, workers, run_memory, address, data_url, shards)
     settings = choice.settings(out_dir, device, threads, resume=True, reuse_stale=reuse_stale)
     preparer = Preparer(data_dir)
+    extract_for(experiments, preparer, data_dir, settings.device)
     studies, failures = run_studies(spaces, search, budget, preparer, settings, storage)
     chosen = with_winners(experiments, spaces, studies)
     winners = [one for one in chosen if one is not None]

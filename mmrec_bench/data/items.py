@@ -84,6 +84,21 @@ class ItemTable:
                     self, name, checked(name, np.asarray(column, np.str_), np.asarray(column, np.str_).dtype, (None,))
                 )
 
+    @property
+    def text_fields(self) -> tuple[str, ...]:
+        """Names of what is written of items: ``title``, then the fields of words."""
+        words = () if self.words is None else sorted({field for field, _ in self.words.vocabulary})
+        return (*(() if self.titles is None else ("title",)), *words)
+
+    def texts(self, field: str) -> list[str]:
+        """Return the text of one of `text_fields` of each item, words with commas between them; empty where none."""
+        if field == "title" and self.titles is not None:
+            return [str(title) for title in self.titles]
+        words = self.words
+        assert words is not None, "a field is a title or has words"
+        of_items = (words.of_item(item) for item in range(words.n_items))
+        return [", ".join(value for name, value in found if name == field) for found in of_items]
+
     def fingerprint(self) -> str:
         """Return a content fingerprint."""
         words = self.words

@@ -25,6 +25,7 @@ from mmrec_bench.evaluation.interactive_protocol import InteractiveProtocol
 from mmrec_bench.evaluation.protocol import ProtocolConfig, RetrievalProtocol
 from mmrec_bench.experiments.artefact import WEIGHTS, RunArtefact, RunKey
 from mmrec_bench.experiments.audit import Auditor
+from mmrec_bench.experiments.features.tables import with_extracted
 from mmrec_bench.experiments.inputs import plan_features
 from mmrec_bench.experiments.lexicons import lexicon_of
 from mmrec_bench.experiments.prepared import FirstStage, Prepared, Start, run_key, unaltered_fingerprint
@@ -49,6 +50,7 @@ class Preparer:
         self._datasets: dict[str, Dataset[Interactions]] = {}
         self._lists: dict[str, Dataset[Lists]] = {}
         self._of_points: dict[str, Dataset[Points]] = {}
+        self._extracted: dict[str, Dataset[Any]] = {}
         self._lexicons: dict[str, Lexicon] = {}
         self._prepared: dict[str, Prepared] = {}
         self._alter = lru_cache(maxsize=1)(alter_dataset)
@@ -98,7 +100,9 @@ class Preparer:
 
     def _read(self, ref: DatasetRef, kind: PayloadKind, protocol: ProtocolConfig, source: str) -> Dataset[Any]:
         read = self.lists if kind == "lists" else self.dataset
-        dataset: Dataset[Any] = read(ref.card, ref.modalities)
+        dataset: Dataset[Any] = read(ref.card, ref.read)
+        if ref.features:
+            dataset = self._with_extracted(dataset, ref)
         if ref.impressions is not None:
             dataset = self._points(dataset, ref.impressions)
         protocol.check_catalogue(dataset.payload.n_items, source)
@@ -121,6 +125,13 @@ class Preparer:
             auditor = Auditor(dataset, split, protocol.split, load_card(card))
             self._prepared[key] = Prepared(lambda: dataset, split, ties, auditor, fingerprints, fingerprints)
         return self._prepared[key]
+
+    def _with_extracted(self, dataset: Dataset[Any], ref: DatasetRef) -> Dataset[Any]:
+        """Return the data set with extracted feature tables, read once; a new object would be split again."""
+        key = f"{id(dataset)}/{ref.model_dump_json(include={'features'})}"
+        if key not in self._extracted:
+            self._extracted[key] = with_extracted(dataset, ref.features, self._data_dir)
+        return self._extracted[key]
 
     def _points(self, dataset: Dataset[Any], recipe: ImpressionRecipe) -> Dataset[Points]:
         """Return the data set as impressions, made once; a new object would be split again."""

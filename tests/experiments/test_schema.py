@@ -11,6 +11,7 @@ from mmrec_bench.errors import ConfigError
 from mmrec_bench.experiments.building import write_config as write_resolved
 from mmrec_bench.experiments.features.config import load_features
 from mmrec_bench.experiments.features.evaluate_config import load_evaluation
+from mmrec_bench.experiments.features.extract_config import load_extraction
 from mmrec_bench.experiments.lis.config import load_lis
 from mmrec_bench.experiments.schema.experiment import ExperimentConfig, load_experiment
 from mmrec_bench.experiments.schema.suite import load_suite
@@ -20,8 +21,9 @@ from mmrec_bench.settings import load_yaml, parse_yaml
 
 ALL = names("configs")
 EXPERIMENTS = [name for name in ALL if not name.startswith(("suites/", "tuning/", "features/", "lis/"))]
-FEATURES = [name for name in ALL if name.startswith("features/") and not name.endswith("-evaluate")]
+FEATURES = [name for name in ALL if name.startswith("features/") and name.endswith("-ica")]
 EVALUATIONS = [name for name in ALL if name.startswith("features/") and name.endswith("-evaluate")]
+EXTRACTIONS = [name for name in ALL if name.startswith("features/") and name not in (*FEATURES, *EVALUATIONS)]
 PROBES = [name for name in ALL if name.startswith("lis/")]
 SUITES = [name for name in ALL if name.startswith("suites/")]
 BASE = "schema_version: 1\ndataset: {card: synthetic}\nprotocol: {split: random-811}\n"
@@ -65,6 +67,16 @@ def test_every_features_yaml_is_complete_and_round_trips(name: str, tmp_path: Pa
     assert name == f"features/{load_card(config.dataset.card).name}-{config.encoder.name}"
     write_resolved(tmp_path / "again.yaml", config.model_dump(mode="json"), "resolved")
     assert load_features(tmp_path / "again.yaml")[0] == config
+
+
+@pytest.mark.parametrize("name", EXTRACTIONS)
+def test_every_extraction_is_complete_and_round_trips(name: str, tmp_path: Path) -> None:
+    config = load_extraction(name)
+    text = (bundled("configs") / f"{name}.yaml").read_text(encoding="utf-8")
+    assert text.startswith(f"# mmrec-bench features extract configs/{name}.yaml")
+    assert name.startswith(f"features/{load_card(config.dataset.card).name}-")
+    write_resolved(tmp_path / "again.yaml", config.model_dump(mode="json"), "resolved")
+    assert load_extraction(str(tmp_path / "again.yaml")) == config
 
 
 @pytest.mark.parametrize("name", EVALUATIONS)

@@ -6,7 +6,7 @@ import re
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Literal, Self, TypeAlias
+from typing import Annotated, Any, Literal, Self, TypeAlias
 
 from pydantic import AfterValidator, PositiveInt, PrivateAttr, StringConstraints, model_validator
 
@@ -199,6 +199,30 @@ class DatasetCard(BaseConfig):
     def read_lists(self, folder: Path, modalities: Sequence[str] | None) -> Dataset[Lists]:
         """Read the lists; arguments and errors are those of `read`."""
         raise self.lacks("lists")
+
+    def texts(self, folder: Path, dataset: Dataset[Any], fields: Sequence[str] | None) -> dict[str, list[str]]:
+        """Return texts of items by field, for encoders of texts; a format that holds more than words overrides it.
+
+        Args:
+            folder: Where the files lie; of no meaning where there is no main file.
+            dataset: What was read of them; the texts are in the order of its items.
+            fields: Fields to return, in this order; the title and all words by default.
+
+        Returns:
+            A text an item, empty where there is none, by field.
+
+        Raises:
+            DataError: There is no such field.
+        """
+        items = dataset.items
+        for field in fields or ():
+            if field not in items.text_fields:
+                raise self.no_text(field, items.text_fields)
+        return {field: items.texts(field) for field in fields or items.text_fields}
+
+    def no_text(self, field: str, known: Sequence[str]) -> DataError:
+        """Return the error of a field that items do not have."""
+        return DataError(f"data set '{self.name}': {unknown_message('text field', field, known)}. Change texts.fields")
 
     def lacks(self, kind: PayloadKind) -> DataError:
         """Return the error of a reader for another task than the data set is for."""

@@ -101,6 +101,19 @@ class SequencesCard(DatasetCard):
         report = DataReport(n_duplicates, missing=missing, notes=tuple(notes))
         return Dataset(self.name, interactions, features, table, user_ids, item_ids, report)
 
+    def texts(self, folder: Path, dataset: Dataset[Any], fields: Sequence[str] | None) -> dict[str, list[str]]:
+        """Return any text fields of the item file, the declared ones by default; see `DatasetCard.texts`."""
+        if self.items is None:
+            return super().texts(folder, dataset, fields)
+        path = folder / self.items
+        described = _object(path)
+        known = {field for texts in described.values() if isinstance(texts, dict) for field in texts}
+        for field in fields or ():
+            if field not in known:
+                raise self.no_text(field, sorted(known))
+        ids = dataset.item_ids.tolist()
+        return {field: _field(path, described, field, ids) for field in fields or self.fields}
+
     def _table(self, path: Path, described: Mapping[str, Any], items: Sequence[str]) -> ItemTable:
         """Return titles and words of items, whose order they are in."""
         titles = None

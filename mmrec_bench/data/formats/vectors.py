@@ -15,7 +15,9 @@ _BLOCK_VALUES = 1 << 22
 """Values converted at a time, so that a file larger than memory allows fails on the table, not on temporaries."""
 
 
-def read_vectors(path: Path, modality: str, n_items: int) -> tuple[FeatureTable, tuple[str, ...]]:
+def read_vectors(
+    path: Path, modality: str, n_items: int, source: str | None = None
+) -> tuple[FeatureTable, tuple[str, ...]]:
     """Read one row an item from a ``.npy`` file of any float or integer dtype.
 
     Everything is cast to float32 before it is looked at. Rows that are all zero or hold a NaN are missing.
@@ -24,6 +26,7 @@ def read_vectors(path: Path, modality: str, n_items: int) -> tuple[FeatureTable,
         path: The file, a matrix ``[n_items, d]``.
         modality: Name of the table.
         n_items: Number of items of the catalogue.
+        source: Where the vectors come from, for manifests; the name of the file by default.
 
     Returns:
         The table, and notes on what was found.
@@ -43,10 +46,12 @@ def read_vectors(path: Path, modality: str, n_items: int) -> tuple[FeatureTable,
         )
     if stored.shape[1] == 0:
         raise DataError(f"{path}: features of '{modality}' have no column")
-    return as_table(path, stored, modality)
+    return as_table(path, stored, modality, source)
 
 
-def as_table(path: Path, stored: NDArray[Any], modality: str) -> tuple[FeatureTable, tuple[str, ...]]:
+def as_table(
+    path: Path, stored: NDArray[Any], modality: str, source: str | None = None
+) -> tuple[FeatureTable, tuple[str, ...]]:
     """Cast a matrix ``[n_items, d]`` to a feature table with absent rows marked, and say what was found.
 
     Raises:
@@ -70,7 +75,7 @@ def as_table(path: Path, stored: NDArray[Any], modality: str) -> tuple[FeatureTa
         present[rows] = (values[rows] != 0).any(axis=1) & ~nan.any(axis=1)
         n_partly_nan += int((nan.any(axis=1) & ~nan.all(axis=1)).sum())
     values[~present] = np.nan
-    table = FeatureTable(modality, values, present, path.name)
+    table = FeatureTable(modality, values, present, source or path.name)
     notes = (f"{n_partly_nan} rows of '{modality}' hold some NaN and are missing",) if n_partly_nan else ()
     return table, notes
 

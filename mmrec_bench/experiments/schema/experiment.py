@@ -15,6 +15,7 @@ from mmrec_bench.data.formats.base import PayloadKind
 from mmrec_bench.errors import ConfigError, ConfigIssue
 from mmrec_bench.evaluation.ranking_protocol import RankingProtocol
 from mmrec_bench.experiments.features.config import FeaturesConfig, card_beside, inputs_beside
+from mmrec_bench.experiments.features.extract_config import tables_beside
 from mmrec_bench.experiments.schema.base import base_beside
 from mmrec_bench.experiments.schema.candidates import FirstStageConfig, stage_beside
 from mmrec_bench.experiments.schema.parts import DatasetRef, ExperimentInputs, ProtocolField, entry_of
@@ -118,7 +119,7 @@ class ExperimentConfig(BaseConfig):
     def _inputs_fit(self) -> Self:
         card = load_card(self.dataset.card)
         for name, source in self.inputs.features.items():
-            if name in card.chosen(self.dataset.modalities):
+            if name in (*card.chosen(self.dataset.modalities), *self.dataset.features):
                 raise explained_error(
                     f"inputs.features.{name}: the data set has a feature table of this name; choose another name"
                 )
@@ -257,6 +258,8 @@ def load_experiment(name_or_path: str | Path, overrides: tuple[str, ...] = (), l
     if "kind" in document.data:
         issue = ConfigIssue("kind", f"there is no kind {document.data['kind']!r}; known: lis. Experiments have none")
         raise ConfigError(str(path), [issue])
+    if is_extraction(document):
+        raise ConfigError(str(path), [ConfigIssue("", "extracts features; run it with `mmrec-bench features extract`")])
     if is_features(document):
         raise ConfigError(str(path), [ConfigIssue("", "makes features; run it with `mmrec-bench features align`")])
     if is_evaluation(document):
@@ -274,7 +277,7 @@ def _beside(document: Document, folder: Path) -> Document:
     """Return the document with paths beside the file made absolute, or replaced by what stands there."""
     data = document.data
     try:
-        for beside in (card_beside, inputs_beside, stage_beside, start_beside, base_beside):
+        for beside in (card_beside, tables_beside, inputs_beside, stage_beside, start_beside, base_beside):
             data = beside(data, folder)
     except ConfigError as error:
         raise ConfigError(document.source, error.within()) from None
@@ -288,7 +291,12 @@ def is_suite(document: Document) -> bool:
 
 def is_features(document: Document) -> bool:
     """Return whether a document makes features rather than runs an experiment."""
-    return "encoder" in document.data
+    return "encoder" in document.data and not is_extraction(document)
+
+
+def is_extraction(document: Document) -> bool:
+    """Return whether a document extracts features of texts or pictures rather than runs an experiment."""
+    return "encoder" in document.data and "modality" in document.data
 
 
 def is_evaluation(document: Document) -> bool:

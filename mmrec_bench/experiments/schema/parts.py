@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Self
 
-from pydantic import PlainValidator, SerializeAsAny, ValidationInfo, model_validator
+from pydantic import Field, PlainValidator, SerializeAsAny, ValidationInfo, model_validator
 
 import mmrec_bench.data.folds
 import mmrec_bench.models  # noqa: F401 - importing the models fills their registry
 from mmrec_bench.data.alterations import ALTERATIONS, Alteration, modalities_left
 from mmrec_bench.data.cards import load_card
+from mmrec_bench.data.formats.base import BY_MODALITY
 from mmrec_bench.data.recipes import RecipeField
 from mmrec_bench.errors import ConfigError, MMRecBenchError
 from mmrec_bench.evaluation.ctr_protocol import CtrProtocol
@@ -19,6 +20,7 @@ from mmrec_bench.evaluation.protocol import ProtocolConfig, RetrievalProtocol
 from mmrec_bench.evaluation.ranking_protocol import RankingProtocol
 from mmrec_bench.experiments.click_log import ClickLogConfig
 from mmrec_bench.experiments.features.config import Inputs
+from mmrec_bench.experiments.features.extract_config import ExtractConfig, ExtractSource
 from mmrec_bench.experiments.schema.base import BaseRef
 from mmrec_bench.experiments.schema.candidates import CandidatesConfig
 from mmrec_bench.experiments.schema.start import StartConfig
@@ -72,6 +74,10 @@ class DatasetRef(BaseConfig):
     """Name of a card in ``datasets/``, or the path of a card file."""
     modalities: tuple[str, ...] | None = None
     """Feature tables to load; all of the card's by default."""
+    features: Annotated[dict[str, ExtractSource], BY_MODALITY] = Field(default_factory=dict)
+    """Feature tables that ``mmrec-bench features extract`` makes of texts or pictures, by name: the path of their YAML,
+    its content, or a folder of extracted features. They stand beside the card's, and in place of those of the same
+    name."""
     alter: tuple[AlterationField, ...] = ()
     """Changes of the features, one after the other, to learn what a model makes of them."""
     clicks: ClickLogConfig | None = None
@@ -89,12 +95,29 @@ class DatasetRef(BaseConfig):
             raise explained_error("; ".join(issue.message for issue in error.issues)) from None
         except MMRecBenchError as error:
             raise explained_error(str(error)) from None
+        for name, source in self.features.items():
+            if isinstance(source, ExtractConfig) and (other := load_card(source.dataset.card).name) != self._name:
+                raise explained_error(
+                    f"features.{name}: these features are of data set '{other}', the experiment is on '{self._name}'. "
+                    f"Set features.{name}.dataset.card, or name other features"
+                )
         return self
+
+    @property
+    def _name(self) -> str:
+        return load_card(self.card).name
+
+    @property
+    def read(self) -> tuple[str, ...] | None:
+        """The feature tables that are read of the card's files; None for all."""
+        if not self.features:
+            return self.modalities
+        return tuple(name for name in load_card(self.card).chosen(self.modalities) if name not in self.features)
 
     @property
     def given(self) -> tuple[str, ...]:
         """The modalities a model sees."""
-        return modalities_left(load_card(self.card).chosen(self.modalities), self.alter)
+        return modalities_left((*(load_card(self.card).chosen(self.read)), *self.features), self.alter)
 
 
 class ExperimentInputs(Inputs):

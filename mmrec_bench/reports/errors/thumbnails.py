@@ -33,7 +33,7 @@ class Thumbnails:
     def __init__(self, folder: Path) -> None:
         if not folder.is_dir():
             raise DataError(f"{folder}: no such folder of pictures. Name one whose files are called by item ids")
-        self._pillow = import_pillow()
+        self._pillow = import_pillow("Or leave --images out")
         self._files = {
             path.stem: path for path in sorted(folder.iterdir()) if path.suffix.lower() in SUFFIXES and path.is_file()
         }

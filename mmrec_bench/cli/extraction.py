@@ -1,0 +1,103 @@
+"""Commands that make features of texts and pictures of items."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import torch
+import typer
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
+
+from mmrec_bench.cli.console import DataDir, Device, Overrides, Threads, out, run_settings
+from mmrec_bench.experiments.features.extract import extract
+from mmrec_bench.experiments.features.extract_config import ExtractConfig, load_extraction
+from mmrec_bench.experiments.features.extracted import ExtractedFeatures, features_root
+from mmrec_bench.experiments.features.tables import extract_missing
+from mmrec_bench.experiments.prepare import Preparer
+from mmrec_bench.experiments.schema.experiment import Experiment
+from mmrec_bench.extraction.base import Modality
+
+FeaturesDir = Annotated[
+    Path | None,
+    typer.Option(
+        "--features-dir",
+        envvar="MMREC_BENCH_FEATURES",
+        help="Root of extracted features; ./features by default. Experiments look where the variable says.",
+    ),
+]
+
+
+def extract_features(
+    config: Annotated[
+        str,
+        typer.Argument(
+            help="A data set, or the YAML of an extraction, such as configs/features/amazon-scientific-text.yaml."
+        ),
+    ],
+    encoder: Annotated[
+        str | None, typer.Option("--encoder", help="Name of an encoder, or a mapping: '{name: tfidf-svd, dim: 128}'.")
+    ] = None,
+    modality: Annotated[Modality | None, typer.Option("--modality", help="What is encoded; text by default.")] = None,
+    overrides: Overrides = [],  # noqa: B006 - typer reads the default, nothing writes to it
+    features_dir: FeaturesDir = None,
+    data_dir: DataDir = None,
+    device: Device = "auto",
+    threads: Threads = None,
+) -> None:
+    """Make a feature table of the texts or pictures of items; a killed extraction goes on where it was."""
+    loaded = load_extraction(config, modality, encoder, tuple(overrides))
+    settings = run_settings(Path(), device, threads, resume=True)
+    dataset = Preparer(data_dir).tables(loaded.dataset.card, ())
+    with items_bar() as bar:
+        made = extract(loaded, dataset, data_dir, features_dir or features_root(), settings.device, bar(loaded))
+    tell(made)
+
+
+def extract_for(
+    experiments: Iterable[Experiment], preparer: Preparer, data_dir: Path | None, device: torch.device
+) -> None:
+    """Extract what experiments name under ``dataset.features`` and is not there yet."""
+    sources = (
+        source
+        for experiment in experiments
+        for source in experiment.config.dataset.features.values()
+        if isinstance(source, ExtractConfig)
+    )
+    with items_bar() as bar:
+        for _ in extract_missing(sources, preparer.tables, data_dir, device, bar):
+            pass
+
+
+def tell(made: ExtractedFeatures) -> None:
+    """Print what was made."""
+    facts = made.manifest
+    items, missing = facts["items"], facts["missing"]
+    out.print(f"features: {made.folder}", highlight=False, markup=False)
+    lacking = "; ".join(f"{reason}: {n:,}" for reason, n in missing.items()) or "none"
+    told = "; ".join(f"{what}: {n:,}" for what, n in facts["counts"].items())
+    out.print(
+        f"{facts['encoder']['name']}: {items['catalogue'] - items['missing']:,} of {items['catalogue']:,} items have a "
+        f"vector of {facts['dim']} ({facts['dtype']}); missing: {lacking}{told and f'; {told}'}",
+        highlight=False,
+        markup=False,
+    )
+
+
+@contextmanager
+def items_bar() -> Iterator[Callable[[ExtractConfig], Callable[[int, int], None]]]:
+    """Lend a bar that shows how many items of an extraction are done."""
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(bar_width=24), MofNCompleteColumn())
+    with Progress(*columns, TimeRemainingColumn(), console=out, transient=True) as progress:
+
+        def of(config: ExtractConfig) -> Callable[[int, int], None]:
+            task = progress.add_task(f"{config.encoder.name} of {config.dataset.card}", total=None, visible=False)
+
+            def show(done: int, total: int) -> None:
+                progress.update(task, completed=done, total=total, visible=True)
+
+            return show
+
+        yield of

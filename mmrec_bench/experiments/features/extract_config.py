@@ -1,0 +1,194 @@
+"""The YAML of extracted features: which texts or pictures of items become vectors, by which encoder."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shlex
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, PlainValidator, PositiveInt, SerializeAsAny, model_validator
+
+import mmrec_bench.extraction  # noqa: F401 - importing the encoders fills their registry
+from mmrec_bench.data.cards import load_card
+from mmrec_bench.errors import ConfigError, MMRecBenchError
+from mmrec_bench.experiments.features.config import SUFFIXES, read_features
+from mmrec_bench.extraction.base import CONTENT_ENCODERS, ContentEncoderConfig, Modality
+from mmrec_bench.settings import BaseConfig, Document, explained_error, named, parse_yaml
+
+DEFAULT_ENCODERS: dict[Modality, str] = {"text": "tfidf-svd", "image": "colour-edges"}
+"""Encoders without weights, which work offline."""
+
+ContentEncoderField = Annotated[
+    SerializeAsAny[ContentEncoderConfig],
+    PlainValidator(named(lambda: CONTENT_ENCODERS, ContentEncoderConfig, lambda entry: entry)),
+]
+"""An encoder config, resolved by the registry from ``NAME`` or ``{name: NAME, ...}``."""
+
+
+class CardRef(BaseConfig):
+    """Which data set."""
+
+    card: str
+    """Name of a card in ``datasets/``, or the path of a card file."""
+
+    @model_validator(mode="after")
+    def _known(self) -> Self:
+        try:
+            load_card(self.card)
+        except ConfigError as error:  # its own heading would stand inside a line
+            raise explained_error("; ".join(issue.message for issue in error.issues)) from None
+        except MMRecBenchError as error:
+            raise explained_error(str(error)) from None
+        return self
+
+
+class TextsConfig(BaseConfig):
+    """What is read of an item as its text."""
+
+    fields: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
+    """Fields of items that are put together, in this order; the title and all words by default."""
+    separator: str = ". "
+    """Between two fields."""
+    max_chars: PositiveInt = 20_000
+    """Characters after which a text is cut, before any encoder sees it; how many were cut stands in the feature
+    card."""
+
+
+class PicturesConfig(BaseConfig):
+    """Where the pictures of items are."""
+
+    folder: str | None = None
+    """Folder of files that are called by external item ids; by default the pictures that ``mmrec-bench features
+    images`` fetched, and local files that the data set names."""
+
+
+class ExtractConfig(BaseConfig):
+    """Features that an encoder makes of texts or pictures of items, without interactions."""
+
+    schema_version: Literal[1]
+    """Version of this YAML form."""
+    dataset: CardRef
+    """Which data set."""
+    modality: Modality
+    """What is encoded: ``text`` or ``image``."""
+    encoder: ContentEncoderField
+    """Which encoder, with its settings."""
+    texts: TextsConfig | None = None
+    """What is read of an item as its text; of the modality text alone."""
+    pictures: PicturesConfig | None = None
+    """Where the pictures are; of the modality image alone."""
+    dtype: Literal["float16", "float32"] = "float16"
+    """In which precision vectors are kept; models compute in float32."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _defaults(cls, data: object) -> object:
+        """Write the section of the modality out, so that the resolved config is complete."""
+        if not isinstance(data, dict):
+            return data
+        section = {"text": "texts", "image": "pictures"}.get(str(data.get("modality")))
+        return data if section is None or data.get(section) is not None else data | {section: {}}
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if self.encoder.modality != self.modality:
+            fitting = [name for name in CONTENT_ENCODERS if CONTENT_ENCODERS[name].modality == self.modality]
+            raise explained_error(
+                f"encoder '{self.encoder.name}' reads {self.encoder.modality}, and modality is {self.modality}; "
+                f"encoders of {self.modality}: {', '.join(fitting)}"
+            )
+        for modality, section in (("text", "texts"), ("image", "pictures")):
+            if self.modality != modality and getattr(self, section) is not None:
+                raise explained_error(f"the section '{section}' is of modality {modality}, so it would do nothing here")
+        return self
+
+    @property
+    def command(self) -> str:
+        """The command that makes these features."""
+        words = ["mmrec-bench", "features", "extract", self.dataset.card, "--modality", self.modality]
+        words += ["--encoder", json.dumps(self.encoder.model_dump(mode="json", exclude_defaults=False))]
+        given = self.model_dump(mode="json", exclude_defaults=True, include={"texts", "pictures", "dtype"})
+        words += [word for key, value in given.items() if value for word in ("--set", f"{key}={json.dumps(value)}")]
+        return shlex.join(words)
+
+
+def _source(value: Any) -> ExtractConfig | str:
+    if isinstance(value, ExtractConfig):
+        return value
+    if isinstance(value, str) and not value.endswith(SUFFIXES):
+        return value
+    if not isinstance(value, (str, dict)):
+        raise explained_error(
+            f"needs the path of a YAML for `mmrec-bench features extract`, its content, or a folder of extracted "
+            f"features; got {str(value)[:80]!r}"
+        )
+    try:
+        data = read_features(value) if isinstance(value, str) else value
+    except ConfigError as error:
+        raise explained_error("; ".join(issue.message for issue in error.issues)) from None
+    return ExtractConfig.model_validate(data)
+
+
+ExtractSource = Annotated[SerializeAsAny[ExtractConfig | str], PlainValidator(_source)]
+"""Extracted features: the path of their YAML, what stands in it, or the folder where they lie."""
+
+
+def load_extraction(
+    name_or_card: str, modality: Modality | None = None, encoder: str | None = None, overrides: tuple[str, ...] = ()
+) -> ExtractConfig:
+    """Read the YAML of an extraction, or make one of a data set's name.
+
+    Args:
+        name_or_card: Path or name of a YAML, or name or path of a card.
+        modality: What is encoded; of a card, ``text`` by default.
+        encoder: Name of an encoder, or a YAML mapping; the modality's one without weights by default.
+        overrides: Assignments ``a.b=c``.
+
+    Raises:
+        ConfigError: With all issues at once.
+    """
+    data: dict[str, Any] = {}
+    with contextlib.suppress(ConfigError):  # no YAML of configs/; then it must be a card, which says so if it is none
+        data = read_features(name_or_card)
+    given: Any = None if encoder is None else parse_yaml(encoder, "--encoder", mapping=False).data["value"]
+    if "encoder" not in data:
+        load_card(name_or_card)
+        data = {"schema_version": 1, "dataset": {"card": name_or_card}, "modality": modality or _read_by(given)}
+        data["encoder"] = DEFAULT_ENCODERS[data["modality"]]
+    if modality is not None:
+        data["modality"] = modality
+    if given is not None:
+        data["encoder"] = given
+    return Document(name_or_card, data).with_overrides(overrides).parse(ExtractConfig)
+
+
+def _read_by(encoder: Any) -> Modality:
+    """Return what an encoder of this name, or mapping, reads; ``text`` where it is not known."""
+    name = encoder.get("name") if isinstance(encoder, dict) else encoder
+    return CONTENT_ENCODERS[name].modality if isinstance(name, str) and name in CONTENT_ENCODERS else "text"
+
+
+def tables_beside(data: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Return the data of a YAML in which paths of extractions under ``dataset.features`` are replaced by their content.
+
+    Folders of extracted features beside the file become absolute paths.
+    """
+    dataset = data.get("dataset")
+    features = dataset.get("features") if isinstance(dataset, dict) else None
+    if not isinstance(dataset, dict) or not isinstance(features, dict):
+        return data
+    found = {name: _beside(value, folder) for name, value in features.items()}
+    return {**data, "dataset": {**dataset, "features": found}}
+
+
+def _beside(value: Any, folder: Path) -> Any:
+    if not isinstance(value, str):
+        return value
+    if not value.endswith(SUFFIXES):
+        return str((folder / value).resolve()) if (folder / value).is_dir() else value
+    try:
+        return read_features(value, folder)
+    except ConfigError:  # refused where its place in the document is known
+        return value

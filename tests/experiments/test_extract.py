@@ -1,0 +1,345 @@
+"""Extracted features: made of texts and pictures, kept whole or not at all, found by the experiments that name them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from mmrec_bench.data.dataset import Dataset
+from mmrec_bench.errors import ArtefactError, ConfigError, DataError, MMRecBenchError, ResourceError
+from mmrec_bench.experiments.features import shards
+from mmrec_bench.experiments.features.extract import extract
+from mmrec_bench.experiments.features.extract_config import ExtractConfig, load_extraction
+from mmrec_bench.experiments.features.extracted import ExtractedFeatures
+from mmrec_bench.experiments.knockout import KnockoutConfig
+from mmrec_bench.experiments.prepare import Preparer
+from mmrec_bench.experiments.prepared import run_key
+from mmrec_bench.experiments.schema.experiment import Experiment, load_experiment
+from mmrec_bench.experiments.variants import variants_of
+from mmrec_bench.extraction.base import CONTENT_ENCODERS, ContentEncoder, ContentEncoderConfig
+from mmrec_bench.types import FloatArray
+
+CPU = torch.device("cpu")
+KINDS = ("apple", "bolt", "hose", "lamp")
+N = 40
+
+
+@pytest.fixture
+def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A shop of 40 items with texts, the last without, whose users each like one kind."""
+    items = {
+        f"i{i:02d}": {"title": "" if i == N - 1 else f"{KINDS[i % 4]} {KINDS[i % 4]} of style {i % 8}",
+                      "about": "long text " * i, "sold": f"rank {i}"}
+        for i in range(N)
+    }  # fmt: skip
+    users = {f"u{u}": [f"i{i:02d}" for i in range(N) if i % 4 == u % 4 and (i + u) % 3] for u in range(24)}
+    (tmp_path / "users.json").write_text(json.dumps(users))
+    (tmp_path / "items.json").write_text(json.dumps(items))
+    (tmp_path / "shop.yaml").write_text(
+        "schema_version: 1\nname: shop\nformat: sequences\nsequences: users.json\nitems: items.json\n"
+        "title_field: title\nword_fields: {sold: whole}\n"
+        "provenance: {fields: {sold: {made_of: interactions}}}\n"
+    )
+    (tmp_path / "texts.yaml").write_text(
+        "schema_version: 1\ndataset: {card: shop.yaml}\nmodality: text\ntexts: {fields: [title]}\n"
+        "encoder: {name: tfidf-svd, dim: 3}\n"
+    )
+    (tmp_path / "run.yaml").write_text(
+        "schema_version: 1\ndataset: {card: shop.yaml, features: {text: texts.yaml}}\n"
+        "protocol: {split: leave-last-out, cutoffs: [5], select_by: recall@5}\n"
+        "model: {name: itemknn-content, n_neighbors: 3}\nretriever: {backend: torch}\nseeds: [0]\n"
+    )
+    monkeypatch.setenv("MMREC_BENCH_FEATURES", str(tmp_path / "features"))
+    return tmp_path
+
+
+def dataset(world: Path) -> Dataset[Any]:
+    return Preparer(None).dataset(str(world / "shop.yaml"), ())
+
+
+def made(world: Path, *overrides: str, observer: Any = None) -> ExtractedFeatures:
+    config = load_extraction(str(world / "texts.yaml"), overrides=overrides)
+    return extract(config, dataset(world), None, world / "features", CPU, observer)
+
+
+def test_the_feature_card_tells_what_was_made(world: Path) -> None:
+    features = made(world)
+    facts = features.manifest
+    assert features.folder.is_relative_to(world / "features/shop/text-tfidf-svd")
+    assert facts["items"] == {"catalogue": N, "missing": 1, "missing_share": 1 / N}
+    assert facts["missing"] == {"no text": 1}
+    assert facts["examples"] == {"no text": ["i39"]}
+    assert (facts["dim"], facts["dtype"]) == (3, "float16")
+    assert facts["contents"]["fields"] == ["title"]
+    assert facts["encoder"] == {"name": "tfidf-svd", "dim": 3, "min_items": 2}
+    assert facts["command"].startswith(f"mmrec-bench features extract {world / 'shop.yaml'} --modality text --encoder")
+    table = features.table("text")
+    assert np.load(features.folder / "vectors.npy").dtype == np.float16
+    assert not table.present[N - 1]
+    assert table.n_missing == 1
+    near = table.values[:8] @ table.values[:8].T
+    assert near[0, 4] > 0.9
+    assert near[0, 1] < 0.5
+
+
+def test_what_is_there_is_not_made_again_and_what_differs_is(world: Path) -> None:
+    first = made(world)
+    written = (first.folder / "manifest.json").stat().st_mtime_ns
+    assert made(world).folder == first.folder
+    assert (first.folder / "manifest.json").stat().st_mtime_ns == written
+    others = {
+        made(world, change).folder
+        for change in ("encoder.dim=2", "texts.fields=[title, about]", "dtype=float32", "texts.max_chars=5")
+    }
+    assert len(others | {first.folder}) == 5
+    text = (world / "items.json").read_text().replace("style 1", "style 9")
+    (world / "items.json").write_text(text)
+    assert made(world).folder not in others | {first.folder}, "other texts"
+
+
+def test_long_texts_are_cut_and_counted(world: Path) -> None:
+    items = json.loads((world / "items.json").read_text())
+    items["i00"]["title"] += " apple" * 2_000_000
+    (world / "items.json").write_text(json.dumps(items))
+    facts = made(world).manifest
+    assert facts["counts"] == {"cut at 20000 characters": 1}
+    assert facts["items"]["missing"] == 1
+
+
+class Lengths(ContentEncoder[str]):
+    """The vector of a text is its length; the end comes after so many batches."""
+
+    batches_left = 10**9
+    encoded = 0
+
+    def encode(self, contents: Any) -> FloatArray:
+        if Lengths.batches_left == 0:
+            raise KeyboardInterrupt
+        Lengths.batches_left -= 1
+        Lengths.encoded += len(contents)
+        self.counts["seen"] += len(contents)
+        lengths = np.array([[len(text), 1.0] for text in contents], np.float32)
+        lengths[lengths[:, 0] == 20] = 0  # bolts, hoses and lamps
+        return lengths
+
+
+class LengthsConfig(ContentEncoderConfig):
+    """Settings of `Lengths`."""
+
+    modality = "text"
+    name: str = "lengths"
+
+    def build(self, device: torch.device) -> ContentEncoder[str]:
+        return Lengths()
+
+
+@pytest.fixture
+def lengths(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(CONTENT_ENCODERS._entries, "lengths", LengthsConfig)
+    monkeypatch.setattr(shards, "SHARD_ITEMS", 7)
+    monkeypatch.setattr(Lengths, "batches_left", 10**9)
+    monkeypatch.setattr(Lengths, "encoded", 0)
+
+
+@pytest.mark.usefixtures("lengths")
+def test_a_killed_extraction_goes_on(world: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = made(world, "encoder=lengths", "texts.fields=[about, title]")
+    Lengths.batches_left, Lengths.encoded = 3, 0
+    with pytest.raises(KeyboardInterrupt):
+        made(world, "encoder=lengths", "texts.fields=[title, about]")
+    assert not [path for path in (world / "features/shop/text-lengths").iterdir() if path != whole.folder]
+    assert Lengths.encoded == 21
+    # A shard that was cut short is none.
+    torn = next((world / "features/.partial").rglob("shard-000001.npy"))
+    torn.write_bytes(torn.read_bytes()[:50])
+    Lengths.batches_left = 10**9
+    told: list[tuple[int, int]] = []
+    resumed = made(world, "encoder=lengths", "texts.fields=[title, about]", observer=lambda *at: told.append(at))
+    assert Lengths.encoded == 21 + 7 + (N - 21), "two of three shards were kept"
+    assert told[-1] == (N, N)
+    assert resumed.manifest["counts"] == {"seen": N}
+    assert resumed.manifest["missing"] == whole.manifest["missing"]
+    np.testing.assert_array_equal(resumed.table("t").present, whole.table("t").present)
+    assert not list((world / "features/.partial").rglob("shard-*"))
+
+
+@pytest.mark.usefixtures("lengths")
+def test_a_vector_of_zeros_is_missing(world: Path) -> None:
+    features = made(world, "encoder=lengths")
+    zeros = features.manifest["missing"]["vector of zeros"]
+    assert zeros > 0
+    assert features.table("text").n_missing == zeros + 1
+    assert np.isnan(np.load(features.folder / "vectors.npy")[~features.table("text").present]).all()
+
+
+@pytest.mark.usefixtures("lengths")
+def test_values_beyond_float16_are_refused(world: Path) -> None:
+    with pytest.raises(DataError, match="too large for float16; set dtype: float32"):
+        items = json.loads((world / "items.json").read_text())
+        items["i00"]["title"] = "a" * 70_000
+        (world / "items.json").write_text(json.dumps(items))
+        made(world, "encoder=lengths", "texts.max_chars=100000")
+
+
+def test_a_full_disk_leaves_nothing_half_made(world: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: Any, **__: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(shards.np, "save", full)
+    with pytest.raises(ResourceError, match="the disk is full"):
+        made(world)
+    assert not (world / "features/shop").exists()
+
+
+def test_damaged_features_are_refused_and_made_again(world: Path) -> None:
+    features = made(world)
+    with (features.folder / "vectors.npy").open("r+b") as file:
+        file.seek(-2, 2)
+        file.write(b"\0\0")
+    with pytest.raises(ArtefactError, match="was changed or cut short"):
+        prepared(world)
+    again = made(world)
+    assert again.folder == features.folder
+    assert len(list((world / "features/.stale").iterdir())) == 1
+
+
+def experiment(world: Path, *overrides: str) -> Experiment:
+    return load_experiment(world / "run.yaml", overrides)
+
+
+def prepared(world: Path, *overrides: str) -> Any:
+    return Preparer(None)(experiment(world, *overrides))
+
+
+def test_experiments_read_the_table_and_their_fingerprint_covers_it(world: Path) -> None:
+    with pytest.raises(DataError, match=r"have not been extracted: .* Extract them: mmrec-bench features extract"):
+        prepared(world)
+    features = made(world)
+    ready = prepared(world)
+    np.testing.assert_array_equal(ready.dataset.features["text"].values, features.table("text").values)
+    assert ready.dataset.report.missing == {"text": 1}
+    assert "tfidf-svd" in ready.dataset.features["text"].source
+    key = run_key(experiment(world), ready, 0)
+    made(world, "encoder.dim=2")
+    other = experiment(world, "dataset.features.text.encoder.dim=2")
+    assert run_key(other, Preparer(None)(other), 0).fingerprint != key.fingerprint
+    by_folder = experiment(world, f"dataset.features.text={features.folder}")
+    assert run_key(by_folder, Preparer(None)(by_folder), 0).fingerprint == key.fingerprint
+
+
+def test_the_command_of_the_message_makes_what_is_missing(world: Path) -> None:
+    import shlex
+
+    from typer.testing import CliRunner
+
+    from mmrec_bench.cli.app import app
+
+    changes = ("dataset.features.text.texts.fields=[about, title]", "dataset.features.text.dtype=float32")
+    with pytest.raises(DataError) as missing:
+        prepared(world, *changes)
+    command = shlex.split(str(missing.value).partition("Extract them: ")[2])
+    done = CliRunner().invoke(app, [*command[1:], "--device", "cpu", "--threads", "1"])
+    assert done.exit_code == 0, done.output
+    assert "39 of 40" in done.output or "40 of 40" in done.output
+    assert prepared(world, *changes).dataset.features["text"].dim == 3
+
+
+def test_texts_can_be_knocked_out(world: Path) -> None:
+    made(world)
+    found = variants_of([experiment(world)], KnockoutConfig(kinds=("shuffled",)))
+    altered = [item for item in found if item.config.dataset.alter]
+    assert [item.config.dataset.alter[0].modality for item in altered] == ["text"]
+    assert altered[0].config.dataset.features == experiment(world).config.dataset.features
+    real, shuffled = (Preparer(None)(item).dataset.features["text"] for item in (experiment(world), altered[0]))
+    assert sorted(map(tuple, real.values[:-1])) == sorted(map(tuple, shuffled.values[:-1]))
+    assert not np.array_equal(real.values[:-1], shuffled.values[:-1])
+
+
+def test_features_of_other_items_are_refused(world: Path) -> None:
+    folder = made(world).folder
+    users = json.loads((world / "users.json").read_text())
+    users["u99"] = ["i00", "new"]
+    (world / "users.json").write_text(json.dumps(users))
+    with pytest.raises(ArtefactError, match="are of other items of 'shop'"):
+        prepared(world, f"dataset.features.text={folder}")
+    with pytest.raises(ArtefactError, match="no such folder of extracted features"):
+        prepared(world, "dataset.features.text=nowhere")
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (("encoder.name=tfidf-svdd",), "unknown feature encoder 'tfidf-svdd'; did you mean 'tfidf-svd'"),
+        (("encoder.dimm=3",), "unknown key; did you mean 'dim'"),
+        (("modality=image",), "encoder 'tfidf-svd' reads text, and modality is image; encoders of image: colour-edges"),
+        (("pictures.folder=here",), "the section 'pictures' is of modality image"),
+        (("encoder={name: sentence-transformers, model: a/b}",), "needs 'revision'"),
+        (("dataset.card=shopp",), "unknown dataset card"),
+        (("dtype=float8",), "dtype"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(world: Path, overrides: tuple[str, ...], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        load_extraction(str(world / "texts.yaml"), overrides=overrides)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (("texts.fields=[titel]",), "unknown text field 'titel'; did you mean 'title'"),
+        (("texts.fields=[title, sold]",), "'sold' is made of what users did"),
+        (("encoder.dim=100",), "Lower encoder.dim"),
+        (("modality=image", "encoder=colour-edges", "texts=null"), "names no pictures of items"),
+        (("modality=image", "encoder=colour-edges", "texts=null", "pictures.folder=nowhere"), "no such folder"),
+    ],
+)
+def test_what_the_data_does_not_give_is_refused(world: Path, overrides: tuple[str, ...], message: str) -> None:
+    with pytest.raises(MMRecBenchError, match=message):
+        made(world, *overrides)
+
+
+def test_a_name_of_a_data_set_is_enough() -> None:
+    config = load_extraction("amazon-scientific")
+    assert (config.modality, config.encoder.name) == ("text", "tfidf-svd")
+    config = load_extraction("amazon-baby", "image")
+    assert (config.modality, config.encoder.name) == ("image", "colour-edges")
+    assert load_extraction("amazon-baby", encoder="colour-edges").modality == "image"
+    with pytest.raises(ConfigError, match="unknown dataset card 'amazon-scientifik'"):
+        load_extraction("amazon-scientifik")
+
+
+def test_other_features_in_an_experiment_are_refused(world: Path) -> None:
+    with pytest.raises(ConfigError, match="are of data set 'shop', the experiment is on 'synthetic'"):
+        experiment(world, "dataset.card=synthetic", "dataset.features.text.dataset.card=" + str(world / "shop.yaml"))
+    with pytest.raises(ConfigError, match="no such file"):
+        experiment(world, "dataset.features.text=missing.yaml")
+
+
+def test_pictures_of_a_folder(world: Path) -> None:
+    image = pytest.importorskip("PIL.Image")
+    (world / "pictures").mkdir()
+    for i in range(N - 5):
+        colour = [(255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 0)][i % 4]
+        image.new("RGB", (20, 20), colour).save(world / f"pictures/i{i:02d}.png")
+    whole = (world / "pictures/i00.png").read_bytes()
+    (world / "pictures/i00.png").write_bytes(whole[:60])
+    (world / "pictures/i01.png").write_bytes(b"<html>")
+    config = ExtractConfig.model_validate(
+        {"schema_version": 1, "dataset": {"card": str(world / "shop.yaml")}, "modality": "image",
+         "encoder": "colour-edges", "pictures": {"folder": str(world / "pictures")}}
+    )  # fmt: skip
+    features = extract(config, dataset(world), None, world / "features", CPU)
+    assert features.manifest["missing"] == {"broken picture": 1, "no picture": 6}
+    table = features.table("image")
+    assert table.n_missing == 7
+    near = table.values[2:6] @ table.values[2:6].T
+    assert near[0, 3] < 0.9 < float(table.values[2] @ table.values[6])
+    # The same pictures under another path are the same features.
+    (world / "pictures").rename(world / "moved")
+    moved = config.model_copy(update={"pictures": config.pictures.model_copy(update={"folder": str(world / "moved")})})  # type: ignore[union-attr]
+    assert extract(moved, dataset(world), None, world / "features", CPU).folder == features.folder
