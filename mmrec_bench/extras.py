@@ -7,7 +7,6 @@ from typing import Any
 
 from mmrec_bench.errors import MissingExtraError
 
-
 _NO_WEIGHTS = "Or choose an encoder without weights: tfidf-svd, hashing-svd, colour-edges"
 
 
