@@ -19,13 +19,15 @@ from rich.progress import (
 )
 
 from mmrec_bench.cli.console import DataDir, command_line, errors, out, print_facts, print_table, print_written
+from mmrec_bench.cli.prepare import prepare_data
 from mmrec_bench.data.cards import load_card
 from mmrec_bench.data.fetching.fetch import MIRROR_VARIABLE, fetch, raw_folder
 from mmrec_bench.reports.errors.thumbnails import Thumbnails
 from mmrec_bench.reports.inspection.inspect import inspect
 from mmrec_bench.reports.inspection.pages import write
 
-app = typer.Typer(help="Fetch data sets, and look at them.", no_args_is_help=True)
+app = typer.Typer(help="Fetch and prepare data sets, and look at them.", no_args_is_help=True)
+app.command("prepare")(prepare_data)
 
 CardName = Annotated[
     str, typer.Argument(metavar="CARD", help="Name of a data set, such as movielens-100k, or the path of a card.")

@@ -15,6 +15,7 @@ import numpy as np
 import mmrec_bench.data.formats.click_log
 import mmrec_bench.data.formats.letor
 import mmrec_bench.data.formats.mmrec
+import mmrec_bench.data.formats.prepared
 import mmrec_bench.data.formats.recbole
 import mmrec_bench.data.formats.sequences
 import mmrec_bench.data.formats.synthetic  # noqa: F401

@@ -11,7 +11,9 @@ import numpy as np
 
 from mmrec_bench.data.arrays import digest
 from mmrec_bench.data.features import FeatureTable
+from mmrec_bench.data.interactions import Interactions
 from mmrec_bench.data.items import ItemTable
+from mmrec_bench.data.pairs_digest import pairs_digest
 from mmrec_bench.errors import DataError
 from mmrec_bench.types import StringArray
 
@@ -94,6 +96,10 @@ class Dataset(Generic[P]):
     def feature_fingerprints(self) -> dict[str, str]:
         """Return the content fingerprint of each feature table."""
         return {modality: self.features[modality].fingerprint() for modality in sorted(self.features)}
+
+    def pairs_digest(self: Dataset[Interactions]) -> str:
+        """Return a name for who interacted with what, whatever file it was read from; see `data.pairs_digest`."""
+        return pairs_digest(self.payload.users, self.payload.items, self.user_ids, self.item_ids)
 
     def fingerprint(self) -> str:
         """Return the content fingerprint of payload, ids and item texts; features have their own."""

@@ -127,14 +127,19 @@ def _fixpoint(
         of_user, of_item = (sum(count[column] for count in counts) for column in (0, 1))
         steps.append(Step(int(of_user.sum()), int((of_user > 0).sum()), int((of_item > 0).sum())))
         if not steps[-1].rows:
-            told = ", ".join(f"{step.rows:,}" for step in steps)
-            raise DataError(
-                f"nothing is left of the rows with {user_rows} a user and {item_rows} an item (rows by step: {told}). "
-                "Ask for fewer"
-            )
+            raise nothing_left(steps, user_rows, item_rows)
         if len(steps) > 1 and steps[-1] == steps[-2]:
             return keep_users, keep_items, tuple(steps)
         keep_users, keep_items = of_user >= user_rows, of_item >= item_rows
+
+
+def nothing_left(steps: Sequence[Step], user_rows: int, item_rows: int) -> DataError:
+    """Return the error of a k-core that is empty."""
+    told = ", ".join(f"{step.rows:,}" for step in steps)
+    return DataError(
+        f"nothing is left of the rows with {user_rows} a user and {item_rows} an item (rows by step: {told}). "
+        "Ask for fewer"
+    )
 
 
 def ids_of(shard: Rows) -> Rows:

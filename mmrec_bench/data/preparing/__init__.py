@@ -1,0 +1,1 @@
+"""From raw files to prepared data sets: recipes, steps, and the form they are written in."""

@@ -1,0 +1,134 @@
+"""Raw files as streams of bytes: plain, gzip, or a member of a zip archive, within limits."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from io import BufferedIOBase
+from pathlib import Path, PurePosixPath
+from typing import Literal, cast
+
+from mmrec_bench.errors import DataError
+
+BLOCK = 1 << 20
+"""Bytes read at a time."""
+
+MAX_RATIO = 200
+"""A packed file that becomes more than so many times as long is no data set: text of reviews packs 3 to 8 times."""
+
+FREE = 1 << 28
+"""Bytes that may always be unpacked, whatever the ratio."""
+
+
+class CutShortError(DataError):
+    """The packed data ends before its end, or is damaged; what came before was read."""
+
+
+@dataclass(frozen=True, slots=True)
+class RawFile:
+    """A file below the folder of raw files.
+
+    Attributes:
+        path: The file itself; of a member of an archive that of the archive.
+        name: As the card names it.
+        member: Name within a zip archive.
+    """
+
+    path: Path
+    name: str
+    member: str | None = None
+
+    @classmethod
+    def find(cls, folder: Path, name: str) -> RawFile:
+        """Return the file of a name such as ``reviews.json.gz``, or ``ml-20m.zip/ml-20m/ratings.csv``.
+
+        Members of archives are read where they are; nothing is ever unpacked to a place that an archive names.
+
+        Raises:
+            DataError: There is no such file, or the name leads out of the folder.
+        """
+        parts = PurePosixPath(name).parts
+        if not parts or name.startswith("/") or ".." in parts or "\\" in name:
+            raise DataError(f"{name!r}: names of raw files are relative, and do not lead out of the folder by '..'")
+        for length in range(1, len(parts) + 1):
+            path = folder.joinpath(*parts[:length])
+            if path.is_file():
+                member = "/".join(parts[length:]) or None
+                return cls(path, name, member)
+        raise DataError(f"{folder / name}: no such file. Put it there, or correct its name under 'build' of the card")
+
+    @property
+    def kind(self) -> Literal["parquet", "gzip", "plain"]:
+        """What the first bytes say of the file."""
+        try:
+            with self.path.open("rb") as file:
+                magic = file.read(4)
+        except OSError as error:
+            raise self._unreadable(error) from None
+        return "parquet" if magic == b"PAR1" else "gzip" if magic[:2] == b"\x1f\x8b" else "plain"
+
+    @property
+    def n_bytes(self) -> int:
+        """Size on disk."""
+        return self.path.stat().st_size
+
+    def sha256(self) -> str:
+        """Return the digest of the file, or of the archive it is in."""
+        try:
+            with self.path.open("rb") as file:
+                return hashlib.file_digest(file, "sha256").hexdigest()
+        except OSError as error:
+            raise self._unreadable(error) from None
+
+    def blocks(self) -> Iterator[bytes]:
+        """Yield the unpacked content.
+
+        Raises:
+            CutShortError: Packed data that ends early or is damaged, after what could be unpacked.
+            DataError: The file cannot be read, or is a bomb.
+        """
+        unpacked, limit = 0, max(FREE, MAX_RATIO * self.n_bytes)
+        with ExitStack() as stack:
+            try:
+                file = self._opened(stack)
+                while block := file.read1(BLOCK):  # `read` would lose what comes right before damage
+                    unpacked += len(block)
+                    if unpacked > limit and not (self.member is None and self.kind == "plain"):
+                        raise DataError(
+                            f"{self.path}: unpacks to more than {MAX_RATIO} times its size ({self.n_bytes:,} bytes); "
+                            "this is no packed text. Get the file again from its publisher"
+                        )
+                    yield block
+            except (EOFError, zlib.error, gzip.BadGzipFile, zipfile.BadZipFile) as error:
+                raise CutShortError(
+                    f"{self.path}: the packed data is damaged or cut short after {unpacked:,} bytes ({error}); "
+                    "get it again"
+                ) from None
+            except OSError as error:
+                raise self._unreadable(error) from None
+
+    def _opened(self, stack: ExitStack) -> BufferedIOBase:
+        if self.member is not None:
+            return self._of_archive(stack)
+        file = stack.enter_context(self.path.open("rb"))
+        return gzip.GzipFile(fileobj=file) if self.kind == "gzip" else file
+
+    def _of_archive(self, stack: ExitStack) -> BufferedIOBase:
+        assert self.member is not None
+        archive = stack.enter_context(zipfile.ZipFile(self.path))
+        names = archive.namelist()
+        if self.member not in names:
+            found = ", ".join(repr(name[:80]) for name in names[:10])
+            raise DataError(f"{self.path}: has no member {self.member!r}; it holds {found}")
+        try:
+            return cast("BufferedIOBase", stack.enter_context(archive.open(self.member)))
+        except (RuntimeError, NotImplementedError) as error:  # encrypted, or packed in a way that is not known
+            raise DataError(f"{self.path}: {self.member!r} cannot be unpacked: {error}") from None
+
+    def _unreadable(self, error: OSError) -> DataError:
+        return DataError(f"{self.path}: cannot be read: {error.strerror or error}")

@@ -1,0 +1,205 @@
+"""Rows of users and items from raw files into a table ``rows``, with what is wrong noted row by row."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+import pyarrow as pa
+
+from mmrec_bench.data.formats.external import MAX_ID
+from mmrec_bench.data.raw.files import RawFile
+from mmrec_bench.data.raw.lines import LINES, Lines
+from mmrec_bench.data.raw.loose import strict_json
+from mmrec_bench.data.raw.parquet import parquet_columns
+from mmrec_bench.data.raw.problems import Problems
+from mmrec_bench.data.raw.store import Store
+
+LATEST = 10**11
+"""The year 5138; a larger number of seconds is a number of milliseconds."""
+
+FILLED = "text NOT IN ('', chr(10), chr(13) || chr(10))"
+"""Condition of lines that are not blank."""
+
+_ODD_ROWS = 2048
+"""Lines of loose JSON taken up at a time."""
+
+Column: TypeAlias = Literal["user", "item", "rating", "time", "skip"]
+"""What a column of delimited text holds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """What a review calls user, item, rating and time.
+
+    Attributes:
+        user: Key of the user's id.
+        item: Key of the item's id.
+        rating: Key of the rating.
+        time: Key of the moment.
+        per_second: Units of time in a second.
+    """
+
+    user: str
+    item: str
+    rating: str
+    time: str
+    per_second: int = 1
+
+    @property
+    def names(self) -> tuple[str, str, str, str]:
+        """The keys in the order of the columns."""
+        return self.user, self.item, self.rating, self.time
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A raw file on its way into the store.
+
+    Attributes:
+        number: Place of the file among all that are read; earlier files count as earlier.
+        file: The file.
+        problems: Takes what is wrong.
+        cut_short: Whether what is whole of a damaged packed file is used.
+    """
+
+    number: int
+    file: RawFile
+    problems: Problems
+    cut_short: bool
+
+    def lines(self) -> Iterator[Any]:
+        """Yield batches of lines."""
+        return Lines(self.file, self.problems, self.cut_short).batches()
+
+
+def create(store: Store) -> None:
+    """Make the empty table ``rows``."""
+    store.run(
+        "CREATE TABLE rows (file SMALLINT, line BIGINT, user VARCHAR, item VARCHAR, rating FLOAT, time BIGINT, "
+        "part TINYINT, problem VARCHAR, odd VARCHAR)"
+    )
+
+
+def add_reviews(store: Store, source: Source, keys: Keys) -> None:
+    """Add the reviews of a file of JSON lines, strict or loose, or of Parquet.
+
+    Raises:
+        DataError: The file cannot be read, or lacks a column.
+    """
+    if source.file.kind == "parquet":
+        columns = parquet_columns(source.file, keys.names)
+        cells = tuple(f'"{name}"' for name in keys.names)
+        store.feed(columns.batches(), columns.schema, _insert(source, "source", cells, keys.per_second))
+    else:
+        statement = _insert_json(source, keys)
+        store.feed(source.lines(), LINES, statement)
+        again(store, source, "rows", statement)
+    count(store, source, "rows")
+
+
+def add_delimited(store: Store, source: Source, columns: Sequence[Column], separator: str, per_second: int) -> None:
+    """Add the rows of delimited text; a first line whose rating, or time, is no number is a header, and left out."""
+    cells = f"string_split(rtrim(text, chr(10) || chr(13)), {quoted(separator)})"
+    place = {name: f"trim(cells[{number}], ' \"')" for number, name in enumerate(columns, 1)}
+    relation = f"(SELECT line, {cells} AS cells FROM source WHERE {FILLED})"
+    number = place["rating"] if "rating" in place else place["time"]
+    header = f"(line = 1 AND TRY_CAST({number} AS DOUBLE) IS NULL)"
+    relation = f"(SELECT * FROM {relation} WHERE NOT {header})"
+    wrong = f"WHEN len(cells) <> {len(columns)} THEN 'columns'"
+    found = tuple(place.get(name, "'1'" if name == "rating" else "'0'") for name in ("user", "item", "rating", "time"))
+    store.feed(source.lines(), LINES, _insert(source, relation, found, per_second, wrong))
+    count(store, source, "rows")
+
+
+def add_known(store: Store, rows: Any) -> None:
+    """Add rows that another reader has checked.
+
+    Args:
+        store: The store.
+        rows: Arrow table with ``user``, ``item``, ``rating`` or nulls, ``time`` or nulls, ``part`` or nulls.
+    """
+    numbered = rows.append_column("line", pa.array(range(len(rows)), pa.int64()))
+    insert = "INSERT INTO rows SELECT 0, line, user, item, rating, time, part, NULL, NULL FROM source"
+    store.feed(iter(numbered.to_batches(1 << 20)), numbered.schema, insert)
+
+
+def again(store: Store, source: Source, table: str, statement: str) -> None:
+    """Read lines once more that are no strict JSON, as Python literals, and run the statement that adds lines."""
+    store.run(f"CREATE OR REPLACE TABLE odd AS SELECT line, odd FROM {table} WHERE odd IS NOT NULL")
+    store.run(f"DELETE FROM {table} WHERE odd IS NOT NULL")
+    unread: list[int] = []
+
+    def strict() -> Iterator[Any]:
+        for batch in store.batches("SELECT line, odd FROM odd ORDER BY line", _ODD_ROWS):
+            numbers = batch.column(0).to_pylist()
+            texts = [strict_json(text) for text in batch.column(1).to_pylist()]
+            unread.extend(number for number, text in zip(numbers, texts, strict=True) if text is None)
+            good = [(number, text) for number, text in zip(numbers, texts, strict=True) if text is not None]
+            yield pa.record_batch([[number for number, _ in good], [text for _, text in good]], schema=LINES)
+
+    store.feed(strict(), LINES, statement)
+    store.run("DROP TABLE odd")
+    if unread:
+        source.problems.add(source.file.name, "not-json", unread[0], len(unread))
+
+
+def count(store: Store, source: Source, table: str) -> None:
+    """Count the problems of a file's rows, and leave these rows out."""
+    told = f"FROM {table} WHERE file = {source.number} AND problem IS NOT NULL"
+    for kind, n, first in store.run(f"SELECT problem, count(*), min(line) {told} GROUP BY problem"):
+        source.problems.add(source.file.name, kind, first, n)
+    store.run(f"DELETE {told}")
+
+
+def quoted(text: str) -> str:
+    """Return a text as a literal of SQL."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def json_object(paths: Sequence[str]) -> str:
+    """Return a relation of ``source``: lines with ``doc`` (null where no JSON), the ``found`` texts, and ``types``."""
+    listed = ", ".join(quoted(f'$."{path}"') for path in paths)
+    documents = f"SELECT line, text, CASE WHEN json_valid(text) THEN text END AS doc FROM source WHERE {FILLED}"
+    return (
+        f"(SELECT line, text, doc, json_extract_string(doc, [{listed}]) AS found, json_type(doc, [{listed}]) AS types "
+        f"FROM ({documents}))"
+    )
+
+
+def id_of(place: int) -> str:
+    """Return the expression of an id among what `json_object` found: text or a whole number, else null."""
+    return f"CASE WHEN types[{place}] IN ('VARCHAR', 'UBIGINT', 'BIGINT') THEN found[{place}] END"
+
+
+NO_OBJECT = "WHEN json_type(doc) <> 'OBJECT' THEN 'not-an-object'"
+"""The first thing that may be wrong with JSON."""
+
+
+def bad_id(name: str) -> str:
+    """Return the case of an id that is missing, empty or too long."""
+    return f"WHEN {name} IS NULL OR length({name}) NOT BETWEEN 1 AND {MAX_ID} THEN {quoted(name)}"
+
+
+def _insert_json(source: Source, keys: Keys) -> str:
+    cells = (id_of(1), id_of(2), "found[3]", "found[4]")
+    return _insert(
+        source, json_object(keys.names), cells, keys.per_second, NO_OBJECT, "CASE WHEN doc IS NULL THEN text END"
+    )
+
+
+def _insert(
+    source: Source, relation: str, cells: Sequence[str], per_second: int, wrong: str = "", odd: str = "NULL"
+) -> str:
+    """Return the statement that adds rows, of expressions of text, with the first thing that is wrong with each."""
+    user, item, rating, time = cells
+    return f"""
+        INSERT INTO rows
+        SELECT {source.number}, line, user, item, rating, time, NULL, CASE WHEN odd IS NOT NULL THEN NULL {wrong}
+            {bad_id("user")} {bad_id("item")}
+            WHEN rating IS NULL OR NOT isfinite(rating) THEN 'rating'
+            WHEN time IS NULL OR time NOT BETWEEN -{LATEST} AND {LATEST} THEN 'time' END, odd
+        FROM (SELECT *, {user} AS user, {item} AS item, TRY_CAST(trim({rating}) AS FLOAT) AS rating, {odd} AS odd,
+                     TRY_CAST(floor(TRY_CAST(trim({time}) AS DOUBLE) / {per_second}) AS BIGINT) AS time
+              FROM {relation})"""

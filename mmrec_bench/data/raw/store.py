@@ -1,0 +1,124 @@
+"""Tables on disk that duckdb works on within a limit of memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Protocol
+
+import pyarrow as pa
+
+from mmrec_bench.errors import DataError, ResourceError
+
+
+class Batches(Protocol):
+    """A source of record batches."""
+
+    def batches(self) -> Iterator[Any]:
+        """Yield record batches of one schema."""
+
+
+class Store:
+    """A database in a folder of its own; files of raw data reach it as Arrow batches alone.
+
+    Args:
+        folder: Where tables, and what does not fit into memory, are written.
+        memory_mib: What duckdb may hold in memory.
+        threads: How many threads it works with.
+    """
+
+    def __init__(self, folder: Path, memory_mib: int, threads: int) -> None:
+        import duckdb  # imported late: only preparing needs it
+
+        self._errors = (duckdb.Error, OSError)
+        self.memory_mib = memory_mib
+        settings = {
+            "threads": threads,
+            "memory_limit": f"{memory_mib}MiB",
+            "temp_directory": str(folder / "spilled"),
+            "preserve_insertion_order": "false",  # lines carry their numbers
+            "autoinstall_known_extensions": "false",
+            "autoload_known_extensions": "false",
+        }
+        with self._explained():
+            self._connection = duckdb.connect(str(folder / "steps.duckdb"), config=settings)
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._connection.close()
+        del self._connection  # tracebacks may hold this object until the interpreter ends, which duckdb complains about
+
+    def run(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """Run a statement and return its rows.
+
+        Raises:
+            ResourceError: Memory or disk do not suffice.
+            DataError: Whatever else duckdb cannot do.
+        """
+        with self._explained():
+            found: list[tuple[Any, ...]] = self._connection.execute(sql, list(values)).fetchall()
+        return found
+
+    def number(self, sql: str) -> int:
+        """Return the one number that a statement selects."""
+        return int(self.run(sql)[0][0])
+
+    def table(self, sql: str) -> Any:
+        """Return what a statement selects as an Arrow table."""
+        with self._explained():
+            return self._connection.sql(sql).to_arrow_table()
+
+    def batches(self, sql: str, rows: int) -> Iterator[Any]:
+        """Yield what a statement selects, so many rows at a time at most; other statements may run meanwhile."""
+        with self._explained():
+            reader = self._connection.cursor().sql(sql).to_arrow_reader(rows)
+        while True:
+            with self._explained():
+                try:
+                    batch = reader.read_next_batch()
+                except StopIteration:
+                    return
+            yield batch
+
+    def feed(self, source: Iterator[Any], schema: Any, sql: str) -> None:
+        """Run a statement that reads batches under the name ``source``, such as ``INSERT INTO rows SELECT ...``.
+
+        Raises:
+            BaseException: What the source raised, as it raised it.
+        """
+        raised: list[BaseException] = []
+
+        def guarded() -> Iterator[Any]:
+            try:
+                yield from source
+            except BaseException as error:  # Arrow would make another error of it
+                raised.append(error)
+
+        with self._explained():
+            self._connection.register("source", pa.RecordBatchReader.from_batches(schema, guarded()))
+            try:
+                self._connection.execute(sql)
+            finally:
+                self._connection.unregister("source")
+        if raised:
+            raise raised[0]
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
+        except self._errors as error:
+            text = " ".join(str(error).split())[:300]
+            if "No space left" in text or "could not write" in text.lower():
+                raise ResourceError(
+                    f"the disk is full while data is prepared ({text}). Make room, or name another --temp folder"
+                ) from None
+            if type(error).__name__ == "OutOfMemoryException":
+                raise ResourceError(
+                    f"preparing needs more than the {self.memory_mib:,} MiB it may use ({text}). Raise --memory, or "
+                    "lower --threads"
+                ) from None
+            raise DataError(f"duckdb: {text}") from None
