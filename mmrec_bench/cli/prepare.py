@@ -46,7 +46,8 @@ def prepare_data(
     spread = RayTasks() if executor == "ray" else None
     means = Means(memory, threads or available_cores(), temp, spread, shards)
     with connected(address) if spread else nullcontext(), errors.status("preparing") as status:
-        made = prepare(loaded, raw or raw_folder(loaded, data_dir), data_dir, means, replace=replace, watch=status.update)
+        folder = raw or raw_folder(loaded, data_dir)
+        made = prepare(loaded, folder, data_dir, means, replace=replace, watch=status.update)
     out.print(f"{'already there' if made.was_there else 'prepared'}: {made.folder}", highlight=False, markup=False)
     _tell(made.built)
 

@@ -76,7 +76,7 @@ def test_the_cards_of_the_documentation_are_valid(tmp_path: Path) -> None:
     for text in cards:
         (tmp_path / "card.yaml").write_text(text)
         assert load_card(tmp_path / "card.yaml").format in text
-    assert len(cards) == 2
+    assert len(cards) == 3
 
 
 def test_the_documentation_names_every_format_and_column() -> None:
@@ -91,7 +91,7 @@ def test_the_documentation_names_every_format_and_column() -> None:
         (CARD.replace("mmrec", "mmrek"), r"format: unknown data format 'mmrek'; did you mean 'mmrec'\?.*\(line 3\)"),
         (
             CARD.replace("format: mmrec\n", ""),
-            "format: required, but missing; known: click-log, letor, mmrec, recbole, sequences, synthetic",
+            "format: required, but missing; known: click-log, letor, mmrec, prepared, recbole, sequences, synthetic",
         ),
         (CARD.replace("format: mmrec", "format: [mmrec]"), "format: unknown data format"),
         (CARD + "interaction: x\n", "unknown key; did you mean 'interactions'"),

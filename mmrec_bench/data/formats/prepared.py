@@ -133,6 +133,11 @@ class PreparedCard(DatasetCard):
         }
 
     @property
+    def is_built(self) -> bool:
+        """It is."""
+        return True
+
+    @property
     def main_file(self) -> str:
         """The interactions."""
         return INTERACTIONS
