@@ -38,19 +38,23 @@ def normalised_interactions(users: IntArray, items: IntArray, n_users: int, n_it
     return matrix
 
 
-def mean_with_self(users: IntArray, items: IntArray, n_users: int, n_items: int) -> sp.csr_matrix:
-    """Return ``D^-1 (A + I)``, the mean over a node and its neighbours, float32 CSR ``[n_users + n_items] * 2``.
+def mean_of_neighbours(
+    users: IntArray, items: IntArray, n_users: int, n_items: int, *, with_self: bool
+) -> sp.csr_matrix:
+    """Return ``D^-1 A`` or ``D^-1 (A + I)``, the mean over neighbours, float32 CSR ``[n_users + n_items] * 2``.
 
     Args:
         users: User rows of unique edges, int64 ``[E]``.
         items: Item rows, int64 ``[E]``; in the result items follow users.
         n_users: Number of users.
         n_items: Number of items.
+        with_self: Whether a node counts among its neighbours; if not, one without an edge has an empty row.
     """
-    nodes = np.arange(n_users + n_items)
-    sources, targets = np.concatenate((users, n_users + items, nodes)), np.concatenate((n_users + items, users, nodes))
-    values = (1.0 / np.bincount(sources))[sources].astype(np.float32)
-    matrix = sp.csr_matrix((values, (sources, targets)), shape=(len(nodes), len(nodes)))
+    n = n_users + n_items
+    loops = np.arange(n if with_self else 0)
+    sources, targets = np.concatenate((users, n_users + items, loops)), np.concatenate((n_users + items, users, loops))
+    values = (1.0 / np.bincount(sources, minlength=n).clip(min=1))[sources].astype(np.float32)
+    matrix = sp.csr_matrix((values, (sources, targets)), shape=(n, n))
     matrix.sort_indices()
     return matrix
 

@@ -98,12 +98,19 @@ class IdEmbedding(ItemRepresentation):
         n: Number of rows.
         dim: Length d of each.
         initialiser: Law of the start values.
+        trainable: Whether vectors are parameters, or stay where they start; they are part of the state either way.
     """
 
-    def __init__(self, n: int, dim: int, initialiser: Initialiser) -> None:
+    weight: Tensor
+
+    def __init__(self, n: int, dim: int, initialiser: Initialiser, *, trainable: bool = True) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.empty(n, dim))
-        initialise(self.weight, initialiser)
+        start = torch.empty(n, dim)
+        initialise(start, initialiser)
+        if trainable:
+            self.weight = nn.Parameter(start)
+        else:
+            self.register_buffer("weight", start)
 
     def all(self) -> Tensor:
         """Return the whole table, float32 ``[n, d]``."""

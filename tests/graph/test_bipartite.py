@@ -10,7 +10,7 @@ import torch
 from mmrec_bench.graph.bipartite import (
     BipartiteGraph,
     edge_weights,
-    mean_with_self,
+    mean_of_neighbours,
     normalised_interactions,
 )
 
@@ -53,11 +53,13 @@ def test_gradients_of_propagation(edges: Any, n_layers: int, pooling: Any) -> No
     assert torch.autograd.gradcheck(lambda u, i: graph.propagate(u, i, n_layers, pooling), (users, items))
 
 
-def test_mean_over_a_node_and_its_neighbours(edges: Any) -> None:
-    adjacency = (edges.adjacency() > 0) + np.eye(edges.n_users + edges.n_items)
-    got = mean_with_self(edges.users, edges.items, edges.n_users, edges.n_items)
+@pytest.mark.parametrize("with_self", [True, False])
+def test_mean_over_neighbours(edges: Any, with_self: bool) -> None:
+    adjacency = (edges.adjacency() > 0) + with_self * np.eye(edges.n_users + edges.n_items)
+    got = mean_of_neighbours(edges.users, edges.items, edges.n_users, edges.n_items, with_self=with_self)
     assert got.dtype == np.float32
-    np.testing.assert_allclose(got.toarray(), adjacency / adjacency.sum(axis=1, keepdims=True), rtol=1e-6)
+    expected = adjacency / adjacency.sum(axis=1, keepdims=True).clip(min=1)
+    np.testing.assert_allclose(got.toarray(), expected, rtol=1e-6)
 
 
 def test_gradient_through_one_side_alone(edges: Any) -> None:

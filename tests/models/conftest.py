@@ -12,8 +12,9 @@ from torch import Tensor, nn
 from mmrec_bench.data.features import FeatureTable
 from mmrec_bench.data.interactions import Interactions
 from mmrec_bench.models.base import GradientRecommender, ModelContext, Pairs, Triplets
-from mmrec_bench.models.blocks import FeatureProjections
+from mmrec_bench.models.blocks import FeatureProjections, IdEmbedding, ItemRepresentation
 from mmrec_bench.models.retrieval.lgmrec import LGMRec
+from mmrec_bench.models.retrieval.mmgcn import MMGCN
 from mmrec_bench.seeding import Seeds
 
 N_USERS, N_ITEMS, BATCH = 15, 24, 8
@@ -22,6 +23,14 @@ N_USERS, N_ITEMS, BATCH = 15, 24, 8
 def wave(n: int) -> Tensor:
     """The start values ``.1 sin(.37 (n + 1))`` of a flat tensor."""
     return 0.1 * torch.sin(0.37 * torch.arange(1, n + 1, dtype=torch.float64)).float()
+
+
+def fill_jointly(users: IdEmbedding, items: ItemRepresentation) -> None:
+    """Fill two tables as the halves of the one that released code has."""
+    assert isinstance(items, IdEmbedding)
+    values = wave(users.weight.numel() + items.weight.numel()).view(-1, users.weight.shape[1])
+    users.weight.copy_(values[: len(users.weight)])
+    items.weight.copy_(values[len(users.weight) :])
 
 
 @dataclass(frozen=True)
@@ -41,6 +50,10 @@ class Toy:
         for name, parameter in model.named_parameters():
             if not name.endswith(".raw"):
                 parameter.copy_(wave(parameter.numel()).view_as(parameter))
+        for table in (module for module in model.modules() if isinstance(module, IdEmbedding)):
+            table.weight.copy_(wave(table.weight.numel()).view_as(table.weight))  # it may be no parameter
+        if isinstance(model, MMGCN):
+            fill_jointly(model.users, model.items)
         for projections in (module for module in model.modules() if isinstance(module, FeatureProjections)):
             linear = {modality: projection.linear for modality, projection in projections.by_modality()}
             if linear["text"].bias is not None:

@@ -25,6 +25,7 @@ def test_every_promised_model_is_registered() -> None:
         "alignrec",
         "dream",
         "dualgnn",
+        "mmgcn",
         "layergcn",
         "mmgcf",
     }

@@ -55,6 +55,7 @@ GOLDEN: dict[str, tuple[dict[str, Any], tuple[float, float, float, float, float]
         {"reg_weight": 0.1, "n_neighbors": 4, "image_weight": 0.1, "n_user_neighbors": 2},
         (0.985286, 0.274267, 1.418147, -1.733315, 47.32129),
     ),
+    "mmgcn": ({"reg_weight": 0.1}, (0.932427, 1.927359, 2.917901, 3.167611, 403.76198)),
     "dualgnn": (
         {"reg_weight": 0.1, "n_user_neighbors": 2},
         (0.959758, 0.806176, 2.120917, -2.384143, 80.35285),
@@ -143,9 +144,13 @@ BABY = {"n_users": 19_445, "n_items": 7_050, "image": 4_096, "text": 384}
         # 35,609,534 with what the released code registers and never uses: feature tables and their projections, a gate
         # of items, three small networks. None of it gets a gradient, so none of it is here.
         ("dragon", 3_708_138),
-        # 3,742,782 with 14,100 gates of items, which only the released preset has, and 20,544 values of small networks
-        # that the released code never uses.
-        ("dualgnn", 3_742_782 - 14_100 - 20_544),
+        # 3,742,782 with 20,544 values of small networks that the released code never uses. Gates of items are released
+        # alone.
+        ("dualgnn released", 3_742_782 - 20_544),
+        ("dualgnn", 3_742_782 - 20_544 - 14_100),
+        # Identities and preferences are trained by the clean preset alone.
+        ("mmgcn released", 1_418_240),
+        ("mmgcn", 1_418_240 + 1_695_680 + 19_445 * (256 + 384)),
         ("dream", 1_990_848),
         # 33,566,528 with its features, which are constants.
         ("mmgcf", 33_566_528 - 31_584_000),
@@ -168,7 +173,9 @@ def test_parameter_counts_on_amazon_baby(name: str, count: int, monkeypatch: pyt
         for modality in ("image", "text")
     }
     one = np.zeros(1, np.int64)
-    model = build(name, ModelContext(Interactions(one, one, BABY["n_users"], BABY["n_items"]), features))
+    name, preset = name.split() if " " in name else (name, "clean")
+    context = ModelContext(Interactions(one, one, BABY["n_users"], BABY["n_items"]), features)
+    model = build(name, context, preset=preset)
     assert sum(parameter.numel() for parameter in model.parameters()) == count
     assert all(parameter.requires_grad for parameter in model.parameters())
 

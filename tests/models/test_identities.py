@@ -36,6 +36,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "lgmrec": {},
     "dragon": {"n_neighbors": 4},
     "dualgnn": {},
+    "mmgcn": {},
     "layergcn": {},
     "mmgcf": {},
 }
@@ -269,6 +270,14 @@ OTHERWISE: dict[str, dict[str, Any]] = {
         "log_base": 2,
         "reg_weight": 0.1,
     },
+    "mmgcn": {
+        "embedding_dim": 8,
+        "image_dim": 8,
+        "n_layers": 2,
+        "combine": "add",
+        "reg_preferences": "image",
+        "reg_weight": 0.1,
+    },
     "dualgnn": {
         "embedding_dim": 8,
         "hidden_dim": 8,
@@ -302,7 +311,16 @@ plug-ins."""
 
 @pytest.mark.parametrize(("name", "key"), [(name, key) for name, options in OTHERWISE.items() for key in options])
 def test_every_setting_changes_the_loss(name: str, key: str, toy: Any) -> None:
-    elsewhere = {"name", "preset", "eval_noise", "stale_grad", "train_features", "alignment", "pruning"}
+    elsewhere = {
+        "name",
+        "preset",
+        "eval_noise",
+        "stale_grad",
+        "train_features",
+        "train_free_tensors",
+        "alignment",
+        "pruning",
+    }
     elsewhere |= {"dropout"} - set(OTHERWISE[name])
     assert set(MODELS[name].config.model_fields) - elsewhere == set(OTHERWISE[name])
     short = Triplets(*(ids[:3] for ids in (toy.triplets.users, toy.triplets.positives, toy.triplets.negatives)))
@@ -328,6 +346,7 @@ def test_terms_without_weight_are_left_out(toy: Any) -> None:
         "lgmrec": {"reg_weight": 0.0, "contrastive_weight": 0.0},
         "dragon": {"reg_weight": 0.0},
         "dualgnn": {"reg_weight": 0.0},
+        "mmgcn": {"reg_weight": 0.0},
         "layergcn": {"reg_weight": 0.0},
         "mmgcf": {"reg_weight": 0.0},
     }

@@ -32,6 +32,7 @@ GRADIENT_MODELS = (
         "lattice",
         "lgmrec",
         "dragon",
+        "mmgcn",
         "dualgnn",
         "alignrec",
         "dream",

@@ -14,7 +14,7 @@ from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt
 from torch import Tensor, nn
 
 from mmrec_bench.data.features import FeatureTable
-from mmrec_bench.graph.bipartite import mean_with_self
+from mmrec_bench.graph.bipartite import mean_of_neighbours
 from mmrec_bench.graph.neighbours import nearest_neighbours
 from mmrec_bench.graph.sparse import SparseOperator
 from mmrec_bench.losses import batch_l2, bpr, dot
@@ -109,7 +109,9 @@ class LATTICE(ItemHost):
         self.users = IdEmbedding(train.n_users, config.embedding_dim, "xavier_uniform")
         self.items = IdEmbedding(train.n_items, config.embedding_dim, "xavier_uniform")
         self.learner = ItemGraphLearner(tables, config)
-        self.graph = SparseOperator(mean_with_self(train.users, train.items, train.n_users, train.n_items))
+        self.graph = SparseOperator(
+            mean_of_neighbours(train.users, train.items, train.n_users, train.n_items, with_self=True)
+        )
         layers = config.n_layers if config.backbone == "ngcf" else 0
         self.ngcf = nn.ModuleList(NGCFLayer(config.embedding_dim, config.dropout) for _ in range(layers))
         self.item_graph = None
