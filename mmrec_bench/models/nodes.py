@@ -24,10 +24,10 @@ def joint_tables(
     """
     start = torch.empty(n_users + n_items, dim)
     initialise(start, initialiser)
-    tables = tuple(IdEmbedding(n, dim, initialiser, trainable=trainable) for n in (n_users, n_items))
-    for table, part in zip(tables, start.split((n_users, n_items)), strict=True):
-        table.weight.data.copy_(part)
-    return tables[0], tables[1]
+    users, items = (IdEmbedding(n, dim, initialiser, trainable=trainable) for n in (n_users, n_items))
+    users.weight.data.copy_(start[:n_users])
+    items.weight.data.copy_(start[n_users:])
+    return users, items
 
 
 class RawFeatures(nn.Module):
