@@ -60,7 +60,7 @@ def mean_of_neighbours(
 
 
 def _pooled_layers(
-    graph: BipartiteGraph, users: Tensor, items: Tensor, n_layers: int, pooling: Pooling
+    graph: BipartiteOperator, users: Tensor, items: Tensor, n_layers: int, pooling: Pooling
 ) -> tuple[Tensor, Tensor]:
     # Horner's scheme: x + Ax + A(Ax) = x + A(x + Ax). Each layer is one fused multiply-add, and the mean is folded
     # into the last one, so no pass over the tables is spent on sums.
@@ -81,7 +81,7 @@ class _Propagation(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, users: Tensor, items: Tensor, graph: BipartiteGraph, n_layers: int, pooling: Pooling
+        ctx: Any, users: Tensor, items: Tensor, graph: BipartiteOperator, n_layers: int, pooling: Pooling
     ) -> tuple[Tensor, Tensor]:
         ctx.map = (graph, n_layers, pooling)
         return _pooled_layers(graph, users, items, n_layers, pooling)
@@ -92,20 +92,11 @@ class _Propagation(torch.autograd.Function):
         return (*_pooled_layers(ctx.map[0], users.contiguous(), items.contiguous(), *ctx.map[1:]), None, None, None)
 
 
-class BipartiteGraph(SparseOperator):
-    """The normalised interaction block R, ``[n_users, n_items]``, as an operator from item vectors to user vectors.
+class BipartiteOperator(SparseOperator):
+    """A block R, ``[n_users, n_items]``, as an operator from item vectors to user vectors.
 
     Users and items stay in separate tables throughout: the adjacency ``[[0, R], [R^T, 0]]`` is never formed.
-
-    Args:
-        users: User rows of unique edges, int64 ``[E]``.
-        items: Item rows, int64 ``[E]``.
-        n_users: Number of users.
-        n_items: Number of items.
     """
-
-    def __init__(self, users: IntArray, items: IntArray, n_users: int, n_items: int) -> None:
-        super().__init__(normalised_interactions(users, items, n_users, n_items))
 
     def propagate(
         self, users: Tensor, items: Tensor, n_layers: int, pooling: Pooling = "mean"
@@ -125,3 +116,17 @@ class BipartiteGraph(SparseOperator):
             return users, items
         propagated = _Propagation.apply(users, items, self, n_layers, pooling)  # type: ignore[no-untyped-call]
         return cast(tuple[Tensor, Tensor], propagated)
+
+
+class BipartiteGraph(BipartiteOperator):
+    """The normalised interaction block.
+
+    Args:
+        users: User rows of unique edges, int64 ``[E]``.
+        items: Item rows, int64 ``[E]``.
+        n_users: Number of users.
+        n_items: Number of items.
+    """
+
+    def __init__(self, users: IntArray, items: IntArray, n_users: int, n_items: int) -> None:
+        super().__init__(normalised_interactions(users, items, n_users, n_items))

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from mmrec_bench.data.features import FeatureTable, unit_rows
 from mmrec_bench.errors import ModelError
 from mmrec_bench.graph.neighbours import Weighting, knn_graph
+from mmrec_bench.graph.sparse import SparseOperator
 from mmrec_bench.models.base import GradientRecommender, ModelContext
 from mmrec_bench.types import BoolArray
 
@@ -190,6 +191,15 @@ def mixed_item_graph(tables: Sequence[FeatureTable], n_neighbors: int, image_wei
         return item_graph(table, n_neighbors, "uniform") * np.float32(share if mixed else 1.0 / len(tables))
 
     return functools.reduce(operator.add, map(weighted, tables))
+
+
+def add_smoothed(base: Tensor, x: Tensor, graph: SparseOperator, n_layers: int) -> Tensor:
+    """Return ``base + S^n x``, float32 ``[n, d]``; the last product and the sum are one pass."""
+    if n_layers == 0:
+        return base + x
+    for _ in range(n_layers - 1):
+        x = graph(x)
+    return cast(Tensor, graph(x, base=base))
 
 
 class MissingVector(nn.Module):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import nn
 
 from mmrec_bench.data.interactions import Interactions
-from mmrec_bench.graph.bipartite import BipartiteGraph
+from mmrec_bench.graph.bipartite import BipartiteGraph, BipartiteOperator
 from mmrec_bench.graph.pruning import EdgeLaw, prune_edges
 from mmrec_bench.seeding import Seeds
 
@@ -27,7 +27,7 @@ class PrunedGraph(nn.Module):
         super().__init__()
         self.train_interactions, self.dropout, self.seeds = train, dropout, seeds
         self.full = BipartiteGraph(train.users, train.items, train.n_users, train.n_items)
-        self.pruned = self.full
+        self.pruned: BipartiteOperator = self.full
         self.draw(0)
 
     def draw(self, epoch: int, law: EdgeLaw = "degree") -> None:

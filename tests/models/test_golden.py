@@ -39,6 +39,10 @@ GOLDEN: dict[str, tuple[dict[str, Any], tuple[float, float, float, float, float]
         {"n_layers": 3, "n_neighbors": 3, "n_image_neighbors": 4, "contrastive_weight": 0.01, "reg_weight": 1e-4},
         (0.732676, 0.096488, 0.026645, -0.059617, 0.86464),
     ),
+    "pgl": (
+        {"edge_dropout": 0.0, "n_neighbors": 4, "image_weight": 0.1, "contrastive_weight": 0.05, "dropout": 0.0},
+        (0.763796, 0.171323, 1.228626, 1.177166, 306.30748),
+    ),
     "alignrec": (
         {"content": "image", "cca_weight": 0.01, "similarity_weight": 0.1, "n_neighbors": 4},
         (0.770010, 0.132751, 0.016636, -0.160470, 1.44456),
@@ -138,6 +142,7 @@ BABY = {"n_users": 19_445, "n_items": 7_050, "image": 4_096, "text": 384}
         ("freedom", 33_566_528),
         ("mgcn", 33_587_392),
         ("smore", 33_608_198),
+        ("pgl", 34_359_808),
         ("lattice", 33_566_530),
         # 33,584,320 with its features, which the released code registers without training them.
         ("lgmrec", 33_584_320 - 31_584_000),
@@ -180,7 +185,7 @@ def test_parameter_counts_on_amazon_baby(name: str, count: int, monkeypatch: pyt
     assert all(parameter.requires_grad for parameter in model.parameters())
 
 
-@pytest.mark.parametrize("name", ["bm3", "freedom", "mgcn", "smore", "lattice"])
+@pytest.mark.parametrize("name", ["bm3", "freedom", "mgcn", "smore", "pgl", "lattice"])
 def test_frozen_features_are_no_parameters(name: str, toy: Any) -> None:
     options = {} if name == "bm3" else {"n_neighbors": 4}
     frozen, trained = (

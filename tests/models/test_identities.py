@@ -32,6 +32,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "freedom": {"n_neighbors": 4},
     "mgcn": {"n_neighbors": 4},
     "smore": {"n_neighbors": 4, "n_image_neighbors": 3},
+    "pgl": {"n_neighbors": 4, "edge_dropout": 0.0},
     "lattice": {"n_neighbors": 4},
     "lgmrec": {},
     "dragon": {"n_neighbors": 4},
@@ -40,7 +41,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "layergcn": {},
     "mmgcf": {},
 }
-NO_IDENTITIES = {"dragon", "dualgnn"}
+NO_IDENTITIES = {"dragon", "pgl", "dualgnn"}
 """Models without a table of item identities."""
 SHARES = {"image_weight", "initial_weight", "hypergraph_weight"}
 """Weights of what enters the vectors, not of terms of the loss."""
@@ -342,6 +343,7 @@ def test_terms_without_weight_are_left_out(toy: Any) -> None:
         "freedom": {"content_weight": 0.0},
         "mgcn": {"reg_weight": 0.0, "contrastive_weight": 0.0},
         "smore": {"reg_weight": 0.0, "contrastive_weight": 0.0},
+        "pgl": {"contrastive_weight": 0.0},
         "lattice": {"reg_weight": 0.0},
         "lgmrec": {"reg_weight": 0.0, "contrastive_weight": 0.0},
         "dragon": {"reg_weight": 0.0},

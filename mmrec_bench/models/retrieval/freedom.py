@@ -8,7 +8,7 @@ import torch
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt
 from torch import Tensor
 
-from mmrec_bench.graph.bipartite import BipartiteGraph
+from mmrec_bench.graph.bipartite import BipartiteOperator
 from mmrec_bench.graph.sparse import SparseOperator
 from mmrec_bench.losses import bpr, dot
 from mmrec_bench.models.alignment import AlignableConfig, behaviour_modal_alignment, projected_lines
@@ -17,6 +17,7 @@ from mmrec_bench.models.blocks import (
     FeatureProjections,
     IdEmbedding,
     ItemHost,
+    add_smoothed,
     feature_tables,
     gather,
     mixed_item_graph,
@@ -111,12 +112,7 @@ class FREEDOM(ItemHost):
         users, items = self._propagate(self.graph.full)
         return Representations(users.clone(), items)
 
-    def _propagate(self, graph: BipartiteGraph) -> tuple[Tensor, Tensor]:
+    def _propagate(self, graph: BipartiteOperator) -> tuple[Tensor, Tensor]:
         ids = self.items.all()
         users, items = graph.propagate(self.users.all(), ids, self.config.n_layers)
-        if not self.config.n_item_layers:
-            return users, items + ids
-        smooth = ids
-        for _ in range(self.config.n_item_layers - 1):
-            smooth = self.item_graph(smooth)
-        return users, self.item_graph(smooth, base=items)
+        return users, add_smoothed(items, ids, self.item_graph, self.config.n_item_layers)

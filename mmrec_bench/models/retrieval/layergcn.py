@@ -9,7 +9,7 @@ import torch
 from pydantic import Field, NonNegativeFloat, PositiveInt
 from torch import Tensor
 
-from mmrec_bench.graph.bipartite import BipartiteGraph
+from mmrec_bench.graph.bipartite import BipartiteOperator
 from mmrec_bench.losses import batch_l2, bpr, dot
 from mmrec_bench.models.base import MODELS, Citation, LossTerms, ModelConfig, ModelContext, Triplets
 from mmrec_bench.models.blocks import IdEmbedding, ItemHost, directions, gather
@@ -93,7 +93,7 @@ class LayerGCN(ItemHost):
         """Return the vectors refined on the full graph."""
         return Representations(*self._propagate(self.items.all(), self.graph.full))
 
-    def _propagate(self, item_table: Tensor, graph: BipartiteGraph) -> tuple[Tensor, Tensor]:
+    def _propagate(self, item_table: Tensor, graph: BipartiteOperator) -> tuple[Tensor, Tensor]:
         users, items = self.users.all(), item_table
         user_starts, item_starts = directions(users), directions(items)
         layers = []

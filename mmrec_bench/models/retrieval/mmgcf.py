@@ -9,7 +9,7 @@ import torch
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt
 from torch import Tensor, nn
 
-from mmrec_bench.graph.bipartite import BipartiteGraph
+from mmrec_bench.graph.bipartite import BipartiteOperator
 from mmrec_bench.losses import batch_l2, bpr, dot
 from mmrec_bench.models.base import MODELS, Citation, LossTerms, ModelConfig, ModelContext, Triplets
 from mmrec_bench.models.blocks import (
@@ -116,7 +116,7 @@ class MMGCF(ItemHost):
         content = [projection.all() for _, projection in self.projections.by_modality()]
         return Representations(users.clone(), self._fused(items, content))
 
-    def _propagate(self, items: Tensor, graph: BipartiteGraph) -> tuple[Tensor, Tensor]:
+    def _propagate(self, items: Tensor, graph: BipartiteOperator) -> tuple[Tensor, Tensor]:
         return graph.propagate(self.users.all(), items, self.config.n_layers)
 
     def _fused(self, behaviour: Tensor, content: Sequence[Tensor]) -> Tensor:
