@@ -44,7 +44,11 @@ class CsrBuffers(nn.Module):
 
     def tensor(self) -> Tensor:
         """Return the matrix as a torch CSR tensor that shares memory with the buffers."""
-        return torch.sparse_csr_tensor(self.offsets, self.columns, self.values, self.shape, check_invariants=False)
+        return self.with_values(self.values)
+
+    def with_values(self, values: Tensor) -> Tensor:
+        """Return the matrix with other entries, ``[nnz]`` row by row."""
+        return torch.sparse_csr_tensor(self.offsets, self.columns, values, self.shape, check_invariants=False)
 
 
 class _Product(torch.autograd.Function):

@@ -31,6 +31,7 @@ from mmrec_bench.models.retrieval.dream import DREAM as DREAM
 from mmrec_bench.models.retrieval.dualgnn import DualGNN as DualGNN
 from mmrec_bench.models.retrieval.ease import EASE as EASE
 from mmrec_bench.models.retrieval.freedom import FREEDOM as FREEDOM
+from mmrec_bench.models.retrieval.grcn import GRCN as GRCN
 from mmrec_bench.models.retrieval.itemknn import ItemKNN as ItemKNN
 from mmrec_bench.models.retrieval.itemknn_content import ItemKNNContent as ItemKNNContent
 from mmrec_bench.models.retrieval.lattice import LATTICE as LATTICE

@@ -13,6 +13,7 @@ from mmrec_bench.data.features import FeatureTable
 from mmrec_bench.data.interactions import Interactions
 from mmrec_bench.models.base import GradientRecommender, ModelContext, Pairs, Triplets
 from mmrec_bench.models.blocks import FeatureProjections, IdEmbedding, ItemRepresentation
+from mmrec_bench.models.retrieval.grcn import GRCN
 from mmrec_bench.models.retrieval.lgmrec import LGMRec
 from mmrec_bench.models.retrieval.mmgcn import MMGCN
 from mmrec_bench.seeding import Seeds
@@ -52,8 +53,10 @@ class Toy:
                 parameter.copy_(wave(parameter.numel()).view_as(parameter))
         for table in (module for module in model.modules() if isinstance(module, IdEmbedding)):
             table.weight.copy_(wave(table.weight.numel()).view_as(table.weight))  # it may be no parameter
-        if isinstance(model, MMGCN):
+        if isinstance(model, MMGCN | GRCN):
             fill_jointly(model.users, model.items)
+        if isinstance(model, GRCN):
+            fill_jointly(model.user_confidences, model.item_confidences)
         for projections in (module for module in model.modules() if isinstance(module, FeatureProjections)):
             linear = {modality: projection.linear for modality, projection in projections.by_modality()}
             if linear["text"].bias is not None:

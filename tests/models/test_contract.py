@@ -26,6 +26,7 @@ def test_every_promised_model_is_registered() -> None:
         "alignrec",
         "dream",
         "dualgnn",
+        "grcn",
         "mmgcn",
         "layergcn",
         "mmgcf",

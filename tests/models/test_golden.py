@@ -60,6 +60,11 @@ GOLDEN: dict[str, tuple[dict[str, Any], tuple[float, float, float, float, float]
         (0.985286, 0.274267, 1.418147, -1.733315, 47.32129),
     ),
     "mmgcn": ({"reg_weight": 0.1}, (0.932427, 1.927359, 2.917901, 3.167611, 403.76198)),
+    "grcn": ({"reg_weight": 0.1}, (0.768616, 1.112886, 5.221745, 3.847618, 568.93524)),
+    "grcn item-to-user": (
+        {"reg_weight": 0.1, "routing_direction": "item-to-user"},
+        (0.723684, 1.348750, 7.208253, 7.160496, 2283.11682),
+    ),
     "dualgnn": (
         {"reg_weight": 0.1, "n_user_neighbors": 2},
         (0.959758, 0.806176, 2.120917, -2.384143, 80.35285),
@@ -153,6 +158,8 @@ BABY = {"n_users": 19_445, "n_items": 7_050, "image": 4_096, "text": 384}
         # alone.
         ("dualgnn released", 3_742_782 - 20_544),
         ("dualgnn", 3_742_782 - 20_544 - 14_100),
+        ("grcn released", 4_524_478),
+        ("grcn", 4_524_478),
         # Identities and preferences are trained by the clean preset alone.
         ("mmgcn released", 1_418_240),
         ("mmgcn", 1_418_240 + 1_695_680 + 19_445 * (256 + 384)),

@@ -33,6 +33,7 @@ GRADIENT_MODELS = (
         "lgmrec",
         "dragon",
         "mmgcn",
+        "grcn",
         "dualgnn",
         "alignrec",
         "dream",
