@@ -158,6 +158,56 @@ def cosine_alignment(left: Tensor, right: Tensor) -> Tensor:
     return 1.0 - F.cosine_similarity(left, right, dim=1, eps=1e-8).mean()
 
 
+def uniformity(rows: Tensor, counts: Tensor | None = None) -> Tensor:
+    """Return ``log mean_{r != s} exp(-2 ||x_r - x_s||^2)`` of rows at unit length (arXiv:2005.10242).
+
+    Low where the directions of a batch are spread over the sphere; zero where there is no pair.
+
+    Args:
+        rows: float32 ``[B, d]``; a row of zeros counts as one at right angles to all.
+        counts: How often each row stands in the batch, ``[B]``; once by default. A batch that repeats rows may be given
+            once without repeats: the loss is the same.
+    """
+    weights = rows.new_ones(len(rows)) if counts is None else counts.to(rows.dtype)
+    unit, weights = row_share.all_rows(F.normalize(rows, dim=1)), row_share.all_rows(weights)
+    total = cast(Tensor, _SumOverPairs.apply(unit, weights))  # type: ignore[no-untyped-call]
+    n = weights.sum()
+    mean = total.clamp_min(torch.finfo(rows.dtype).tiny) / (n * (n - 1.0)).clamp_min(1.0)
+    return torch.where(n > 1, mean.log(), 0.0)
+
+
+class _SumOverPairs(torch.autograd.Function):
+    """``sum_{r, s} c_r c_s k_rs - sum_r c_r k_rr`` with ``k_rs = exp(4 x_r . x_s - 4)``.
+
+    Of unit rows k is ``exp(-2 ||x_r - x_s||^2)``. The gradient is made with the sum, one block of rows after another:
+    no matrix ``[B, B]`` is kept.
+    """
+
+    BLOCK_VALUES = 1 << 19
+
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor, counts: Tensor) -> Tensor:
+        step = max(1, _SumOverPairs.BLOCK_VALUES // len(rows))
+        weights = counts.unsqueeze(1)
+        weighted = weights * rows
+        own = (4.0 * (rows * rows).sum(dim=1, keepdim=True) - 4.0).exp()
+        total = -(weights * own).sum()
+        pulled = -own * rows
+        for start in range(0, len(rows), step):
+            block = slice(start, start + step)
+            kernel = (rows[block] @ rows.T).sub_(1.0).mul_(4.0).exp_()
+            total += (weights[block] * (kernel @ weights)).sum()
+            pulled[block] += kernel @ weighted
+        ctx.save_for_backward(8.0 * weights * pulled)
+        return total
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        (of_rows,) = ctx.saved_tensors
+        return gradient * of_rows, None
+
+
 def gram_vs_cosine(rows: Tensor, references: Tensor, counts: Tensor | None = None) -> Tensor:
     """Return ``||H H^T - C||_F / B``, C the cosines of the references, without gradient to C.
 

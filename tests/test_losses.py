@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from mmrec_bench import losses
-from mmrec_bench.losses import bpr, cosine_alignment, dot, embedding_l2, gram_vs_cosine, info_nce
+from mmrec_bench.losses import bpr, cosine_alignment, dot, embedding_l2, gram_vs_cosine, info_nce, uniformity
 
 
 def rows(seed: int, *shape: int) -> Tensor:
@@ -203,3 +203,37 @@ def test_gradients_are_right_and_finite_at_zero(loss: Callable[[Tensor, Tensor],
     assert torch.isfinite(value)
     assert zero.grad is not None
     assert torch.isfinite(zero.grad).all()
+
+
+@pytest.mark.parametrize("block", [1, 7, 1000])
+def test_uniformity_against_pairwise_distances(block: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    x = rows(8, 9, 4).requires_grad_()
+    unit = x / x.norm(dim=1, keepdim=True)
+    expected = torch.pdist(unit).square().mul(-2).exp().mean().log()
+    monkeypatch.setattr(losses._SumOverPairs, "BLOCK_VALUES", block)
+    loss = uniformity(x)
+    torch.testing.assert_close(loss, expected)
+    torch.testing.assert_close(torch.autograd.grad(3 * loss, x), torch.autograd.grad(3 * expected, x))
+
+
+def test_uniformity_of_counted_rows_is_that_of_the_repeated_ones() -> None:
+    x, counts = rows(9, 5, 3).requires_grad_(), torch.tensor([1, 3, 2, 1, 1])
+    once, often = uniformity(x, counts), uniformity(x[torch.arange(5).repeat_interleave(counts)])
+    torch.testing.assert_close(once, often)
+    torch.testing.assert_close(torch.autograd.grad(once, x), torch.autograd.grad(often, x))
+
+
+def test_uniformity_has_known_ends() -> None:
+    corners = torch.tensor([[2.0, 0.0], [-3.0, 0.0]], dtype=torch.float64)
+    assert uniformity(corners).item() == pytest.approx(-8.0)  # opposite directions have the squared distance 4
+    assert uniformity(torch.ones(4, 3)).item() == pytest.approx(0.0, abs=1e-6)
+    alone = torch.ones(1, 3, requires_grad=True)
+    loss = uniformity(alone)
+    loss.backward()
+    assert loss.item() == 0.0
+    assert alone.grad is not None
+    assert not alone.grad.any()
+    with_zeros = torch.zeros(3, 2, requires_grad=True)
+    uniformity(with_zeros).backward()
+    assert with_zeros.grad is not None
+    assert torch.isfinite(with_zeros.grad).all()

@@ -59,37 +59,62 @@ def mean_of_neighbours(
     return matrix
 
 
+Blocks: TypeAlias = tuple[Tensor, Tensor]
+"""What takes items to users, CSR ``[n_users, n_items]``, and what takes users to items, ``[n_items, n_users]``."""
+
+
 def _pooled_layers(
-    graph: BipartiteOperator, users: Tensor, items: Tensor, n_layers: int, pooling: Pooling
+    blocks: Blocks, users: Tensor, items: Tensor, n_layers: int, pooling: Pooling
 ) -> tuple[Tensor, Tensor]:
     # Horner's scheme: x + Ax + A(Ax) = x + A(x + Ax). Each layer is one fused multiply-add, and the mean is folded
     # into the last one, so no pass over the tables is spent on sums.
-    matrix, transposed = graph.matrix.tensor(), graph.transposed.tensor()
+    to_users, to_items = blocks
     user_sum, item_sum = users, items
     for layer in range(1, n_layers + 1):
         scale = 1.0 / (n_layers + 1) if pooling == "mean" and layer == n_layers else 1.0
         carry = 0.0 if pooling == "last" else scale
         user_sum, item_sum = (
-            torch.addmm(users, matrix, item_sum, beta=carry, alpha=scale),
-            torch.addmm(items, transposed, user_sum, beta=carry, alpha=scale),
+            torch.addmm(users, to_users, item_sum, beta=carry, alpha=scale),
+            torch.addmm(items, to_items, user_sum, beta=carry, alpha=scale),
         )
     return user_sum, item_sum
 
 
 class _Propagation(torch.autograd.Function):
-    """Pooled layers are a symmetric linear map of (users, items): its backward is itself, and nothing is saved."""
+    """Pooled layers are a linear map of (users, items): its backward is that of the transpose, nothing is saved."""
 
     @staticmethod
     def forward(
-        ctx: Any, users: Tensor, items: Tensor, graph: BipartiteOperator, n_layers: int, pooling: Pooling
+        ctx: Any, users: Tensor, items: Tensor, blocks: Blocks, transpose: Blocks, n_layers: int, pooling: Pooling
     ) -> tuple[Tensor, Tensor]:
-        ctx.map = (graph, n_layers, pooling)
-        return _pooled_layers(graph, users, items, n_layers, pooling)
+        ctx.transposed_map = (transpose, n_layers, pooling)
+        return _pooled_layers(blocks, users, items, n_layers, pooling)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, users: Tensor, items: Tensor) -> tuple[Tensor, Tensor, None, None, None]:
-        return (*_pooled_layers(ctx.map[0], users.contiguous(), items.contiguous(), *ctx.map[1:]), None, None, None)
+    def backward(ctx: Any, users: Tensor, items: Tensor) -> tuple[Tensor | None, ...]:
+        transpose, n_layers, pooling = ctx.transposed_map
+        pulled = _pooled_layers(transpose, users.contiguous(), items.contiguous(), n_layers, pooling)
+        return (*pulled, None, None, None, None)
+
+
+def propagate(
+    users: Tensor, items: Tensor, blocks: Blocks, transpose: Blocks, n_layers: int, pooling: Pooling
+) -> tuple[Tensor, Tensor]:
+    """Return the pooled layers ``0..n_layers`` of ``[[0, B], [C, 0]]`` on users above items.
+
+    Args:
+        users: float32 ``[n_users, d]``.
+        items: float32 ``[n_items, d]``.
+        blocks: B and C.
+        transpose: ``C^T`` and ``B^T``, for the gradients.
+        n_layers: Applications of the matrix.
+        pooling: See `BipartiteOperator.propagate`.
+    """
+    if n_layers == 0:
+        return users, items
+    propagated = _Propagation.apply(users, items, blocks, transpose, n_layers, pooling)  # type: ignore[no-untyped-call]
+    return cast(tuple[Tensor, Tensor], propagated)
 
 
 class BipartiteOperator(SparseOperator):
@@ -112,10 +137,8 @@ class BipartiteOperator(SparseOperator):
         Returns:
             Tables of users ``[n_users, d]`` and items ``[n_items, d]``.
         """
-        if n_layers == 0:
-            return users, items
-        propagated = _Propagation.apply(users, items, self, n_layers, pooling)  # type: ignore[no-untyped-call]
-        return cast(tuple[Tensor, Tensor], propagated)
+        blocks = (self.matrix.tensor(), self.transposed.tensor())  # the adjacency is symmetric
+        return propagate(users, items, blocks, blocks, n_layers, pooling)
 
 
 class BipartiteGraph(BipartiteOperator):

@@ -26,6 +26,7 @@ from mmrec_bench.models.ranking.starank import STARank as STARank
 from mmrec_bench.models.ranking.two_tower import TwoTower as TwoTower
 from mmrec_bench.models.retrieval.alignrec import AlignRec as AlignRec
 from mmrec_bench.models.retrieval.bm3 import BM3 as BM3
+from mmrec_bench.models.retrieval.directau import DirectAU as DirectAU
 from mmrec_bench.models.retrieval.dragon import DRAGON as DRAGON
 from mmrec_bench.models.retrieval.dream import DREAM as DREAM
 from mmrec_bench.models.retrieval.dualgnn import DualGNN as DualGNN
@@ -46,5 +47,7 @@ from mmrec_bench.models.retrieval.motor import Motor as Motor
 from mmrec_bench.models.retrieval.pgl import PGL as PGL
 from mmrec_bench.models.retrieval.popularity import Popularity as Popularity
 from mmrec_bench.models.retrieval.recent_popularity import RecentPopularity as RecentPopularity
+from mmrec_bench.models.retrieval.selfcf import SelfCF as SelfCF
+from mmrec_bench.models.retrieval.simgcl import SimGCL as SimGCL
 from mmrec_bench.models.retrieval.smore import SMORE as SMORE
 from mmrec_bench.models.retrieval.vbpr import VBPR as VBPR

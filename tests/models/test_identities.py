@@ -41,6 +41,9 @@ SMALL: dict[str, dict[str, Any]] = {
     "mmgcn": {},
     "layergcn": {},
     "mmgcf": {},
+    "selfcf": {"dropout": 0.0, "edge_dropout": 0.0},
+    "directau": {},
+    "simgcl": {},
 }
 NO_IDENTITIES = {"dragon", "pgl", "dualgnn"}
 """Models without a table of item identities."""
@@ -306,6 +309,23 @@ OTHERWISE: dict[str, dict[str, Any]] = {
         "reg_weight": 0.1,
         "reduction": "sum",
     },
+    "directau": {"embedding_dim": 8, "n_layers": 1, "uniformity_weight": 0.5},
+    "simgcl": {
+        "embedding_dim": 8,
+        "n_layers": 3,
+        "noise": 0.5,
+        "contrastive_weight": 0.5,
+        "temperature": 0.5,
+        "reg_weight": 0.1,
+    },
+    "selfcf": {
+        "embedding_dim": 8,
+        "n_layers": 1,
+        "dropout": 0.5,
+        "edge_dropout": 0.5,
+        "reg_weight": 0.1,
+        "reg_reduction": "sum",
+    },
     "mmgcf": {
         "embedding_dim": 8,
         "n_layers": 1,
@@ -338,7 +358,7 @@ def test_every_setting_changes_the_loss(name: str, key: str, toy: Any) -> None:
     for options in ({}, {key: OTHERWISE[name][key]}):
         model = build(name, toy.context, **options)
         torch.manual_seed(1)
-        losses.append(total(model, short).item())
+        losses.append(total(model, replace(toy, triplets=short).batch(model)).item())
     assert losses[0] != pytest.approx(losses[1], rel=1e-7)
 
 
@@ -361,10 +381,15 @@ def test_terms_without_weight_are_left_out(toy: Any) -> None:
         "mmgcn": {"reg_weight": 0.0},
         "layergcn": {"reg_weight": 0.0},
         "mmgcf": {"reg_weight": 0.0},
+        "selfcf": {"reg_weight": 0.0},
+        "directau": {"uniformity_weight": 0.0},
+        "simgcl": {"reg_weight": 0.0, "contrastive_weight": 0.0},
     }
     for name, options in weights.items():
         model = build(name, toy.context, **options)
-        assert set(model.loss(toy.batch(model))) == ({"user-item", "item-user"} if name == "bm3" else {"bpr"})
+        aligned = {"user-item", "item-user"}
+        kept = {"bm3": aligned, "selfcf": aligned, "directau": {"alignment"}}.get(name, {"bpr"})
+        assert set(model.loss(toy.batch(model))) == kept
 
 
 @pytest.mark.parametrize("name", SMALL)
