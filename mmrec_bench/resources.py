@@ -8,10 +8,16 @@ from typing import Literal, TypeAlias
 from mmrec_bench.errors import ConfigError, ConfigIssue
 from mmrec_bench.registry import unknown_message
 
-Kind: TypeAlias = Literal["configs", "datasets", "leaderboard/tracks"]
-"""``configs``: experiments, suites and tuning spaces. ``datasets``: cards. ``leaderboard/tracks``: tracks."""
+Kind: TypeAlias = Literal["configs", "datasets", "datasets/families", "leaderboard/tracks"]
+"""``configs``: experiments, suites and tuning spaces. ``datasets``: cards. ``datasets/families``: cards of many
+categories. ``leaderboard/tracks``: tracks."""
 
-_WHAT: dict[Kind, str] = {"configs": "config", "datasets": "dataset card", "leaderboard/tracks": "track"}
+_WHAT: dict[Kind, str] = {
+    "configs": "config",
+    "datasets": "dataset card",
+    "datasets/families": "family of dataset cards",
+    "leaderboard/tracks": "track",
+}
 _SUFFIXES = (".yaml", ".yml")
 
 
@@ -71,7 +77,8 @@ def find_yaml(kind: Kind, name_or_path: str | Path) -> Path:
 
 def _files(kind: Kind) -> dict[str, Path]:
     folder = bundled(kind)
-    found = (path for suffix in _SUFFIXES for path in folder.rglob(f"*{suffix}"))
+    search = folder.rglob if kind == "configs" else folder.glob  # a folder of cards may hold one of families
+    found = (path for suffix in _SUFFIXES for path in search(f"*{suffix}"))
     return dict(sorted((path.relative_to(folder).with_suffix("").as_posix(), path) for path in found))
 
 

@@ -20,6 +20,7 @@ import mmrec_bench.data.formats.recbole
 import mmrec_bench.data.formats.sequences
 import mmrec_bench.data.formats.synthetic  # noqa: F401
 from mmrec_bench.data.dataset import DataReport, Dataset
+from mmrec_bench.data.families import card_document, is_of_family
 from mmrec_bench.data.formats.base import FORMATS, Counts, DatasetCard, Edition
 from mmrec_bench.data.interactions import Interactions
 from mmrec_bench.data.lists import Lists
@@ -51,11 +52,13 @@ D = TypeVar("D", Dataset[Interactions], Dataset[Lists])
 
 
 def load_card(name_or_path: str | Path) -> DatasetCard:
-    """Return a card by the name of a bundled one, or by the path of a ``.yaml`` file.
+    """Return a card by the name of a bundled one, of a category of a family (``amazon-2023:All_Beauty``), or by path.
 
     Raises:
         ConfigError: No such card, or all that is wrong with it.
     """
+    if is_of_family(str(name_or_path)):
+        return parse_card(card_document(str(name_or_path)))
     path = find_yaml("datasets", name_or_path)
     card = parse_card(load_yaml(path))
     return card if path.is_relative_to(bundled("datasets")) else card.beside(path.parent)
