@@ -23,8 +23,8 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[$(FAISS),distributed,energy,images,features,dev]'
 	@touch $@
 
-bench: install ## Run a suite (SUITE=..., DATA=..., OUT=...) and write its report
-	$(BIN)/mmrec-bench bench "$(SUITE)" --out "$(OUT)" $(if $(DATA),--data-dir "$(DATA)") $(ARGS)
+bench: install ## Run a suite (SUITE=..., DATA=..., OUT=...) and write its report; data that is not there is fetched
+	$(BIN)/mmrec-bench bench "$(SUITE)" --fetch --out "$(OUT)" $(if $(DATA),--data-dir "$(DATA)") $(ARGS)
 
 test: install ## Run the tests (slow ones left out)
 	MMREC_BENCH_DATA="$(DATA)" $(BIN)/python -m pytest $(ARGS)

@@ -44,6 +44,7 @@ from mmrec_bench.cli.running import finish, print_report, run_experiments, write
 from mmrec_bench.cli.torchrun import check_command, executor_of, follow_leader, joined, threads_each
 from mmrec_bench.cli.tune import run_studies, space_of, tune
 from mmrec_bench.data.cards import card_names, find_data, load_card
+from mmrec_bench.data.families import family_names, load_family
 from mmrec_bench.errors import MMRecBenchError
 from mmrec_bench.experiments.artefact import RunArtefact, find_runs
 from mmrec_bench.experiments.forecast import Forecast
@@ -153,6 +154,7 @@ def bench(
     threads: Threads = None,
     reuse_stale: ReuseStale = False,
     energy: Energy = False,
+    fetch: Annotated[bool, typer.Option("--fetch", help="Fetch and prepare data that is not there.")] = False,
     executor: ExecutorOption = "local",
     workers: Workers = 1,
     run_memory: RunMemory = None,
@@ -162,6 +164,9 @@ def bench(
 ) -> None:
     """Run a suite: skip what is there, go on with what was interrupted, write the report."""
     loaded = load_suite(suite, tuple(overrides), tuple(seed) or None)
+    if fetch:
+        needed = [one.config.dataset.card for one in loaded.experiments]
+        data.obtain_missing([*needed, *(probe.config.dataset.card for probe in loaded.probes)], data_dir, threads)
     choice = Choice(executor, workers, run_memory, address, data_url, shards)
     settings = choice.settings(out_dir, device, threads, resume=True, reuse_stale=reuse_stale, energy=energy)
     preparer = Preparer(data_dir)
@@ -273,6 +278,13 @@ def datasets(data_dir: DataDir = None) -> None:
         card = load_card(name)
         rows.append((name, *doctor_facts.card_counts(card), doctor_facts.where(card, find_data(card, data_dir))))
     print_rows(("card", "holds", "users", "items", "interactions", "lists", "modalities", "files"), rows)
+    for family in family_names():
+        found = load_family(family)
+        out.print(
+            f"{family}:CATEGORY: {found.title}, {len(found.categories)} categories; see `mmrec-bench data categories`",
+            highlight=False,
+            markup=False,
+        )
 
 
 @app.command()

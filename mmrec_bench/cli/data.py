@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
@@ -21,7 +22,11 @@ from rich.progress import (
 from mmrec_bench.cli.console import DataDir, command_line, errors, out, print_facts, print_table, print_written
 from mmrec_bench.cli.prepare import prepare_data
 from mmrec_bench.data.cards import load_card
+from mmrec_bench.data.families import load_family
 from mmrec_bench.data.fetching.fetch import MIRROR_VARIABLE, fetch, raw_folder
+from mmrec_bench.data.preparing.prepare import Means
+from mmrec_bench.experiments.environment import available_cores
+from mmrec_bench.experiments.obtaining import missing_cards, obtain
 from mmrec_bench.reports.errors.thumbnails import Thumbnails
 from mmrec_bench.reports.inspection.inspect import inspect
 from mmrec_bench.reports.inspection.pages import write
@@ -54,6 +59,25 @@ def fetch_files(name: CardName, raw: RawDir = None, data_dir: DataDir = None, mi
             highlight=False,
             markup=False,
         )
+
+
+@app.command("categories")
+def list_categories(
+    family: Annotated[str, typer.Argument(help="A family of data sets, such as amazon-2023.")],
+) -> None:
+    """List the data sets of a family."""
+    for category in load_family(family).categories:
+        out.print(f"{family}:{category}", highlight=False, markup=False)
+
+
+def obtain_missing(names: Iterable[str], data_dir: Path | None, threads: int | None) -> None:
+    """Fetch, and prepare, the data of those cards that is not there and can be fetched."""
+    for card in missing_cards(names, data_dir):
+        out.print(f"data set '{card.name}' is not there and is fetched", highlight=False, markup=False)
+        with DownloadBars.shown() as bars:
+            means = Means(threads=threads or available_cores())
+            folder = obtain(card, data_dir, os.environ.get(MIRROR_VARIABLE), means, watch=bars, tell=bars.tell)
+        out.print(f"data set '{card.name}': {folder}", highlight=False, markup=False)
 
 
 @app.command("inspect")
@@ -97,3 +121,7 @@ class DownloadBars:
         if file not in self._tasks:
             self._tasks[file] = self._progress.add_task(file, total=total)
         self._progress.update(self._tasks[file], completed=n_bytes, total=total)
+
+    def tell(self, word: str) -> None:
+        """Say what is done with the files."""
+        self._progress.console.print(word, style="dim", highlight=False, markup=False)

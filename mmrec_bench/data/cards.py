@@ -159,6 +159,9 @@ def _not_found(card: DatasetCard, main_file: str, data_dir: Path | None) -> Data
     places = [f"{place}" + ("" if place.is_dir() else " (no such folder)") for place in _places(card, data_dir)]
     looked = "\n  ".join(places) or "nowhere, for no data directory is given"
     source = f" Get the data from {'; or '.join(card.sources)}." if card.sources else ""
+    if card.downloads:
+        source = " `mmrec-bench data fetch` gets its files" + (", `data prepare` builds it" if card.is_built else "")
+        source += "; `bench --fetch` does so by itself."
     return DataError(
         f"data set '{card.name}': {main_file} was not found. Looked in:\n  {looked}\n"
         f"Give the folder that holds the data folders by --data-dir, or in the environment variable "

@@ -100,3 +100,10 @@ def test_a_data_set_is_inspected(
     assert "did you mean 'synthetic'" in capsys.readouterr().err
     assert call(monkeypatch, "inspect", "synthetic", "--images", str(tmp_path / "none")) == 2
     assert "no such folder of pictures" in capsys.readouterr().err
+
+
+def test_categories_of_a_family_are_listed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    assert call(monkeypatch, "categories", "amazon-2018") == 0
+    assert "amazon-2018:All_Beauty" in capsys.readouterr().out.splitlines()
+    assert call(monkeypatch, "categories", "amazon-2013") == 2
+    assert "did you mean 'amazon-20" in capsys.readouterr().err

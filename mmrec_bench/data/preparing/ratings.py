@@ -28,15 +28,20 @@ class RatingsRecipe(Recipe):
     separator: Between = ","
     """What stands between two columns."""
     columns: tuple[Column, ...] = ("user", "item", "rating", "time")
-    """What each column holds; ``skip`` is not read. The rating files of Amazon 2018 have the item first."""
+    """What each column holds; ``skip`` is not read. The rating files of Amazon 2018 have the item first. Every
+    row has the rating 1 where no column is of ratings."""
     timestamp_unit: Literal["s", "ms"] = "s"
     """Unit of times since 1970."""
 
     @model_validator(mode="after")
     def _all_columns(self) -> Self:
         named = [column for column in self.columns if column != "skip"]
-        if sorted(named) != sorted(set(named)) or not {"user", "item", "rating", "time"} <= set(named):
-            raise explained_error(f"columns must name user, item, rating and time once; got {list(self.columns)}")
+        if sorted(named) != sorted(set(named)) or not {"user", "item", "time"} <= set(named):
+            raise explained_error(
+                f"columns must name user, item and time once, and rating at most once; got {list(self.columns)}"
+            )
+        if self.min_rating is not None and "rating" not in named:
+            raise explained_error("min_rating needs a column of ratings; name it in 'columns', or leave min_rating out")
         return self
 
     @property
