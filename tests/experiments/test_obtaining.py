@@ -198,8 +198,8 @@ def test_the_bundled_baby_of_2014_is_built_of_a_mirror(
     ]
     rows += [{**rows[0], "reviewerID": f"ONCE{place}"} for place in range(500)]
     items = [
-        {"asin": item, "title": f"Title {item}", "brand": "B", "categories": [["Baby"]]}
-        for item in baby.item_ids.tolist()
+        {"asin": item, "title": f"word{place % 97} of {item}", "brand": "B", "categories": [["Baby"]]}
+        for place, item in enumerate(baby.item_ids.tolist())
     ]
     vector = np.ones(4096, np.float32)
     files = {
