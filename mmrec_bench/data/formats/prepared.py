@@ -172,6 +172,19 @@ class PreparedCard(DatasetCard):
         report = DataReport(missing=missing, notes=tuple(notes))
         return Dataset(self.name, interactions, features, table, user_ids, item_ids, report)
 
+    def texts(self, folder: Path, dataset: Dataset[Any], fields: Sequence[str] | None) -> dict[str, list[str]]:
+        """Return titles and any declared field, not words alone; see `DatasetCard.texts`."""
+        known = ("title", *self.build.item_fields)
+        for field in fields or ():
+            if field not in known:
+                raise self.no_text(field, known)
+        listed = _table(folder / ITEMS)
+        found = {field: listed[field].to_pylist() for field in fields or dataset.items.text_fields}
+        return {
+            field: [", ".join(text) if isinstance(text, list) else text or "" for text in texts]
+            for field, texts in found.items()
+        }
+
     def checked(self, folder: Path) -> Built:
         """Return how the data set in a folder was made, if it is the one of this card and whole.
 

@@ -194,12 +194,14 @@ def _insert(
 ) -> str:
     """Return the statement that adds rows, of expressions of text, with the first thing that is wrong with each."""
     user, item, rating, time = cells
+    flaw = f"CASE {wrong} END" if wrong else "NULL"
     return f"""
         INSERT INTO rows
-        SELECT {source.number}, line, user, item, rating, time, NULL, CASE WHEN odd IS NOT NULL THEN NULL {wrong}
-            {bad_id("user")} {bad_id("item")}
+        SELECT {source.number}, line, user, item, rating, time, NULL, CASE
+            WHEN odd IS NOT NULL THEN NULL
+            WHEN flaw IS NOT NULL THEN flaw {bad_id("user")} {bad_id("item")}
             WHEN rating IS NULL OR NOT isfinite(rating) THEN 'rating'
             WHEN time IS NULL OR time NOT BETWEEN -{LATEST} AND {LATEST} THEN 'time' END, odd
-        FROM (SELECT *, {user} AS user, {item} AS item, TRY_CAST(trim({rating}) AS FLOAT) AS rating, {odd} AS odd,
-                     TRY_CAST(floor(TRY_CAST(trim({time}) AS DOUBLE) / {per_second}) AS BIGINT) AS time
+        FROM (SELECT line, {flaw} AS flaw, {user} AS user, {item} AS item, TRY_CAST(trim({rating}) AS FLOAT) AS rating,
+                     TRY_CAST(floor(TRY_CAST(trim({time}) AS DOUBLE) / {per_second}) AS BIGINT) AS time, {odd} AS odd
               FROM {relation})"""

@@ -43,6 +43,7 @@ class Store:
         }
         with self._explained():
             self._connection = duckdb.connect(str(folder / "steps.duckdb"), config=settings)
+            self._connection.execute("SET enable_progress_bar = false")  # it would write into our output
 
     def __enter__(self) -> Store:
         return self

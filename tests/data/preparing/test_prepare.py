@@ -144,6 +144,12 @@ def test_items_are_described_and_what_is_missing_is_counted(tmp_path: Path) -> N
         assert (title, image) == (f"Item & {item}", f"http://a/{item}.jpg")
         brand = (("brand", "Acme"),) if item < "B" else ()
         assert words == (*brand, *sorted((("categories", "Baby"), ("categories", item))))
+    texts = card.texts(made.folder, data, ["categories", "title"])
+    assert list(texts) == ["categories", "title"]
+    assert texts["title"] == items.titles.tolist()
+    assert texts["categories"][0] == "Baby, 1"
+    with pytest.raises(DataError, match="unknown text field 'salesRank'"):
+        card.texts(made.folder, data, ["salesRank"])
     stored = pq.read_table(made.folder / "items.parquet")
     assert stored.column_names == ["item_id", "title", "image_url", "brand", "categories"], "nothing else is kept"
     assert stored["item_id"].to_pylist() == data.item_ids.tolist()
