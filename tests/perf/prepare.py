@@ -60,7 +60,7 @@ def generate(folder: Path, n_reviews: int, threads: int) -> list[str]:
             stop = min(start + PER_FILE, n_reviews)
             connection.execute(
                 f"""COPY (
-                    SELECT {rating} AS overall, true AS verified, 'A' || upper(substr(md5({user}::VARCHAR), 1, 13)) AS reviewerID,
+                    SELECT {rating} AS overall, 'A' || upper(substr(md5({user}::VARCHAR), 1, 13)) AS reviewerID,
                            'B' || upper(substr(md5({item}::VARCHAR), 1, 9)) AS asin, text AS reviewText,
                            1000000000 + CAST(hash(i) % 400000000 AS BIGINT) AS unixReviewTime
                     FROM range({start}, {stop}) t(i) JOIN texts ON n = i * 7919 % {N_TEXTS}
@@ -133,9 +133,8 @@ def child() -> None:
 def _card(names: list[str]) -> dict[str, Any]:
     bounds = {"user_rows": 5, "item_rows": 5}
     build = {"reader": "amazon-2018", "reviews": names, "k_core": bounds, "split": "random-811"}
-    return {
-        "schema_version": 1, "name": "generated", "format": "prepared", "build": build, "provenance": {"filter": bounds},
-    }  # fmt: skip
+    told = {"schema_version": 1, "name": "generated", "format": "prepared", "provenance": {"filter": bounds}}
+    return told | {"build": build}
 
 
 def print_prepare(sizes: list[float], folder: Path | None = None, threads: int = 2, memory: int = 2048) -> None:
@@ -150,17 +149,25 @@ def print_prepare(sizes: list[float], folder: Path | None = None, threads: int =
                 measured[f"{size:g}"] = measure(place, round(size * MILLION), Means(memory, threads))
                 record.write_text(json.dumps(measured, indent=1))
     print(f"\n{cpu_name()}; {threads} threads, duckdb {memory:,} MiB\n")
-    print(
-        "| reviews, million | gzip, GB | 5-core, million | rounds | s | CPU s | peak, MiB | disk, MiB | load before, after |"
+    columns = (
+        "reviews, million",
+        "gzip, GB",
+        "5-core, million",
+        "rounds",
+        "s",
+        "CPU s",
+        "peak, MiB",
+        "disk, MiB",
+        "load",
     )
-    print("| --: | --: | --: | --: | --: | --: | --: | --: | :-- |")
+    print(f"| {' | '.join(columns)} |\n|{' --: |' * len(columns)}")
     for size, facts in sorted(measured.items(), key=lambda entry: float(entry[0])):
         steps = facts["steps"]
         before, after = facts["load"]
         print(
             f"| {size} | {facts['gz_bytes'] / 1e9:.2f} | {steps[-1]['rows'] / 1e6:.2f} | {len(steps) - 2} "
-            f"| {facts['seconds']:.0f} | {facts['cpu_seconds']:.0f} | {facts['peak_mib']:.0f} | {facts['disk_mib']:.0f} "
-            f"| {before:.1f}, {after:.1f} |"
+            f"| {facts['seconds']:.0f} | {facts['cpu_seconds']:.0f} | {facts['peak_mib']:.0f} "
+            f"| {facts['disk_mib']:.0f} | {before:.1f} to {after:.1f} |"
         )
     for size, facts in measured.items():
         ends = [*facts["marks"][1:], ("", facts["seconds"], facts["cpu_seconds"])]

@@ -28,20 +28,22 @@ class RatingsRecipe(Recipe):
     separator: Between = ","
     """What stands between two columns."""
     columns: tuple[Column, ...] = ("user", "item", "rating", "time")
-    """What each column holds; ``skip`` is not read. The rating files of Amazon 2018 have the item first. Every
-    row has the rating 1 where no column is of ratings."""
+    """What each column holds; ``skip`` is not read, rating or time may be missing. The rating files of Amazon 2018 have
+    the item first."""
     timestamp_unit: Literal["s", "ms"] = "s"
     """Unit of times since 1970."""
 
     @model_validator(mode="after")
     def _all_columns(self) -> Self:
         named = [column for column in self.columns if column != "skip"]
-        if sorted(named) != sorted(set(named)) or not {"user", "item", "time"} <= set(named):
+        if len(named) != len(set(named)) or not {"user", "item"} < set(named):
             raise explained_error(
-                f"columns must name user, item and time once, and rating at most once; got {list(self.columns)}"
+                f"columns must name user, item, and rating, time or both, once each; got {list(self.columns)}"
             )
-        if self.min_rating is not None and "rating" not in named:
-            raise explained_error("min_rating needs a column of ratings; name it in 'columns', or leave min_rating out")
+        if "rating" not in named and self.min_rating is not None:
+            raise explained_error("min_rating needs a column 'rating'; name it under columns, or remove min_rating")
+        if "time" not in named and self.repeats == "last":
+            raise explained_error("repeats: last needs a column 'time'; name it under columns")
         return self
 
     @property

@@ -104,11 +104,11 @@ def add_delimited(store: Store, source: Source, columns: Sequence[Column], separ
     cells = f"string_split(rtrim(text, chr(10) || chr(13)), {quoted(separator)})"
     place = {name: f"trim(cells[{number}], ' \"')" for number, name in enumerate(columns, 1)}
     relation = f"(SELECT line, {cells} AS cells FROM source WHERE {FILLED})"
-    number = place["rating"] if "rating" in place else place["time"]
+    number = place.get("rating", place.get("time"))
     header = f"(line = 1 AND TRY_CAST({number} AS DOUBLE) IS NULL)"
     relation = f"(SELECT * FROM {relation} WHERE NOT {header})"
     wrong = f"WHEN len(cells) <> {len(columns)} THEN 'columns'"
-    found = tuple(place.get(name, "'1'" if name == "rating" else "'0'") for name in ("user", "item", "rating", "time"))
+    found = tuple(place.get(name, "NULL") for name in ("user", "item", "rating", "time"))
     store.feed(source.lines(), LINES, _insert(source, relation, found, per_second, wrong))
     count(store, source, "rows")
 
@@ -192,16 +192,26 @@ def _insert_json(source: Source, keys: Keys) -> str:
 def _insert(
     source: Source, relation: str, cells: Sequence[str], per_second: int, wrong: str = "", odd: str = "NULL"
 ) -> str:
-    """Return the statement that adds rows, of expressions of text, with the first thing that is wrong with each."""
+    """Return the statement that adds rows, with the first thing that is wrong with each.
+
+    Args:
+        source: The file.
+        relation: What the cells are expressions of.
+        cells: User, item, rating and time as text; ``NULL`` for a rating or time that the file does not tell.
+        per_second: Units of time in a second.
+        wrong: Cases that come before those of the cells.
+        odd: Text of lines to read once more.
+    """
     user, item, rating, time = cells
     flaw = f"CASE {wrong} END" if wrong else "NULL"
+    no_rating = "rating IS NULL OR NOT isfinite(rating)" if rating != "NULL" else "false"
+    no_time = f"time IS NULL OR time NOT BETWEEN -{LATEST} AND {LATEST}" if time != "NULL" else "false"
     return f"""
         INSERT INTO rows
         SELECT {source.number}, line, user, item, rating, time, NULL, CASE
             WHEN odd IS NOT NULL THEN NULL
             WHEN flaw IS NOT NULL THEN flaw {bad_id("user")} {bad_id("item")}
-            WHEN rating IS NULL OR NOT isfinite(rating) THEN 'rating'
-            WHEN time IS NULL OR time NOT BETWEEN -{LATEST} AND {LATEST} THEN 'time' END, odd
+            WHEN {no_rating} THEN 'rating' WHEN {no_time} THEN 'time' END, odd
         FROM (SELECT line, {flaw} AS flaw, {user} AS user, {item} AS item, TRY_CAST(trim({rating}) AS FLOAT) AS rating,
                      TRY_CAST(floor(TRY_CAST(trim({time}) AS DOUBLE) / {per_second}) AS BIGINT) AS time, {odd} AS odd
               FROM {relation})"""

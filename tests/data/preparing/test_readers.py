@@ -166,6 +166,18 @@ def test_delimited_text(tmp_path: Path, separator: str, header: str, columns: li
     assert problems(done) == {"columns": (1, first), "rating": (1, first + 1)}
 
 
+@pytest.mark.parametrize("known", ["rating", "time"])
+def test_ratings_or_times_may_be_missing(tmp_path: Path, known: str) -> None:
+    (tmp_path / "a.csv").write_text("u1,B1,4\nu2,B1,3\nu1,B1,5\nu3,B1,?\n")
+    done, data = made(tmp_path, {"reader": "ratings", "ratings": "a.csv", "columns": ["user", "item", known]})
+    found = (data.payload.values, data.payload.timestamps)
+    there, missing = found if known == "rating" else found[::-1]
+    assert missing is None
+    assert there is not None
+    assert there.tolist() == [4, 3]
+    assert problems(done) == {known: (1, 4)}
+
+
 def test_several_files_count_in_their_order(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("u1,B1,5,100\nu1,B2,4,100\n")
     (tmp_path / "b.csv").write_text("u1,B1,3,100\nu2,B2,1,50\n")
@@ -256,7 +268,14 @@ R14 = {"reader": "amazon-2014", "reviews": "r"}
         ),
         (R14 | {"k_core": {"user_rows": 0}}, r"user_rows: input should be greater than or equal to 1|greater than 0"),
         (R14 | {"split": "random"}, r"unknown split rule 'random'; did you mean 'random-811'"),
-        ({"reader": "ratings", "ratings": "r", "columns": ["user"]}, r"columns must name user, item, rating and time"),
+        (
+            {"reader": "ratings", "ratings": "r", "columns": ["user", "item"]},
+            r"columns must name user, item, and rating",
+        ),
+        (
+            {"reader": "ratings", "ratings": "r", "columns": ["user", "item", "time"], "min_rating": 3},
+            r"min_rating needs",
+        ),
         ({"reader": "ratings", "ratings": "r", "separator": "|"}, r"separator: "),
     ],
 )
