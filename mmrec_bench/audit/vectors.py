@@ -8,8 +8,8 @@ import torch
 from mmrec_bench.data.features import FeatureTable, unit_rows
 from mmrec_bench.types import FloatArray, IntArray
 
-BLOCK_VALUES = 1 << 26
-"""Values of vectors held at once, 256 MiB."""
+BLOCK_VALUES = 1 << 24
+"""Values of vectors held at once, 64 MiB."""
 BLOCK_QUERIES = 256
 """Items that are compared with a block of others at once."""
 

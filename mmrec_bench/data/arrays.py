@@ -61,5 +61,5 @@ def digest(*parts: NDArray[Any] | str | None) -> str:
         else:
             canonical = np.ascontiguousarray(part, dtype=part.dtype.newbyteorder("<"))
             hasher.update(f"\x00{canonical.dtype.str}{canonical.shape}".encode())
-            hasher.update(canonical.tobytes())
+            hasher.update(canonical.ravel().view(np.uint8).data)  # no copy: the array may be larger than memory
     return hasher.hexdigest()

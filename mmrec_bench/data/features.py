@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from mmrec_bench.data.arrays import checked, digest
+from mmrec_bench.data.mapping import MappedArray, copied, mapping_of, temporary
 from mmrec_bench.errors import DataError
 from mmrec_bench.types import BoolArray, FloatArray
+
+BLOCK_VALUES = 1 << 22
+"""Values looked at at a time, 16 MiB: what is worked out of a whole table takes memory of its own size else."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -17,6 +21,7 @@ class FeatureTable:
     """One vector an item, or none.
 
     Absent rows hold NaN, so that code which reads them without asking `present` cannot produce a plausible number.
+    The values of a large table stay in their file (`mmrec_bench.data.mapping`), and nothing here copies them whole.
 
     Attributes:
         modality: Name such as ``image``, ``text`` or ``audio``.
@@ -39,13 +44,16 @@ class FeatureTable:
         present = checked(f"{name}: present", self.present, np.bool_, (len(values),))
         if values.shape[1] == 0:
             raise DataError(f"{name} have no column")
-        bad = present & ~np.isfinite(values).all(axis=1)
-        if bad.any():
+        finite, unmarked = np.empty(len(values), np.bool_), False
+        for rows in row_blocks(values):
+            finite[rows] = np.isfinite(values[rows]).all(axis=1)
+            unmarked |= not np.isnan(values[rows][~present[rows]]).all()
+        if (bad := present & ~finite).any():
             raise DataError(
                 f"{name}: {int(bad.sum())} present rows are not finite, first {int(np.flatnonzero(bad)[0])}"
             )
-        if not present.all() and not np.isnan(values[~present]).all():
-            values = values.copy()
+        if unmarked:
+            values = copied(values)
             values[~present] = np.nan
             values.flags.writeable = False
         object.__setattr__(self, "values", values)
@@ -67,14 +75,36 @@ class FeatureTable:
         return int((~self.present).sum())
 
     def filled(self, value: float = 0.0) -> FloatArray:
-        """Return a copy in which absent rows hold ``value``, float32 ``[n_items, d]``."""
-        values = np.array(self.values)
+        """Return a copy in which absent rows hold ``value``, float32 ``[n_items, d]``; it may be written to."""
+        values: FloatArray = copied(self.values)
         values[~self.present] = value
         return values
+
+    def unit(self) -> FloatArray:
+        """Return a copy whose rows have length 1, absent rows and rows of zeros being zero, float32 ``[n_items, d]``.
+
+        That of a table which stays in its file is a temporary file, mapped.
+
+        Raises:
+            ResourceError: There is no room for a temporary file.
+        """
+        if mapping_of(self.values) is None:
+            return unit_rows(self.filled())
+        file, scaled = temporary(np.float32, self.values.shape)
+        for rows in row_blocks(self.values):
+            scaled[rows] = unit_rows(np.where(self.present[rows, None], self.values[rows], np.float32(0)))
+        return MappedArray.of(file, np.float32, scaled.shape)
 
     def fingerprint(self) -> str:
         """Return a content fingerprint of name, vectors and presence."""
         return digest(self.modality, self.filled(), self.present)
+
+
+def row_blocks(values: FloatArray) -> Iterator[slice]:
+    """Yield the rows of a matrix ``[n, d]`` in blocks of at most `BLOCK_VALUES` values."""
+    step = max(1, BLOCK_VALUES // values.shape[1])
+    for start in range(0, len(values), step):
+        yield slice(start, start + step)
 
 
 def joined(tables: Sequence[FeatureTable]) -> FeatureTable:
@@ -87,7 +117,7 @@ def joined(tables: Sequence[FeatureTable]) -> FeatureTable:
     """
     return FeatureTable(
         modality="+".join(table.modality for table in tables),
-        values=np.concatenate([unit_rows(table.filled()) for table in tables], axis=1),
+        values=np.concatenate([table.unit() for table in tables], axis=1),
         present=np.logical_or.reduce([table.present for table in tables]),
         source="joined: " + ", ".join(table.source for table in tables),
     )

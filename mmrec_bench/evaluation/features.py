@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 import torch
 
-from mmrec_bench.data.features import FeatureTable, unit_rows
+from mmrec_bench.data.features import FeatureTable
 from mmrec_bench.data.interactions import Interactions
 from mmrec_bench.evaluation.retrieval import Evaluation
 from mmrec_bench.models.base import ModelContext
@@ -32,7 +32,7 @@ def zero_shot(table: FeatureTable, train: Interactions) -> Representations:
         table: Vectors of the items.
         train: Training interactions.
     """
-    items = unit_rows(table.filled())
+    items = table.unit()
     counts = np.maximum(train.user_counts(), 1)
     users = (train.matrix() @ items) / counts[:, None].astype(np.float32)
     return Representations(torch.from_numpy(users.astype(np.float32)), torch.from_numpy(items), "cosine")
@@ -90,7 +90,7 @@ class BehaviourNeighbours:
 
         An item without a vector finds none.
         """
-        vectors = unit_rows(table.filled())[self._order]
+        vectors = table.unit()[self._order]
         found, _ = nearest_by_content(vectors, self._k, shrink=0.0, exclude_self=True)
         rows = np.arange(len(found))[:, None] * np.int64(len(found))
         hits = np.isin(rows + found, (rows + self._relevant)[self._relevant >= 0]) & (found >= 0)

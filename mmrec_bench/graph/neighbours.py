@@ -9,7 +9,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from mmrec_bench.errors import ModelError
-from mmrec_bench.extras import import_faiss
+from mmrec_bench.graph.unit_vectors import HELD_BYTES, HeldVectors, StreamedVectors, UnitVectors
 from mmrec_bench.types import BoolArray, FloatArray, IntArray
 
 Weighting: TypeAlias = Literal["uniform", "cosine"]
@@ -42,7 +42,8 @@ class Neighbours:
 def nearest_neighbours(values: FloatArray, present: BoolArray, k: int) -> Neighbours:
     """Find the k rows of largest cosine to each row, itself included; among equals the row itself, then lower ids.
 
-    faiss compares all pairs block by block; what it fetches is compared again pair by pair, so that equal vectors have
+    faiss compares all pairs block by block, of a large table without holding it in memory; what it fetches is
+    compared again pair by pair, so that equal vectors have
     equal cosines and the tie rule holds. Rows are fetched deeper until the last one lies clearly below the k-th.
 
     Args:
@@ -54,7 +55,9 @@ def nearest_neighbours(values: FloatArray, present: BoolArray, k: int) -> Neighb
         ModelError: k is out of range, or fewer than two rows are usable.
         MissingExtraError: faiss is not installed.
     """
-    rows, vectors = _unit_rows(values, present)
+    held = values.nbytes <= HELD_BYTES
+    vectors = HeldVectors(values, present, _BLOCK, _GATHER_BYTES) if held else StreamedVectors(values, present)
+    rows = vectors.rows
     if len(rows) < 2:
         raise ModelError(
             f"a graph of nearest neighbours needs at least two items with features; {len(rows)} of {len(values)} have "
@@ -65,19 +68,15 @@ def nearest_neighbours(values: FloatArray, present: BoolArray, k: int) -> Neighb
             f"a graph of nearest neighbours needs 1 <= n_neighbors < {len(rows)}, the number of items with features; "
             f"got {k}. Change model.n_neighbors"
         )
-    if (vectors[-1] == vectors[0]).all() and (
-        vectors == vectors[0]
-    ).all():  # everybody ties with everybody, so that the search below would fetch all pairs
+    if vectors.all_alike():  # everybody ties with everybody, so that the search below would fetch all pairs
         ids, cosines = _all_alike(vectors, k)
         return Neighbours(rows, rows[ids], cosines)
-    index = import_faiss("a graph of nearest neighbours").IndexFlatIP(vectors.shape[1])
-    index.add(vectors)
     ids, cosines = np.empty((len(rows), k), np.int64), np.empty((len(rows), k), np.float32)
-    for start in range(0, len(rows), _BLOCK):
-        pending, fetch = np.arange(start, min(start + _BLOCK, len(rows))), k + _MARGIN
+    for start in range(0, len(rows), vectors.n_queries):
+        pending, fetch = np.arange(start, min(start + vectors.n_queries, len(rows))), k + _MARGIN
         while len(pending):
             fetch = min(fetch, len(rows))
-            fetched, candidates = index.search(vectors[pending], fetch)
+            fetched, candidates = vectors.search(pending, fetch)
             ids[pending], cosines[pending] = _canonical(vectors, pending, candidates, k)
             settled = (fetched[:, -1] < cosines[pending, -1] - _SLACK) | (fetch == len(rows))
             pending, fetch = pending[~settled], 2 * fetch
@@ -114,34 +113,25 @@ def knn_graph(values: FloatArray, present: BoolArray, k: int, weighting: Weighti
     return graph
 
 
-def _unit_rows(values: FloatArray, present: BoolArray) -> tuple[IntArray, FloatArray]:
-    """Return which rows are present and not zero, and those rows scaled to unit length."""
-    rows = np.flatnonzero(present).astype(np.int64)
-    vectors = values[rows]
-    largest = np.maximum(vectors.max(axis=1), -vectors.min(axis=1)) if len(rows) else np.zeros(0, np.float32)
-    if not (largest > 0).all():
-        rows, vectors, largest = rows[largest > 0], vectors[largest > 0], largest[largest > 0]
-    vectors /= largest[:, None]  # so that no square over- or underflows
-    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-    return rows, vectors
-
-
-def _all_alike(vectors: FloatArray, k: int) -> tuple[IntArray, FloatArray]:
+def _all_alike(vectors: UnitVectors, k: int) -> tuple[IntArray, FloatArray]:
     """Return for equal rows what `_canonical` would of all pairs: the row itself, then the lowest ids."""
-    own = np.arange(len(vectors), dtype=np.int64)[:, None]
-    others = np.broadcast_to(np.arange(k - 1, dtype=np.int64), (len(vectors), k - 1))
-    cosine = np.einsum("qcd,qd->qc", vectors[None, :1], vectors[:1])
-    return np.hstack((own, others + (others >= own))), np.full((len(vectors), k), cosine, np.float32)
+    n, first = len(vectors.rows), vectors.take(np.zeros(1, np.int64))
+    own = np.arange(n, dtype=np.int64)[:, None]
+    others = np.broadcast_to(np.arange(k - 1, dtype=np.int64), (n, k - 1))
+    cosine = np.einsum("qcd,qd->qc", first[None], first)
+    return np.hstack((own, others + (others >= own))), np.full((n, k), cosine, np.float32)
 
 
-def _canonical(vectors: FloatArray, queries: IntArray, candidates: IntArray, k: int) -> tuple[IntArray, FloatArray]:
+def _canonical(vectors: UnitVectors, queries: IntArray, candidates: IntArray, k: int) -> tuple[IntArray, FloatArray]:
     """Return the best k candidates of each query and their cosines, in canonical order."""
     cosines = np.empty(candidates.shape, np.float32)
-    block = max(1, _GATHER_BYTES // (candidates.shape[1] * vectors.shape[1] * vectors.itemsize))
+    size = vectors.take(queries[:1]).nbytes
+    block = max(1, vectors.gather_bytes // (candidates.shape[1] * size))
     for start in range(0, len(queries), block):
         window = slice(start, start + block)
         # einsum adds up each pair in the same order wherever it stands; a matrix product does not
-        cosines[window] = np.einsum("qcd,qd->qc", vectors[candidates[window]], vectors[queries[window]])
+        taken = vectors.take(candidates[window]), vectors.take(queries[window])
+        cosines[window] = np.einsum("qcd,qd->qc", *taken)
     other = candidates != queries[:, None]
     order = np.lexsort((candidates, other, -np.where(other, cosines, 1.0).clip(max=1.0)), axis=1)[:, :k]
     return np.take_along_axis(candidates, order, 1), np.take_along_axis(cosines, order, 1)

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mmrec_bench.data.features import FeatureTable, unit_rows
+from mmrec_bench.data.features import FeatureTable
 from mmrec_bench.errors import ModelError
 from mmrec_bench.graph.neighbours import Weighting, knn_graph
 from mmrec_bench.graph.sparse import SparseOperator
@@ -252,8 +252,7 @@ class FeatureProjection(nn.Module):
         replace_missing: bool = True,
     ) -> None:
         super().__init__()
-        filled = table.filled(0.0)
-        values = torch.from_numpy(unit_rows(filled) if normalise else filled)
+        values = torch.from_numpy(table.unit() if normalise else table.filled(0.0))
         if trainable:
             self.raw = nn.Parameter(values)
         else:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from mmrec_bench.errors import MissingExtraError, ModelError
-from mmrec_bench.graph import neighbours
+from mmrec_bench.graph import neighbours, unit_vectors
 from mmrec_bench.graph.neighbours import knn_graph, nearest_neighbours
 
 Array = np.ndarray[Any, Any]
@@ -55,6 +55,19 @@ def test_many_equal_vectors_go_by_id() -> None:
     assert as_dict(nearest_neighbours(values, everywhere(values), 3)) == slow_neighbours(values, everywhere(values), 3)
 
 
+@pytest.mark.parametrize("k", [1, 3, 10, 57])
+def test_a_table_that_is_not_held_gives_the_same(values: Array, k: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    present = np.isfinite(values).all(axis=1)
+    held = nearest_neighbours(values, present, k)
+    monkeypatch.setattr(neighbours, "HELD_BYTES", 0)
+    monkeypatch.setattr(unit_vectors, "STREAMED_VALUES", 12 * 9)
+    streamed = nearest_neighbours(values, present, k)
+    assert as_dict(streamed) == as_dict(held) == slow_neighbours(values, present, k)
+    np.testing.assert_array_equal(streamed.cosines, held.cosines)
+    alike = np.ones((20, 3), np.float32)
+    assert as_dict(nearest_neighbours(alike, everywhere(alike), 3)) == slow_neighbours(alike, everywhere(alike), 3)
+
+
 @pytest.mark.parametrize("k", [1, 2, 7, 42])
 def test_equal_vectors_everywhere_need_no_search(k: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Features of a constant, which the search would answer by comparing all pairs, give what it gives."""
@@ -73,9 +86,9 @@ def test_equal_vectors_everywhere_need_no_search(k: int, monkeypatch: pytest.Mon
     assert as_dict(quick) == slow_neighbours(values, present, k)
 
 
-def by_search(vectors: Array, k: int) -> tuple[Array, Array]:
+def by_search(vectors: Any, k: int) -> tuple[Array, Array]:
     """The general way: every row is a candidate of every row."""
-    n = len(vectors)
+    n = len(vectors.rows)
     return neighbours._canonical(vectors, np.arange(n), np.tile(np.arange(n), (n, 1)), k)
 
 

@@ -24,6 +24,7 @@ from mmrec_bench.retrieval.base import Exclusions, Representations, tie_ranks
 from mmrec_bench.retrieval.config import RetrieverConfig, build_retriever
 from tests.perf.board import print_board
 from tests.perf.codes import print_codes
+from tests.perf.features import print_features
 from tests.perf.floors import print_floors
 from tests.perf.rankings import print_rankings
 from tests.perf.report import print_report
@@ -50,6 +51,7 @@ SECTIONS = (
     "report",
     "verification",
     "board",
+    "features",
     "memory",
     "scale",
 )
@@ -201,7 +203,7 @@ def main() -> None:
     versions = package_versions()
     print(f"{cpu_name()}, {available_cores()} cores, {threads} threads; torch {versions['torch']}", end="")
     print(f", faiss {versions.get('faiss-cpu') or versions.get('faiss-gpu-cu12')}")
-    if options.data_dir is None and set(only) - {"scale", "rankings", "report", "verification", "board"}:
+    if options.data_dir is None and set(only) - {"scale", "rankings", "report", "verification", "board", "features"}:
         sys.exit("amazon-baby is needed: make perf DATA=folder")
     if "scale" in only:
         scale()  # first: its peak is of this process
@@ -223,6 +225,8 @@ def main() -> None:
         print_verification()
     if "board" in only:
         print_board()
+    if "features" in only:
+        print_features()
     if "memory" in only:
         memory(Path(options.data_dir))
 

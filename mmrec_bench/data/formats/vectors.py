@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mmrec_bench.data.features import FeatureTable
+from mmrec_bench.data.features import FeatureTable, row_blocks
+from mmrec_bench.data.mapping import MAPPED_BYTES, MappedArray, mapped_file, temporary
 from mmrec_bench.errors import DataError
-
-_BLOCK_VALUES = 1 << 22
-"""Values converted at a time, so that a file larger than memory allows fails on the table, not on temporaries."""
 
 
 def read_vectors(
@@ -54,30 +52,46 @@ def as_table(
 ) -> tuple[FeatureTable, tuple[str, ...]]:
     """Cast a matrix ``[n_items, d]`` to a feature table with absent rows marked, and say what was found.
 
+    A large table is not read into memory: float32 stays in the file, other types are cast into a temporary one.
+
     Raises:
         DataError: A value is infinite, or becomes so as float32.
+        ResourceError: There is no room for a temporary file.
     """
-    values = np.empty(stored.shape, np.float32)
+    values, filled, file = _room(path, stored)
     present = np.empty(len(stored), np.bool_)
     n_partly_nan = 0
-    step = max(1, _BLOCK_VALUES // stored.shape[1])
-    for start in range(0, len(stored), step):
-        rows = slice(start, start + step)
-        with np.errstate(over="ignore"):
-            values[rows] = stored[rows]
+    for rows in row_blocks(values):
+        if not filled:
+            with np.errstate(over="ignore"):
+                values[rows] = stored[rows]
         nan = np.isnan(values[rows])
         if (infinite := np.isinf(values[rows]).any(axis=1)).any():
-            row = start + int(np.flatnonzero(infinite)[0])
+            row = rows.start + int(np.flatnonzero(infinite)[0])
             raise DataError(
                 f"{path}: row {row} holds a value that is infinite as float32; features must be finite. "
                 "Mark an item without the modality by a row of zeros or NaN"
             )
         present[rows] = (values[rows] != 0).any(axis=1) & ~nan.any(axis=1)
         n_partly_nan += int((nan.any(axis=1) & ~nan.all(axis=1)).sum())
-    values[~present] = np.nan
+        absent = rows.start + np.flatnonzero(~present[rows] & ~nan.all(axis=1))
+        values[absent] = np.nan
+    if file is not None:
+        values.flush()
+        values = MappedArray.of(file, np.float32, values.shape)
     table = FeatureTable(modality, values, present, source or path.name)
     notes = (f"{n_partly_nan} rows of '{modality}' hold some NaN and are missing",) if n_partly_nan else ()
     return table, notes
+
+
+def _room(path: Path, stored: NDArray[Any]) -> tuple[Any, bool, BinaryIO | None]:
+    """Return where the values of a table go, whether they are there already, and their temporary file, if any."""
+    if stored.size * 4 <= MAPPED_BYTES:
+        return np.empty(stored.shape, np.float32), False, None
+    if isinstance(stored, np.memmap) and stored.dtype == np.float32 and stored.flags.c_contiguous:
+        return mapped_file(path, np.float32, stored.shape, stored.offset), True, None
+    file, values = temporary(np.float32, stored.shape)
+    return values, False, file
 
 
 def _open(path: Path) -> NDArray[Any]:

@@ -15,7 +15,9 @@ from hypothesis import strategies as st
 
 from mmrec_bench.data.cards import load_card, load_dataset
 from mmrec_bench.data.dataset import Dataset
+from mmrec_bench.data.features import FeatureTable
 from mmrec_bench.data.interactions import Interactions
+from mmrec_bench.data.mapping import mapping_of
 from mmrec_bench.errors import ConfigError, DataError, MMRecBenchError
 
 INTER = "userID\titemID\tx_label\n0\t0\t0\n0\t1\t1\n1\t2\t2\n1\t1\t0\n"
@@ -268,11 +270,37 @@ def test_blocks_do_not_change_a_table(load: Load, monkeypatch: pytest.MonkeyPatc
     values[2] = 0
     whole = load(card="features: {image: image.npy}\n", image_npy=values).features["image"]
     infinite = np.array([[1.0], [1.0], [np.inf]])
-    monkeypatch.setattr("mmrec_bench.data.formats.vectors._BLOCK_VALUES", 1)
+    monkeypatch.setattr("mmrec_bench.data.features.BLOCK_VALUES", 1)
     pieces = load(card="features: {image: image.npy}\n", image_npy=values).features["image"]
     assert pieces.fingerprint() == whole.fingerprint()
     with pytest.raises(DataError, match="row 2 holds a value that is infinite"):
         load(card="features: {image: image.npy}\n", image_npy=infinite)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64, np.int16, ">f4"])
+@pytest.mark.parametrize("fortran", [False, True])
+def test_a_table_that_stays_in_its_file_is_the_same(
+    load: Load, monkeypatch: pytest.MonkeyPatch, dtype: Any, fortran: bool
+) -> None:
+    values = np.arange(12, dtype=dtype).reshape(3, 4)
+    values[1] = 0
+    stored = np.asfortranarray(values) if fortran else values
+    read = load(card="features: {image: image.npy}\n", image_npy=stored).features["image"]
+    monkeypatch.setattr("mmrec_bench.data.formats.vectors.MAPPED_BYTES", 0)
+    mapped = load(card="features: {image: image.npy}\n", image_npy=stored).features["image"]
+    assert mapping_of(mapped.values) is not None
+    assert mapping_of(mapped.filled()) is not None
+    assert mapping_of(mapped.values[1:]) is None
+    assert mapped.fingerprint() == read.fingerprint()
+    np.testing.assert_array_equal(mapped.values, read.values)
+    filled = mapped.filled(7)
+    filled[0] = 9  # a copy, as of any table
+    np.testing.assert_array_equal(mapped.values, read.values)
+    np.testing.assert_array_equal(mapped.filled(7), read.filled(7))
+    masked = FeatureTable("image", mapped.values, np.array([False, False, True]), "masked")
+    assert np.isnan(masked.values[:2]).all()
+    np.testing.assert_array_equal(masked.values[2], read.values[2])
+    np.testing.assert_array_equal(mapped.values, read.values)
 
 
 def _npy(array: Any) -> bytes:

@@ -1,0 +1,96 @@
+"""Arrays that stay in their file: read as they are needed, and changed in memory alone."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from mmrec_bench.errors import ResourceError
+
+MAPPED_BYTES = 64 << 20
+"""A larger array stays in its file; a smaller one is read, so that nobody can change it under a run."""
+
+
+class MappedArray(np.memmap[Any, Any]):
+    """An array of a file, mapped privately: its pages cost memory of their own only where they are written to.
+
+    Attributes:
+        file: The open file; other mappings of it show what it held, whatever was written to this one.
+    """
+
+    file: BinaryIO
+
+    @classmethod
+    def of(cls, file: BinaryIO, dtype: DTypeLike, shape: tuple[int, ...], offset: int = 0) -> MappedArray:
+        """Map an open file.
+
+        Args:
+            file: Stays open as long as the array.
+            dtype: Of the values in the file.
+            shape: Of the array, in C order.
+            offset: Bytes before the first value.
+        """
+        # numpy takes the open file itself, whatever its type hints say: a path could name another file by now.
+        array = cls(cast(Any, file), dtype, "c", offset, shape)
+        array.file = file
+        return array
+
+
+def temporary(dtype: DTypeLike, shape: tuple[int, ...]) -> tuple[BinaryIO, NDArray[Any]]:
+    """Return a file without a name, and a shared mapping of it that is to be filled.
+
+    Raises:
+        ResourceError: The folder of temporary files has no room.
+    """
+    size = int(np.prod(shape)) * np.dtype(dtype).itemsize
+    file = cast(BinaryIO, tempfile.TemporaryFile())  # noqa: SIM115 - it lives as long as the mappings of it
+    try:
+        # Blocks are asked for now: a mapping without them would end the process where the disk is full.
+        _allocate(file, size)
+    except OSError as error:
+        file.close()
+        raise ResourceError(
+            f"{tempfile.gettempdir()}: cannot hold a feature table of {size >> 20:,} MiB ({error.strerror or error}). "
+            "Make room, or name another folder in the environment variable TMPDIR"
+        ) from None
+    return file, np.memmap(cast(Any, file), dtype, "r+", 0, shape)
+
+
+def mapped_file(path: Path, dtype: DTypeLike, shape: tuple[int, ...], offset: int) -> MappedArray:
+    """Return the array of a file, mapped.
+
+    Raises:
+        OSError: The file cannot be opened.
+    """
+    return MappedArray.of(path.open("rb"), dtype, shape, offset)
+
+
+def copied(array: NDArray[Any]) -> NDArray[Any]:
+    """Return a copy that may be written to; of a mapped array, its file mapped again.
+
+    The copy of a mapped array holds what the file does: what was written to the array itself has to be written again.
+    """
+    base = mapping_of(array)
+    return np.array(array) if base is None else MappedArray.of(base.file, base.dtype, base.shape, base.offset)
+
+
+def mapping_of(array: NDArray[Any]) -> MappedArray | None:
+    """Return the mapped array that an array shows whole, if it does."""
+    base: Any = array
+    while isinstance(base, np.ndarray) and not hasattr(base, "file"):  # views of a mapped array have its class alone
+        base = base.base
+    if not isinstance(base, MappedArray) or base.shape != array.shape or base.dtype != array.dtype:
+        return None
+    return base if base.ctypes.data == array.ctypes.data else None
+
+
+def _allocate(file: BinaryIO, size: int) -> None:
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(file.fileno(), 0, max(size, 1))
+    else:  # Windows, macOS
+        file.truncate(size)
