@@ -49,5 +49,6 @@ from mmrec_bench.models.retrieval.popularity import Popularity as Popularity
 from mmrec_bench.models.retrieval.recent_popularity import RecentPopularity as RecentPopularity
 from mmrec_bench.models.retrieval.selfcf import SelfCF as SelfCF
 from mmrec_bench.models.retrieval.simgcl import SimGCL as SimGCL
+from mmrec_bench.models.retrieval.slmrec import SLMRec as SLMRec
 from mmrec_bench.models.retrieval.smore import SMORE as SMORE
 from mmrec_bench.models.retrieval.vbpr import VBPR as VBPR

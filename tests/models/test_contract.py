@@ -19,6 +19,7 @@ def test_every_promised_model_is_registered() -> None:
         "freedom",
         "mgcn",
         "smore",
+        "slmrec",
         "pgl",
         "lattice",
         "lgmrec",

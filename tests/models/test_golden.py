@@ -43,6 +43,10 @@ GOLDEN: dict[str, tuple[dict[str, Any], tuple[float, float, float, float, float]
         {"edge_dropout": 0.0, "n_neighbors": 4, "image_weight": 0.1, "contrastive_weight": 0.05, "dropout": 0.0},
         (0.763796, 0.171323, 1.228626, 1.177166, 306.30748),
     ),
+    "slmrec": (
+        {"ssl_weight": 0.1, "ssl_temperature": 0.5},
+        (2.089182, 1.362996, 5.218373, 3.002776, 878.96245),
+    ),
     "alignrec": (
         {"content": "image", "cca_weight": 0.01, "similarity_weight": 0.1, "n_neighbors": 4},
         (0.770010, 0.132751, 0.016636, -0.160470, 1.44456),
@@ -154,6 +158,8 @@ BABY = {"n_users": 19_445, "n_items": 7_050, "image": 4_096, "text": 384}
         ("freedom", 33_566_528),
         ("mgcn", 33_587_392),
         ("smore", 33_608_198),
+        # 2,028,032 with the head for audio, which gets no gradient.
+        ("slmrec", 2_028_032 - 4_160),
         ("pgl", 34_359_808),
         ("lattice", 33_566_530),
         # 33,584,320 with its features, which the released code registers without training them.

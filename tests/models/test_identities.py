@@ -32,6 +32,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "freedom": {"n_neighbors": 4},
     "mgcn": {"n_neighbors": 4},
     "smore": {"n_neighbors": 4, "n_image_neighbors": 3},
+    "slmrec": {},
     "pgl": {"n_neighbors": 4, "edge_dropout": 0.0},
     "lattice": {"n_neighbors": 4},
     "lgmrec": {},
