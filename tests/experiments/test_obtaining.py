@@ -177,6 +177,10 @@ def test_a_card_of_ones_own_is_built_beside_it(server: Server, tmp_path: Path, m
     assert missing_cards([str(tmp_path / "card.yaml")], None) == []
     found = inspect(card, None, "c")
     assert found.sections[0].data["found"]["n_interactions"] == 320
+    (built,) = (section for section in found.sections if section.name == "built")
+    assert [row[1:] for row in built.tables[0].rows][-1] == ("320", "40", "30")
+    assert {row[0] for row in built.tables[1].rows} == {"reviews.json.gz", "meta.json.gz", "image.b"}
+    assert "2 items came without image." in built.facts
 
 
 def test_what_needs_no_file_or_cannot_be_fetched_is_left_alone(tmp_path: Path) -> None:

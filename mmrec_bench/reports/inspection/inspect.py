@@ -13,8 +13,10 @@ from mmrec_bench.data.interactions import Interactions
 from mmrec_bench.data.lists import Lists
 from mmrec_bench.reports.errors.thumbnails import Thumbnails
 from mmrec_bench.reports.inspection.base import Rows, Section, careful
+from mmrec_bench.reports.inspection.built import built
+from mmrec_bench.reports.inspection.degrees import degrees
 from mmrec_bench.reports.inspection.samples import Sample, samples
-from mmrec_bench.reports.inspection.sizes import degrees, sizes, values
+from mmrec_bench.reports.inspection.sizes import sizes, values
 from mmrec_bench.reports.inspection.texts import texts
 from mmrec_bench.reports.inspection.times import times
 from mmrec_bench.reports.inspection.vectors import vectors
@@ -86,7 +88,7 @@ def inspect(card: DatasetCard, data_dir: Path | None, command: str, pictures: Th
     Raises:
         DataError: The data is not found, or broken.
     """
-    dataset = read_all(card, data_dir)
+    dataset, folder = read_all(card, data_dir), find_data(card, data_dir)
     payload = dataset.payload
     rows = Rows.of(payload)
     ordered = isinstance(payload, Interactions) and payload.order is not None
@@ -97,7 +99,8 @@ def inspect(card: DatasetCard, data_dir: Path | None, command: str, pictures: Th
         values(payload),
         vectors(dataset.features, rows, dataset.item_ids, dataset.items.titles),
         texts(dataset.items, dataset.item_ids),
-        _reading(card, dataset, find_data(card, data_dir)),
+        built(card, folder),
+        _reading(card, dataset, folder),
     )
     sections = tuple(section for section in found if section is not None)
     sample = samples(dataset, pictures)

@@ -13,7 +13,8 @@ from mmrec_bench.data.features import FeatureTable
 from mmrec_bench.data.interactions import Interactions
 from mmrec_bench.data.items import ItemTable, Words
 from mmrec_bench.reports.inspection.base import Rows, percent, quantiles
-from mmrec_bench.reports.inspection.sizes import at_least, degrees, gini, sizes, top_share, values
+from mmrec_bench.reports.inspection.degrees import at_least, degrees, gini, top_share
+from mmrec_bench.reports.inspection.sizes import sizes, values
 from mmrec_bench.reports.inspection.texts import n_markup, scripts, texts
 from mmrec_bench.reports.inspection.times import shared_moments, times
 from mmrec_bench.reports.inspection.vectors import alike, vectors
