@@ -26,7 +26,8 @@ class Family(BaseConfig):
     categories: Annotated[tuple[Category, ...], Field(min_length=1)]
     """What the publisher calls its categories, in the names of its files."""
     card: Mapping[str, Any]
-    """The card, in which ``{category}`` stands for the category; the name is made of family and category."""
+    """The card, in which ``{category}`` stands for the category, and ``{category_in_words}`` for the same with spaces.
+    Its name is made of family and category."""
 
 
 def is_of_family(name: str) -> bool:
@@ -70,7 +71,7 @@ def card_name(family: str, category: str) -> str:
 def _filled(value: Any, category: str) -> Any:
     """Return a value with the category in its place in all texts."""
     if isinstance(value, str):
-        return value.replace("{category}", category)
+        return value.replace("{category}", category).replace("{category_in_words}", category.replace("_", " "))
     if isinstance(value, Mapping):
         return {_filled(key, category): _filled(inner, category) for key, inner in value.items()}
     if isinstance(value, (list, tuple)):

@@ -24,7 +24,8 @@ def test_every_category_is_a_card_of_its_own(family: str) -> None:
     cards = [load_card(f"{family}:{category}") for category in categories]
     assert len({card.name for card in cards}) == len(cards)
     for category, card in zip(categories, cards, strict=True):
-        assert "{category}" not in card.model_dump_json(), "nothing is left to fill in"
+        assert "{category" not in card.model_dump_json(), "nothing is left to fill in"
+        assert category.replace("_", " ") in card.title
         assert all(category in url for download in card.downloads for url in download.urls)
         assert set(card.encoders) == set(card.modalities)
         assert card.is_built

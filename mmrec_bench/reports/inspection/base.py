@@ -17,6 +17,9 @@ from mmrec_bench.types import IntArray
 
 QUANTILES = {"min": 0.0, "5 %": 0.05, "25 %": 0.25, "median": 0.5, "75 %": 0.75, "95 %": 0.95, "max": 1.0}
 
+MUCH = 0.1
+"""Share of items from which on what is missing or repeated is warned of."""
+
 
 @dataclass(frozen=True, slots=True)
 class Section:
@@ -105,6 +108,11 @@ def percent(part: float, whole: float) -> str:
 def named(item_id: str, title: str) -> str:
     """Return an item as sentences name it."""
     return f"'{title[:60]}' [{item_id}]" if title else item_id
+
+
+def warned(fact: str, part: float, whole: float, bound: float = MUCH) -> str:
+    """Return a fact, as a warning where a share is larger than the bound."""
+    return f"Careful: {fact}" if part > bound * whole else fact
 
 
 def careful(facts: Sequence[str]) -> list[str]:

@@ -11,7 +11,7 @@ from functools import cache
 import numpy as np
 
 from mmrec_bench.data.items import ItemTable, Words
-from mmrec_bench.reports.inspection.base import QUANTILES, Section, percent, quantile_row, quantiles, share
+from mmrec_bench.reports.inspection.base import QUANTILES, Section, percent, quantile_row, quantiles, share, warned
 from mmrec_bench.reports.table import Cell, Table, number
 from mmrec_bench.types import StringArray
 
@@ -19,6 +19,8 @@ MARKUP = re.compile(r"</?[A-Za-z][^<>]*>|/>|&(?:[A-Za-z]{2,8}|#x?[0-9A-Fa-f]{1,6
 BLOCK = 4096
 """Titles whose letters are looked at at once."""
 N_SHOWN = 10
+REPEATED = 0.01
+"""Share of items from which on repeated titles are warned of."""
 SCRIPTS = {"CJK": "Han"}
 """Scripts that are called otherwise than the first word of the names of their letters."""
 
@@ -29,7 +31,8 @@ def texts(items: ItemTable, item_ids: StringArray) -> Section:
         return Section("texts", "Texts", ("Items have no titles.",), tuple(_words_tables(items.words)))
     titles = [str(title) for title in items.titles]
     present = [title for title in titles if title.strip()]
-    facts = [f"{len(present):,} of {len(titles):,} items ({percent(len(present), len(titles))}) have a title."]
+    having = f"{len(present):,} of {len(titles):,} items ({percent(len(present), len(titles))}) have a title."
+    facts = [warned(having, len(titles) - len(present), len(titles))]
     data: dict[str, object] = {"titles": len(present)}
     tables: list[Table] = []
     if present:
@@ -88,11 +91,8 @@ def n_markup(titles: Sequence[str]) -> int:
 def _title_facts(present: Sequence[str], titles: Sequence[str], n_repeated: int) -> list[str]:
     facts = []
     if n_repeated:
-        careful = "Careful: " if n_repeated > 0.01 * len(titles) else ""
-        facts.append(
-            f"{careful}{n_repeated:,} items ({percent(n_repeated, len(titles))}) share their title with another item, "
-            "but for case and space."
-        )
+        told = f"{n_repeated:,} items ({percent(n_repeated, len(titles))}) share their title with another item"
+        facts.append(warned(f"{told}, but for case and space.", n_repeated, len(titles), REPEATED))
     if marked := n_markup(present):
         facts.append(f"{marked:,} titles ({percent(marked, len(present))}) hold marks or entities of HTML.")
     if broken := sum("\ufffd" in title for title in present):

@@ -12,7 +12,7 @@ from mmrec_bench.audit.twins import COSINE, CROWD
 from mmrec_bench.audit.vectors import cosines, pairs_above
 from mmrec_bench.data.chance import pair_hash
 from mmrec_bench.data.features import FeatureTable
-from mmrec_bench.reports.inspection.base import Rows, Section, named, percent, share
+from mmrec_bench.reports.inspection.base import Rows, Section, named, percent, share, warned
 from mmrec_bench.reports.table import Table, number
 from mmrec_bench.types import FloatArray, IntArray, StringArray
 
@@ -125,11 +125,17 @@ def _facts(
 ) -> list[str]:  # fmt: skip
     facts = [f"{modality}: {table.source}."]
     if table.n_missing:
-        facts.append(
+        fact = (
             f"{modality}: {table.n_missing:,} of {table.n_items:,} items ({percent(table.n_missing, table.n_items)}) "
             f"have no vector; {percent(touched, n_rows)} of all rows are of them."
         )
+        facts.append(warned(fact, table.n_missing, table.n_items))
     sizes = found.sizes()
+    if sharing := int(sizes.sum()):
+        fact = (
+            f"{modality}: {sharing:,} items ({percent(sharing, table.n_items)}) have the very vector of another item."
+        )
+        facts.append(warned(fact, sharing, table.n_items))
     if len(sizes) and sizes[0] >= max(CROWD, STAND_IN * table.n_items):
         first = int(np.argmax(np.bincount(found.group[found.group >= 0])))
         facts.append(

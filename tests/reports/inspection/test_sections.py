@@ -129,6 +129,8 @@ def test_planted_duplicates_are_found_and_no_others() -> None:
     assert (found.group[40:] == -1).all()
     assert found.distinct == found.searched == 40 - 11
     section = vectors({"image": table(vectors_, present)}, Rows.of(interactions()), IDS, None)
+    assert "Careful: image: 10 of 50 items (20.0%) have no vector; " in " ".join(section.facts)
+    assert "Careful: image: 12 items (24.0%) have the very vector of another item." in section.facts
     assert any("Careful: image: 12 items share one vector, such as item-20" in fact for fact in section.facts)
     assert section.data["image"]["near_duplicates"] == 2
     assert section.tables[1].rows[0][:3] == ("item-3", "item-7", "image")
@@ -180,7 +182,7 @@ def test_titles_are_measured_and_repeated_ones_told() -> None:
     ids = IDS[:6]
     words = Words.of([[("brand", "Acme")], [("brand", "Acme"), ("colour", "red")], [], [], [], []])
     found = texts(ItemTable(titles, words=words), ids)
-    assert "5 of 6 items (83.3%) have a title." in found.facts
+    assert "Careful: 5 of 6 items (83.3%) have a title." in found.facts
     assert any("Careful: 2 items (33.3%) share their title" in fact for fact in found.facts)
     assert any("2 titles (40.0%) hold marks or entities of HTML" in fact for fact in found.facts)
     assert any("U+FFFD" in fact for fact in found.facts)
