@@ -44,6 +44,7 @@ from mmrec_bench.models.retrieval.mgcn import MGCN as MGCN
 from mmrec_bench.models.retrieval.mmgcf import MMGCF as MMGCF
 from mmrec_bench.models.retrieval.mmgcn import MMGCN as MMGCN
 from mmrec_bench.models.retrieval.motor import Motor as Motor
+from mmrec_bench.models.retrieval.mvgae import MVGAE as MVGAE
 from mmrec_bench.models.retrieval.pgl import PGL as PGL
 from mmrec_bench.models.retrieval.popularity import Popularity as Popularity
 from mmrec_bench.models.retrieval.recent_popularity import RecentPopularity as RecentPopularity

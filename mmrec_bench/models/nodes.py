@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from mmrec_bench.data.features import FeatureTable
+from mmrec_bench.graph.sparse import SparseOperator
 from mmrec_bench.models.blocks import IdEmbedding, Initialiser, MissingVector, initialise
 
 
@@ -53,6 +56,12 @@ class RawFeatures(nn.Module):
     def all(self) -> Tensor:
         """Return the vectors of all items, float32 ``[n_items, D]``."""
         return self.raw if self.missing is None else self.missing(self.raw)
+
+
+def side_by_side(operator: SparseOperator, tables: Sequence[Tensor]) -> list[Tensor]:
+    """Return ``M x`` of each table, ``[n, d]`` each, from one product of them all, ``[m, d]`` each."""
+    widths = [table.shape[1] for table in tables]
+    return list(operator(torch.cat(list(tables), dim=1)).split(widths, dim=1))
 
 
 def linear(n_in: int, n_out: int, initialiser: Initialiser) -> nn.Linear:

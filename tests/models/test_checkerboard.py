@@ -31,6 +31,8 @@ EXEMPT = {
     "recent-popularity": "one ranking for all users, as popularity",
 }
 """Models that cannot pass by theory, and why."""
+FAULTY = {f"{label}-released": "the loss reads users where items stand" for label in ("mvgae", "motor(mvgae)")}
+"""Published behaviour that learns nothing of items, and why."""
 
 SIDE = 24
 PRESETS: tuple[Preset, ...] = ("clean", "released")
@@ -92,7 +94,7 @@ SUBJECTS = [
     subject.with_options(**OPTIONS.get((subject.entry.name, preset), {}))
     for preset in PRESETS
     for subject in every_subject(preset)
-    if subject.entry.name not in EXEMPT
+    if subject.entry.name not in EXEMPT and str(subject) not in FAULTY
 ]
 
 
@@ -112,3 +114,11 @@ def test_the_exempt_cannot_do_it(name: str) -> None:
     model = Subject(MODELS[name]).build(context)
     train(model, context)
     assert (places(model, context, withheld) == 0).mean() < 1.0
+
+
+@pytest.mark.parametrize("subject", [one for one in every_subject("released") if str(one) in FAULTY], ids=str)
+def test_the_faulty_cannot_do_it(subject: Subject) -> None:
+    context, withheld = board()
+    model = subject.build(context)
+    train(model, context)
+    assert (places(model, context, withheld) == 0).mean() < 0.5

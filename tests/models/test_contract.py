@@ -29,6 +29,7 @@ def test_every_promised_model_is_registered() -> None:
         "dualgnn",
         "grcn",
         "mmgcn",
+        "mvgae",
         "layergcn",
         "mmgcf",
     }

@@ -69,6 +69,7 @@ GOLDEN: dict[str, tuple[dict[str, Any], tuple[float, float, float, float, float]
         {"reg_weight": 0.1, "routing_direction": "item-to-user"},
         (0.723684, 1.348750, 7.208253, 7.160496, 2283.11682),
     ),
+    "mvgae": ({"kl_weight": 0.1}, (34.980888, 1.647014, 17.387964, 16.959658, 6218.45543)),
     "dualgnn": (
         {"reg_weight": 0.1, "n_user_neighbors": 2},
         (0.959758, 0.806176, 2.120917, -2.384143, 80.35285),
@@ -171,6 +172,9 @@ BABY = {"n_users": 19_445, "n_items": 7_050, "image": 4_096, "text": 384}
         # alone.
         ("dualgnn released", 3_742_782 - 20_544),
         ("dualgnn", 3_742_782 - 20_544 - 14_100),
+        # 756,352 with a second layer of each view, registered and never used.
+        ("mvgae released", 756_352 - 3 * 20_736),
+        ("mvgae", 756_352 - 3 * 20_736 + 7_918_080),
         ("grcn released", 4_524_478),
         ("grcn", 4_524_478),
         # Identities and preferences are trained by the clean preset alone.

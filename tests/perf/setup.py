@@ -34,6 +34,7 @@ GRADIENT_MODELS = (
         "dragon",
         "mmgcn",
         "grcn",
+        "mvgae",
         "dualgnn",
         "alignrec",
         "dream",

@@ -24,7 +24,7 @@ from mmrec_bench.models.blocks import (
     gather,
     initialise,
 )
-from mmrec_bench.models.nodes import RawFeatures, joint_tables, linear
+from mmrec_bench.models.nodes import RawFeatures, joint_tables, linear, side_by_side
 from mmrec_bench.retrieval.base import Representations
 
 Combine: TypeAlias = Literal["concat", "add"]
@@ -134,7 +134,7 @@ class MMGCN(ItemHost):
         for depth in range(self.config.n_layers):
             layers = [cast(MMGCNLayer, view.layers[depth]) for view in views]
             messages = [x @ layer.weight for x, layer in zip(nodes, layers, strict=True)]
-            heard = self.graph(torch.cat(messages, dim=1)).split([part.shape[1] for part in messages], dim=1)
+            heard = side_by_side(self.graph, messages)
             nodes = [layer(*parts, identities) for layer, *parts in zip(layers, heard, nodes, strict=True)]
         final = torch.stack(nodes).mean(dim=0)
         return final[: self.n_users], final[self.n_users :]
