@@ -12,6 +12,9 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 
 from mmrec_bench.cli.console import DataDir, Device, Overrides, Threads, out, run_settings
+from mmrec_bench.data.fetching.pictures import Manners, fetch_pictures
+from mmrec_bench.errors import ResourceError
+from mmrec_bench.experiments.features.contents import IMAGES, wanted_pictures
 from mmrec_bench.experiments.features.extract import extract
 from mmrec_bench.experiments.features.extract_config import ExtractConfig, load_extraction
 from mmrec_bench.experiments.features.extracted import ExtractedFeatures, features_root
@@ -52,8 +55,44 @@ def extract_features(
     settings = run_settings(Path(), device, threads, resume=True)
     dataset = Preparer(data_dir).tables(loaded.dataset.card, ())
     with items_bar() as bar:
-        made = extract(loaded, dataset, data_dir, features_dir or features_root(), settings.device, bar(loaded))
+        made = extract(
+            loaded, dataset, data_dir, features_dir or features_root(), settings.device, bar(described(loaded))
+        )
     tell(made)
+
+
+def fetch_images(
+    dataset: Annotated[str, typer.Argument(metavar="DATASET", help="Name of a data set, or the path of a card.")],
+    features_dir: FeaturesDir = None,
+    data_dir: DataDir = None,
+    rate: Annotated[float, typer.Option("--rate", min=0.01, help="Questions a second to one host.")] = 5.0,
+    per_host: Annotated[int, typer.Option("--per-host", min=1, help="Connections to one host at a time.")] = 2,
+    contact: Annotated[
+        str, typer.Option("--contact", help="Your address or page, told to the servers with the name of this program.")
+    ] = "",
+    again: Annotated[bool, typer.Option("--again", help="Ask again for what was refused for good.")] = False,
+) -> None:
+    """Fetch the pictures of items, politely; what is there is not asked for again."""
+    loaded = Preparer(data_dir).tables(dataset, ())
+    folder = (features_dir or features_root()) / loaded.name / IMAGES
+    manners = Manners(per_host=per_host, rate=rate, contact=contact)
+    with items_bar() as bar:
+        try:
+            found = fetch_pictures(
+                wanted_pictures(loaded), folder, manners, bar(f"pictures of {loaded.name}"), again=again
+            )
+        except OSError as error:
+            raise ResourceError(
+                f"{folder}: cannot be written: {error.strerror or error}. What came is kept; make room, or name "
+                "another folder with --features-dir, and run the command again"
+            ) from None
+    out.print(f"pictures: {folder}", highlight=False, markup=False)
+    lacking = "; ".join(f"{reason}: {n:,}" for reason, n in found.reasons().most_common(10)) or "none"
+    out.print(
+        f"{found.n_there:,} were there, {found.n_fetched:,} fetched; {len(found.failed):,} failed ({lacking})",
+        highlight=False,
+        markup=False,
+    )
 
 
 def extract_for(
@@ -67,8 +106,13 @@ def extract_for(
         if isinstance(source, ExtractConfig)
     )
     with items_bar() as bar:
-        for _ in extract_missing(sources, preparer.tables, data_dir, device, bar):
+        for _ in extract_missing(sources, preparer.tables, data_dir, device, lambda one: bar(described(one))):
             pass
+
+
+def described(config: ExtractConfig) -> str:
+    """Return what is extracted, for the bar."""
+    return f"{config.encoder.name} of {config.dataset.card}"
 
 
 def tell(made: ExtractedFeatures) -> None:
@@ -87,13 +131,13 @@ def tell(made: ExtractedFeatures) -> None:
 
 
 @contextmanager
-def items_bar() -> Iterator[Callable[[ExtractConfig], Callable[[int, int], None]]]:
+def items_bar() -> Iterator[Callable[[str], Callable[[int, int], None]]]:
     """Lend a bar that shows how many items of an extraction are done."""
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(bar_width=24), MofNCompleteColumn())
     with Progress(*columns, TimeRemainingColumn(), console=out, transient=True) as progress:
 
-        def of(config: ExtractConfig) -> Callable[[int, int], None]:
-            task = progress.add_task(f"{config.encoder.name} of {config.dataset.card}", total=None, visible=False)
+        def of(what: str) -> Callable[[int, int], None]:
+            task = progress.add_task(what, total=None, visible=False)
 
             def show(done: int, total: int) -> None:
                 progress.update(task, completed=done, total=total, visible=True)

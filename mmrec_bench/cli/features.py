@@ -23,7 +23,7 @@ from mmrec_bench.cli.console import (
     print_table,
     run_settings,
 )
-from mmrec_bench.cli.extraction import extract_features
+from mmrec_bench.cli.extraction import extract_features, fetch_images
 from mmrec_bench.cli.progress import EpochBar
 from mmrec_bench.experiments.features.align import SCORE, align
 from mmrec_bench.experiments.features.config import load_features
@@ -41,6 +41,7 @@ app = typer.Typer(
 )
 
 app.command("extract")(extract_features)
+app.command("images")(fetch_images)
 
 
 @app.command("align")

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import io
 import json
+import shlex
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from typer.testing import CliRunner
 
+from mmrec_bench.cli.app import app
 from mmrec_bench.data.dataset import Dataset
+from mmrec_bench.data.interactions import Interactions
+from mmrec_bench.data.items import ItemTable
 from mmrec_bench.errors import ArtefactError, ConfigError, DataError, MMRecBenchError, ResourceError
 from mmrec_bench.experiments.features import shards
+from mmrec_bench.experiments.features.contents import picture_places, wanted_pictures
 from mmrec_bench.experiments.features.extract import extract
-from mmrec_bench.experiments.features.extract_config import ExtractConfig, load_extraction
+from mmrec_bench.experiments.features.extract_config import ExtractConfig, PicturesConfig, load_extraction
 from mmrec_bench.experiments.features.extracted import ExtractedFeatures
 from mmrec_bench.experiments.knockout import KnockoutConfig
 from mmrec_bench.experiments.prepare import Preparer
@@ -23,6 +30,7 @@ from mmrec_bench.experiments.schema.experiment import Experiment, load_experimen
 from mmrec_bench.experiments.variants import variants_of
 from mmrec_bench.extraction.base import CONTENT_ENCODERS, ContentEncoder, ContentEncoderConfig
 from mmrec_bench.types import FloatArray
+from tests.data.fetching.server import Answer, running
 
 CPU = torch.device("cpu")
 KINDS = ("apple", "bolt", "hose", "lamp")
@@ -233,12 +241,6 @@ def test_experiments_read_the_table_and_their_fingerprint_covers_it(world: Path)
 
 
 def test_the_command_of_the_message_makes_what_is_missing(world: Path) -> None:
-    import shlex
-
-    from typer.testing import CliRunner
-
-    from mmrec_bench.cli.app import app
-
     changes = ("dataset.features.text.texts.fields=[about, title]", "dataset.features.text.dtype=float32")
     with pytest.raises(DataError) as missing:
         prepared(world, *changes)
@@ -318,6 +320,54 @@ def test_other_features_in_an_experiment_are_refused(world: Path) -> None:
         experiment(world, "dataset.card=synthetic", "dataset.features.text.dataset.card=" + str(world / "shop.yaml"))
     with pytest.raises(ConfigError, match="no such file"):
         experiment(world, "dataset.features.text=missing.yaml")
+
+
+def test_pictures_are_fetched_and_extracted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    image = pytest.importorskip("PIL.Image")
+    monkeypatch.setenv("MMREC_BENCH_FEATURES", str(tmp_path / "features"))
+    (tmp_path / "shop.yaml").write_text(
+        "schema_version: 1\nname: shop\nformat: mmrec\ninteractions: shop.inter\nitem_ids: ids.csv\nimages: urls.csv\n"
+    )
+    (tmp_path / "shop.inter").write_text("userID\titemID\n" + "".join(f"{u}\t{i}\n" for u in (0, 1) for i in range(6)))
+    (tmp_path / "ids.csv").write_text("itemID,asin\n" + "".join(f"{i},a/{i}\n" for i in range(6)))
+    image.new("RGB", (8, 8), "red").save(tmp_path / "local.png")
+    image.new("RGB", (8, 8), "lime").save(content := io.BytesIO(), "PNG")
+    card, runner = str(tmp_path / "shop.yaml"), CliRunner()
+    with running() as server:
+        urls = [
+            server.at("/0", Answer(content.getvalue())), server.at("/1", Answer(content.getvalue()[:45])),
+            server.at("/2", Answer(status=404)), "local.png", "../secret.png", "",
+        ]  # fmt: skip
+        (tmp_path / "urls.csv").write_text("itemID,imUrl\n" + "".join(f"{i},{url}\n" for i, url in enumerate(urls)))
+        extraction = ["features", "extract", card, "--modality", "image", "--device", "cpu", "--threads", "1"]
+        done = runner.invoke(app, ["features", "images", card, "--rate", "1000"])
+        assert done.exit_code == 0, done.output
+        assert "2 fetched; 1 failed (answers 404 Not Found: 1)" in done.output
+    done = runner.invoke(app, extraction)
+    assert done.exit_code == 0, done.output
+    (found,) = (tmp_path / "features/shop/image-colour-edges").iterdir()
+    features = ExtractedFeatures.load(found)
+    assert features.table("image").present.tolist() == [True, False, False, True, False, False]
+    assert features.manifest["missing"] == {
+        "broken picture": 1,
+        "no picture": 1,
+        "not fetched: answers 404 Not Found": 1,
+        "outside the folder of the data": 1,
+    }
+    assert features.manifest["examples"]["no picture"] == ["a/5"]
+
+
+def test_pictures_have_to_be_fetched_first(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="Fetch them first: mmrec-bench features images shop"):
+        picture_places(PicturesConfig(), of_addresses("https://shop/1.jpg"), tmp_path, tmp_path)
+    with pytest.raises(DataError, match="names no addresses of pictures"):
+        wanted_pictures(of_addresses("1.jpg"))
+
+
+def of_addresses(*images: str) -> Dataset[Any]:
+    interactions = Interactions(np.zeros(1, np.int64), np.zeros(1, np.int64), n_users=1, n_items=len(images))
+    items = ItemTable(images=np.array(images))
+    return Dataset("shop", interactions, {}, items, np.array(["u"]), np.array([str(i) for i in range(len(images))]))
 
 
 def test_pictures_of_a_folder(world: Path) -> None:

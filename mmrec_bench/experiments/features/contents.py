@@ -12,15 +12,15 @@ from typing import Any
 
 from mmrec_bench.data.cards import find_data
 from mmrec_bench.data.dataset import Dataset
+from mmrec_bench.data.fetching.picture_list import failures
 from mmrec_bench.data.formats.base import DatasetCard
 from mmrec_bench.errors import DataError
 from mmrec_bench.experiments.features.extract_config import ExtractConfig, PicturesConfig, TextsConfig
-from mmrec_bench.experiments.folders import read_json
 from mmrec_bench.extraction.pictures import PictureError, open_picture
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff")
-IMAGES, FETCHED = "images", "fetched.json"
-"""Folder of fetched pictures below that of a data set's features, and the list of what became of every address."""
+IMAGES = "images"
+"""Folder of fetched pictures below that of a data set's features."""
 _PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
@@ -195,22 +195,40 @@ def picture_places(config: PicturesConfig, dataset: Dataset[Any], folder: Path, 
             "ids: --set pictures.folder=FOLDER"
         )
     fetched = root / dataset.name / IMAGES
-    files, failed = by_stem(fetched), _failures(fetched)
+    files, failed = by_stem(fetched), failures(fetched)
     places: list[Path | str] = []
     for item, image in zip(ids, dataset.items.images.tolist(), strict=True):
         if not image:
             places.append("no picture")
         elif image.startswith(("http://", "https://")):
-            places.append(files.get(picture_stem(item), failed.get(item, "not fetched")))
+            places.append(
+                files.get(picture_stem(item), f"not fetched: {failed[item]}" if item in failed else "not fetched")
+            )
         else:
             path = (folder / image).resolve()
             places.append(path if path.is_relative_to(folder.resolve()) else "outside the folder of the data")
-    if "not fetched" in places and not any(isinstance(place, Path) for place in places):
+    if any(str(place).startswith("not fetched") for place in places) and not any(
+        isinstance(place, Path) for place in places
+    ):
         raise DataError(
             f"data set '{dataset.name}': no picture has been fetched into {fetched}. Fetch them first: mmrec-bench "
             f"features images {dataset.name}"
         )
     return places
+
+
+def wanted_pictures(dataset: Dataset[Any]) -> dict[str, tuple[str, str]]:
+    """Return the file name without suffix and the address of each picture that has to be fetched, by item id.
+
+    Raises:
+        DataError: The data set names no addresses.
+    """
+    images = () if dataset.items.images is None else dataset.items.images.tolist()
+    pairs = zip(dataset.item_ids.tolist(), images, strict=False)
+    found = {item: (picture_stem(item), url) for item, url in pairs if url.startswith(("http://", "https://"))}
+    if not found:
+        raise DataError(f"data set '{dataset.name}' names no addresses of pictures, so there is nothing to fetch")
+    return found
 
 
 def picture_stem(item_id: str) -> str:
@@ -225,10 +243,3 @@ def by_stem(folder: Path) -> dict[str, Path]:
     if not folder.is_dir():
         return {}
     return {path.stem: path for path in sorted(folder.iterdir()) if path.suffix.lower() in SUFFIXES and path.is_file()}
-
-
-def _failures(fetched: Path) -> dict[str, str]:
-    """Return by item why its picture was not fetched."""
-    if not (fetched / FETCHED).is_file():
-        return {}
-    return {item: f"not fetched: {why}" for item, why in read_json(fetched / FETCHED).get("failed", {}).items()}
