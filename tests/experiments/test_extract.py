@@ -251,6 +251,21 @@ def test_the_command_of_the_message_makes_what_is_missing(world: Path) -> None:
     assert prepared(world, *changes).dataset.features["text"].dim == 3
 
 
+def test_a_suite_goes_from_raw_texts_to_its_table(world: Path) -> None:
+    (world / "suite.yaml").write_text(
+        "schema_version: 1\ntitle: Shop\ndescription: From raw texts.\nseeds: [0, 1]\nknockout: {kinds: [shuffled]}\n"
+        "experiments:\n  - {config: run.yaml, knockout: true}\n"
+        "  - {config: run.yaml, label: titles and more, set: ['dataset.features.text.texts.fields=[title, about]']}\n"
+    )
+    folders = [word for name in ("out", "report-dir") for word in (f"--{name}", str(world / name))]
+    done = CliRunner().invoke(app, ["bench", str(world / "suite.yaml"), "--device", "cpu", "--threads", "1", *folders])
+    assert done.exit_code == 0, done.output
+    assert len(list((world / "features/shop/text-tfidf-svd").iterdir())) == 2
+    report = (world / "report-dir/suite/report.md").read_text()
+    assert "titles and more" in report
+    assert "text shuffled" in report
+
+
 def test_texts_can_be_knocked_out(world: Path) -> None:
     made(world)
     found = variants_of([experiment(world)], KnockoutConfig(kinds=("shuffled",)))
