@@ -26,6 +26,7 @@ from mmrec_bench.models.ranking.starank import STARank as STARank
 from mmrec_bench.models.ranking.two_tower import TwoTower as TwoTower
 from mmrec_bench.models.retrieval.alignrec import AlignRec as AlignRec
 from mmrec_bench.models.retrieval.bm3 import BM3 as BM3
+from mmrec_bench.models.retrieval.da_mrs import DAMRS as DAMRS
 from mmrec_bench.models.retrieval.directau import DirectAU as DirectAU
 from mmrec_bench.models.retrieval.dragon import DRAGON as DRAGON
 from mmrec_bench.models.retrieval.dream import DREAM as DREAM

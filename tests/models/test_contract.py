@@ -20,6 +20,7 @@ def test_every_promised_model_is_registered() -> None:
         "mgcn",
         "smore",
         "slmrec",
+        "da-mrs",
         "pgl",
         "lattice",
         "lgmrec",

@@ -47,6 +47,10 @@ GOLDEN: dict[str, tuple[dict[str, Any], tuple[float, float, float, float, float]
         {"ssl_weight": 0.1, "ssl_temperature": 0.5},
         (2.089182, 1.362996, 5.218373, 3.002776, 878.96245),
     ),
+    "da-mrs": (
+        {"n_layers": 2, "n_item_layers": 1, "n_neighbors": 4, "min_shared_users": 1},
+        (0.351442, 0.040085, 0.018317, -0.117032, 1.07375),
+    ),
     "alignrec": (
         {"content": "image", "cca_weight": 0.01, "similarity_weight": 0.1, "n_neighbors": 4},
         (0.770010, 0.132751, 0.016636, -0.160470, 1.44456),
@@ -161,6 +165,8 @@ BABY = {"n_users": 19_445, "n_items": 7_050, "image": 4_096, "text": 384}
         ("smore", 33_608_198),
         # 2,028,032 with the head for audio, which gets no gradient.
         ("slmrec", 2_028_032 - 4_160),
+        # 33,566,528 with feature tables and projections, which get no gradient.
+        ("da-mrs", 1_695_680),
         ("pgl", 34_359_808),
         ("lattice", 33_566_530),
         # 33,584,320 with its features, which the released code registers without training them.

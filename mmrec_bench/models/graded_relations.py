@@ -1,0 +1,79 @@
+"""Graded relations of DA-MRS: items that all views hold to be related, then those of one view, then the rest."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+EPSILON = 1e-9
+
+
+def graded_relations(tables: Tensor, ids: Tensor, n_relations: int, temperature: float) -> Tensor:
+    """Return the sum over some items of their losses, each the mean over the views (DA-MRS, arXiv:2406.12501).
+
+    With cosines c_x of an item to all items in view x and ``q_x = softmax(c_x)``, the first grade holds the k largest
+    of ``q_x + sum_y q_y``, the second the k largest of q_x among the others. With ``e = exp(c_x / temperature)``, T its
+    sum over all items, M and S over the two grades::
+
+        l_x = -log(M / T + 1e-9) - log(S / (T - M) + 1e-9)
+
+    Which items are in a grade carries no gradient. Cosines are made once in each view for labels and denominators, in
+    blocks of rows, and so are the gradients: no matrix of items by items is kept.
+
+    Args:
+        tables: Unit vectors of all items in V views, float32 ``[V, n_items, d]``.
+        ids: Items, int64 ``[b]``, without repeats.
+        n_relations: Items k of a grade; there must be more than 2 k items.
+        temperature: Divisor of the cosines, positive.
+    """
+    return cast(Tensor, _GradedRelations.apply(tables, ids, n_relations, temperature))  # type: ignore[no-untyped-call]
+
+
+class _GradedRelations(torch.autograd.Function):
+    BLOCK_VALUES = 1 << 19
+
+    @staticmethod
+    def forward(ctx: Any, tables: Tensor, ids: Tensor, n_relations: int, temperature: float) -> Tensor:
+        step = max(64, _GradedRelations.BLOCK_VALUES // tables.shape[1])
+        gradient, total = torch.zeros_like(tables), tables.new_zeros(())
+        for start in range(0, len(ids), step):
+            rows = ids[start : start + step]
+            own = tables.index_select(1, rows)
+            cosines = own @ tables.transpose(1, 2)
+            shares = torch.softmax(cosines, dim=2)
+            together = shares.sum(dim=0)
+            for view, (cosine, share) in enumerate(zip(cosines, shares, strict=True)):
+                first = (together + share).topk(n_relations, dim=1).indices
+                second = share.scatter_(1, first, 0.0).topk(n_relations, dim=1).indices
+                loss, slopes = _loss_and_slopes(cosine, first, second, temperature)
+                total += loss
+                gradient[view] += slopes.T @ own[view]
+                gradient[view].index_add_(0, rows, slopes @ tables[view])
+        ctx.save_for_backward(gradient / len(tables))
+        return total / len(tables)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None]:
+        (to_tables,) = ctx.saved_tensors
+        return gradient * to_tables, None, None, None
+
+
+def _loss_and_slopes(cosines: Tensor, first: Tensor, second: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
+    """Return the sum of l over rows, and its slopes, for cosines ``[b, n_items]`` and grades ``[b, k]``."""
+    weights = (cosines / temperature).exp_()
+    in_first, in_second = weights.gather(1, first), weights.gather(1, second)
+    everything = weights.sum(dim=1, keepdim=True)
+    of_first, of_second = in_first.sum(dim=1, keepdim=True), in_second.sum(dim=1, keepdim=True)
+    others = everything - of_first
+    one, other = of_first / everything, of_second / others
+    by_second = -1.0 / (others * (other + EPSILON))
+    by_first = -1.0 / (everything * (one + EPSILON)) + other * by_second
+    by_everything = one / (everything * (one + EPSILON)) - other * by_second
+    slopes = weights.mul_(by_everything / temperature)
+    slopes.scatter_add_(1, first, in_first * (by_first / temperature))
+    slopes.scatter_add_(1, second, in_second * (by_second / temperature))
+    return -((one + EPSILON).log() + (other + EPSILON).log()).sum(), slopes
