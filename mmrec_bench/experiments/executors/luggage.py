@@ -9,6 +9,7 @@ from typing import Any
 
 from mmrec_bench.data.cards import find_data, load_card
 from mmrec_bench.data.formats.base import DatasetCard
+from mmrec_bench.data.formats.prepared import CARD, PreparedCard
 from mmrec_bench.errors import DataError
 from mmrec_bench.experiments.artefact import RunArtefact
 from mmrec_bench.experiments.features.artefact import FeaturesArtefact
@@ -99,7 +100,9 @@ def _add_card(found: Luggage, text: str, config: Mapping[str, Any], data_dir: Pa
 
 
 def _named(folder: Path, card: DatasetCard, config: Mapping[str, Any]) -> Iterator[str]:
-    """Return the names of files in a folder that a card or config holds."""
+    """Return the names of files in a folder that a card or config holds, and of all files of prepared data."""
+    if isinstance(card, PreparedCard):
+        yield from (CARD, *card.checked(folder).files)
     for text in _texts(card.model_dump(mode="json", exclude={"downloads"})):
         if not is_file(folder / text):
             continue
