@@ -19,6 +19,8 @@ from mmrec_bench.data.fetching.request import asked, check_status
 from mmrec_bench.errors import ResourceError
 
 CHUNK = 1 << 18
+LONG = 1 << 26
+"""Bytes of a file that takes long to check, so that somebody who waits is told."""
 PROGRESS = 1 << 16
 """Bytes that make a try count as one that brought something."""
 
@@ -35,6 +37,8 @@ def brought(session: requests.Session, url: str, download: Download, part: Part,
         resumed = part.origin(url) is not None
         try:
             _transfer(session, url, download, part, policy, watch)
+            if part.n_bytes > LONG:
+                watch(download.file, part.n_bytes, part.n_bytes, "it is whole, and is checked")
             try:
                 return check_whole(download, part.path)
             except Refusal as refusal:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import shutil
 import zipfile
 from pathlib import Path, PurePosixPath
 
 from mmrec_bench.data.downloads import Download
-from mmrec_bench.data.fetching.checks import MAX_GROWTH
+from mmrec_bench.data.raw.files import RawFile
 from mmrec_bench.errors import DataError
 
 
@@ -27,19 +26,20 @@ def unpack(download: Download, raw: Path) -> None:
     path = raw / download.file
     try:
         with zipfile.ZipFile(path) as archive:
-            for name in download.unpack:
-                member = _member(archive, path, name)
-                target = raw / name
-                if target.is_file() and target.stat().st_size == member.file_size:
-                    continue
-                if member.file_size > MAX_GROWTH * path.stat().st_size:
-                    raise DataError(f"{path}: {name} unpacks to more than {MAX_GROWTH} times the size of the archive")
-                partial = raw / f".{name}.partial"
-                with archive.open(member) as source, partial.open("wb") as file:
-                    shutil.copyfileobj(source, file, 1 << 20)
-                partial.replace(target)
-    except (zipfile.BadZipFile, RuntimeError, NotImplementedError) as error:
+            members = {name: _member(archive, path, name) for name in download.unpack}
+    except zipfile.BadZipFile as error:
         raise DataError(f"{path}: cannot be unpacked: {error}. Delete it to fetch it again") from None
+    for name, member in members.items():
+        target, partial = raw / name, raw / f".{name}.partial"
+        if target.is_file() and target.stat().st_size == member.file_size:
+            continue
+        try:
+            with partial.open("wb") as file:
+                for block in RawFile(path, download.file, member.filename).blocks():
+                    file.write(block)
+            partial.replace(target)
+        finally:
+            partial.unlink(missing_ok=True)
 
 
 def _member(archive: zipfile.ZipFile, path: Path, name: str) -> zipfile.ZipInfo:

@@ -25,6 +25,7 @@ class Answer:
         status: Status, where it is not 200 or 206.
         headers: Further headers.
         chunked: Whether the body comes in chunks, without a length.
+        hangs: Whether the connection stays open after ``cut`` bytes, and nothing comes, until the server ends.
     """
 
     data: bytes = b""
@@ -36,6 +37,7 @@ class Answer:
     status: int | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     chunked: bool = False
+    hangs: bool = False
 
 
 @dataclass
@@ -59,7 +61,7 @@ class Server:
 @contextmanager
 def running() -> Iterator[Server]:
     """Lend a running server."""
-    server = Server()
+    server, ended = Server(), threading.Event()
 
     class Handler(http.server.BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -104,6 +106,9 @@ def running() -> Iterator[Server]:
                 self.wfile.write(b"" if answer.cut is not None else b"0\r\n\r\n")
             else:
                 self.wfile.write(sent)
+            if answer.hangs:
+                self.wfile.flush()
+                ended.wait(60)
             self.close_connection = answer.cut is not None or answer.says is not None
 
     class Quiet(http.server.ThreadingHTTPServer):
@@ -118,5 +123,6 @@ def running() -> Iterator[Server]:
         try:
             yield server
         finally:
+            ended.set()
             httpd.shutdown()
             thread.join()

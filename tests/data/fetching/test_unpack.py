@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
+import mmrec_bench.data.raw.files as raw_files
 from mmrec_bench.data.fetching.fetch import fetch
+from mmrec_bench.data.fetching.unpack import unpack
 from mmrec_bench.errors import ConfigError, DataError
 from tests.data.fetching.server import Answer, Server
 from tests.data.fetching.test_fetch import card
@@ -53,11 +55,17 @@ def test_none_and_two_are_refused(server: Server, tmp_path: Path, members: dict[
         fetch(made, tmp_path)
 
 
-def test_a_bomb_inside_is_refused(server: Server, tmp_path: Path) -> None:
+def test_a_bomb_inside_is_refused(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(raw_files, "FREE", 1 << 20)
     data = archive(u=bytes(20_000_000))
-    with pytest.raises(DataError, match="unpacks to more than 300 times"):
-        fetch(card([server.at("/ml.zip", Answer(data))], file="ml.zip", unpack=["u"]), tmp_path)
+    made = card([server.at("/ml.zip", Answer(data))], file="ml.zip", unpack=["u"])
+    with pytest.raises(DataError, match="unpacks to more than 200 times"):
+        fetch(made, tmp_path)
+    (tmp_path / "ml.zip").write_bytes(data)
+    with pytest.raises(DataError, match="unpacks to more than 200 times"):
+        unpack(made.downloads[0], tmp_path)
     assert not (tmp_path / "u").exists()
+    assert not (tmp_path / ".u.partial").exists()
 
 
 def test_only_archives_are_unpacked() -> None:
