@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -26,6 +27,8 @@ from mmrec_bench.data.families import load_family
 from mmrec_bench.data.fetching.fetch import MIRROR_VARIABLE, fetch, raw_folder
 from mmrec_bench.data.preparing.prepare import Means
 from mmrec_bench.experiments.environment import available_cores
+from mmrec_bench.experiments.features.contents import IMAGES
+from mmrec_bench.experiments.features.extracted import features_root
 from mmrec_bench.experiments.obtaining import missing_cards, obtain
 from mmrec_bench.reports.errors.thumbnails import Thumbnails
 from mmrec_bench.reports.inspection.inspect import inspect
@@ -86,11 +89,15 @@ def inspect_data(
     data_dir: DataDir = None,
     report_dir: Annotated[Path, typer.Option("--report-dir", help="Where reports are written.")] = Path("reports/data"),
     images: Annotated[
-        Path | None, typer.Option("--images", help="Folder of pictures, named by external item ids.")
+        Path | None,
+        typer.Option("--images", help="Folder of pictures, named by item ids; those of `features images` by default."),
     ] = None,
 ) -> None:
     """Report what a data set holds: counts, degrees, time, modalities, texts, and some of its items."""
     card = load_card(name)
+    fetched = features_root() / card.name / IMAGES
+    if images is None and fetched.is_dir() and importlib.util.find_spec("PIL"):
+        images = fetched
     pictures = None if images is None else Thumbnails(images)
     found = inspect(card, data_dir, command_line(), pictures)
     print_table(found.sections[0].tables[0])

@@ -102,6 +102,18 @@ def test_a_data_set_is_inspected(
     assert "no such folder of pictures" in capsys.readouterr().err
 
 
+def test_fetched_pictures_are_shown(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    image = pytest.importorskip("PIL.Image")
+    card = write_card(tmp_path, "https://example.org/x")
+    (tmp_path / "shop.inter").write_bytes(INTER)
+    monkeypatch.setenv("MMREC_BENCH_FEATURES", str(tmp_path / "features"))
+    (tmp_path / "features" / "shop" / "images").mkdir(parents=True)
+    image.new("RGB", (20, 20), "red").save(tmp_path / "features" / "shop" / "images" / "1.png")
+    assert call(monkeypatch, "inspect", str(card), "--report-dir", str(tmp_path / "out")) == 0
+    page = (tmp_path / "out" / "shop" / "inspection.html").read_text()
+    assert page.count("data:image/jpeg;base64,") == 1
+
+
 def test_categories_of_a_family_are_listed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     assert call(monkeypatch, "categories", "amazon-2018") == 0
     assert "amazon-2018:All_Beauty" in capsys.readouterr().out.splitlines()
