@@ -13,6 +13,7 @@ from mmrec_bench.testing.subjects import Subject, all_scores, every_subject
 from mmrec_bench.training.checkpoint import CheckpointStore
 from mmrec_bench.training.config import TrainerConfig
 from mmrec_bench.training.records import EpochRecord, SilentObserver, TrainingResult, Validation
+from mmrec_bench.training.steps import MirrorGradientStep, PlainStep
 from mmrec_bench.training.trainer import train
 
 CPU = torch.device("cpu")
@@ -71,3 +72,16 @@ def test_resume_and_restored_weights(subject: Subject, toy: ModuleType, tmp_path
     model, result = run(subject, checkpoints=store, resume=True)
     assert toy.outcome(model, result) == expected
     assert torch.equal(all_scores(model.export()), scores)
+
+
+@pytest.mark.parametrize("subject", [subject for subject in SUBJECTS if not subject.config().nested], ids=str)
+def test_mirror_gradient_takes_another_way(subject: Subject) -> None:
+    ends = []
+    for step in (PlainStep(), MirrorGradientStep(beta=2, alpha2=0.3)):
+        context = subject.context(seed=5)
+        model = subject.build(context)
+        config = CONFIG.model_copy(update={"max_epochs": 2, "step": step})
+        train(model, context, config, validate, context.seeds, CPU)
+        ends.append(torch.cat([parameter.detach().flatten() for parameter in model.parameters()]))
+    assert torch.isfinite(ends[1]).all()
+    assert not torch.allclose(*ends)
