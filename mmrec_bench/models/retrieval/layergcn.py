@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal
+from functools import reduce
+from operator import add
+from typing import Any, ClassVar, Literal, cast
 
 import torch
 from pydantic import Field, NonNegativeFloat, PositiveInt
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from mmrec_bench.graph.bipartite import BipartiteOperator
 from mmrec_bench.losses import batch_l2, bpr, dot
 from mmrec_bench.models.base import MODELS, Citation, LossTerms, ModelConfig, ModelContext, Triplets
-from mmrec_bench.models.blocks import IdEmbedding, ItemHost, directions, gather
+from mmrec_bench.models.blocks import IdEmbedding, ItemHost, directions, gather, norms
 from mmrec_bench.models.pruned_graph import PrunedGraph
 from mmrec_bench.retrieval.base import Representations
 from mmrec_bench.row_share import n_rows
@@ -96,15 +99,34 @@ class LayerGCN(ItemHost):
     def _propagate(self, item_table: Tensor, graph: BipartiteOperator) -> tuple[Tensor, Tensor]:
         users, items = self.users.all(), item_table
         user_starts, item_starts = directions(users), directions(items)
-        layers = []
+        of_users, of_items = [], []
         for _ in range(self.config.n_layers):
             users, items = graph.propagate(users, items, 1, pooling="last")
-            users, items = _refined(users, user_starts), _refined(items, item_starts)
-            layers.append((users, items))
-        of_users, of_items = zip(*layers, strict=True)
-        return torch.stack(of_users).sum(dim=0), torch.stack(of_items).sum(dim=0)
+            users = cast(Tensor, _Refinement.apply(users, user_starts))  # type: ignore[no-untyped-call]
+            items = cast(Tensor, _Refinement.apply(items, item_starts))  # type: ignore[no-untyped-call]
+            of_users.append(users)
+            of_items.append(items)
+        return reduce(add, of_users), reduce(add, of_items)
 
 
-def _refined(rows: Tensor, starts: Tensor) -> Tensor:
-    """Return ``cos(x, s) x`` of rows ``[n, d]`` and unit rows: the unit x times its product with s."""
-    return directions(rows) * dot(rows, starts).unsqueeze(1)
+class _Refinement(torch.autograd.Function):
+    """``cos(x, s) x`` of rows ``[n, d]`` and unit rows s; a row of zeros stays one.
+
+    With c the cosine and ``w = (g . x) / ||x||``, the gradient g pulls x by ``c g + w s - (w c / ||x||) x`` and s by
+    ``w x``: fewer passes over the tables than the graph of its parts has.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor, starts: Tensor) -> Tensor:
+        inverse = 1.0 / norms(rows)
+        cosines = dot(rows, starts).unsqueeze(1) * inverse
+        ctx.save_for_backward(rows, starts, inverse, cosines)
+        return cosines * rows
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor]:
+        rows, starts, inverse, cosines = ctx.saved_tensors
+        pull = dot(gradient, rows).unsqueeze(1) * inverse
+        of_rows = (cosines * gradient).addcmul_(pull, starts).addcmul_(-pull * cosines * inverse, rows)
+        return of_rows, pull * rows

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Literal
 
 import torch
-import torch.nn.functional as F
 from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor
 
@@ -124,8 +123,10 @@ class SimGCL(ItemHost):
         """Return rows of both views, ``[n, 2d]``, with noise; evaluation has none."""
         if not self.training:
             return rows
-        draws = torch.rand_like(rows).view(len(rows), N_VIEWS, -1)
-        return rows + self.config.noise * F.normalize(draws, dim=-1).view_as(rows) * rows.sign()
+        draws = torch.rand_like(rows)
+        of_views = draws.view(len(rows), N_VIEWS, -1)
+        of_views.mul_(self.config.noise / torch.linalg.vector_norm(of_views, dim=-1, keepdim=True).clamp_min(1e-12))
+        return draws.copysign_(rows).add_(rows)
 
     def _contrast(self, rows: Distinct, vectors: Tensor, noisy: Tensor) -> Tensor:
         """Return the contrast of both views of some rows.
