@@ -16,10 +16,10 @@ def unpacked(download: Download, raw: Path) -> bool:
 
 
 def unpack(download: Download, raw: Path) -> None:
-    """Lay files of an archive beside it, each whole or not at all; those that are there in full size stay.
+    """Lay files of an archive beside it, each whole or not at all; those that are there stay.
 
     Raises:
-        DataError: The archive lacks one, holds two of a name, or unpacks to too much.
+        DataError: The archive lacks one, holds two of a name, or unpacks to too much; or a file of another size is there.
     """
     if not download.unpack:
         return
@@ -31,7 +31,11 @@ def unpack(download: Download, raw: Path) -> None:
         raise DataError(f"{path}: cannot be unpacked: {error}. Delete it to fetch it again") from None
     for name, member in members.items():
         target, partial = raw / name, raw / f".{name}.partial"
-        if target.is_file() and target.stat().st_size == member.file_size:
+        if target.is_file() and target.stat().st_size != member.file_size:
+            raise DataError(
+                f"{target}: is another file than that of {download.file}. Delete it to have it unpacked again"
+            )
+        if target.is_file():
             continue
         try:
             with partial.open("wb") as file:

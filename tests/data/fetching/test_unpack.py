@@ -41,6 +41,14 @@ def test_files_are_unpacked_once_and_again_when_lost(server: Server, tmp_path: P
     assert len(server.asked) == 1
 
 
+def test_a_file_of_ones_own_is_not_overwritten(server: Server, tmp_path: Path) -> None:
+    (tmp_path / "u.data").write_bytes(b"mine")
+    made = card([server.at("/ml.zip", Answer(archive(**{"u.data": b"theirs"})))], file="ml.zip", unpack=["u.data"])
+    with pytest.raises(DataError, match=r"u\.data: is another file than that of ml\.zip"):
+        fetch(made, tmp_path)
+    assert (tmp_path / "u.data").read_bytes() == b"mine"
+
+
 def test_a_member_by_a_name_that_leads_out_lands_inside(server: Server, tmp_path: Path) -> None:
     data = archive(**{"../../evil": b"x"})
     fetch(card([server.at("/ml.zip", Answer(data))], file="ml.zip", unpack=["evil"]), tmp_path / "a" / "b")
