@@ -19,7 +19,7 @@ def unpack(download: Download, raw: Path) -> None:
     """Lay files of an archive beside it, each whole or not at all; those that are there stay.
 
     Raises:
-        DataError: The archive lacks one, holds two of a name, or unpacks to too much; or a file of another size is there.
+        DataError: The archive lacks one, holds two of a name, or unpacks to too much; another file is in the way.
     """
     if not download.unpack:
         return
