@@ -13,6 +13,7 @@ import numpy as np
 
 # Importing a format registers its card.
 import mmrec_bench.data.formats.click_log
+import mmrec_bench.data.formats.lattice
 import mmrec_bench.data.formats.letor
 import mmrec_bench.data.formats.mmrec
 import mmrec_bench.data.formats.prepared

@@ -92,7 +92,7 @@ def test_the_documentation_names_every_format_and_column() -> None:
         (CARD.replace("mmrec", "mmrek"), r"format: unknown data format 'mmrek'; did you mean 'mmrec'\?.*\(line 3\)"),
         (
             CARD.replace("format: mmrec\n", ""),
-            "format: required, but missing; known: click-log, letor, mmrec, prepared, recbole, sequences, synthetic",
+            "format: required, but missing; known: click-log, lattice, letor, mmrec, prepared, recbole, sequences, syn",
         ),
         (CARD.replace("format: mmrec", "format: [mmrec]"), "format: unknown data format"),
         (CARD + "interaction: x\n", "unknown key; did you mean 'interactions'"),

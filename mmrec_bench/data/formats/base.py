@@ -20,7 +20,18 @@ from mmrec_bench.registry import Registry, unknown_message
 from mmrec_bench.settings import BaseConfig, check_unique, explained_error
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
-FileName = Annotated[str, StringConstraints(min_length=1, max_length=1024, pattern=r"^[^\x00]+$")]
+
+
+def _is_no_pickle(name: str) -> str:
+    """Refuse files that run code when they are read."""
+    if name.lower().endswith((".pkl", ".pickle", ".p")):
+        raise explained_error(f"pickled files are never read, for they can run any code; got {name[:80]!r}")
+    return name
+
+
+FileName = Annotated[
+    str, StringConstraints(min_length=1, max_length=1024, pattern=r"^[^\x00]+$"), AfterValidator(_is_no_pickle)
+]
 PayloadKind: TypeAlias = Literal["interactions", "lists"]
 """What a data set can be about: interactions for retrieval, lists for ranking."""
 

@@ -24,6 +24,7 @@ from pydantic import NonNegativeInt, model_validator
 
 # Importing a recipe registers it.
 import mmrec_bench.data.preparing.amazon
+import mmrec_bench.data.preparing.layouts
 import mmrec_bench.data.preparing.ratings  # noqa: F401
 from mmrec_bench.data.dataset import DataReport, Dataset
 from mmrec_bench.data.downloads import Digest

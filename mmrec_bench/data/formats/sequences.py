@@ -72,7 +72,7 @@ class SequencesCard(DatasetCard):
         """Read the files; see `DatasetCard.read`."""
         chosen = self.chosen(modalities)
         path = folder / self.sequences
-        sequences = _object(path)
+        sequences = read_object(path)
         owners: list[str] = []
         items: list[str] = []
         places: list[int] = []
@@ -84,7 +84,7 @@ class SequencesCard(DatasetCard):
             places += range(len(sequence))
         if not items:
             raise DataError(f"{path}: no user has an item")
-        described = None if self.items is None else _object(folder / self.items)
+        described = None if self.items is None else read_object(folder / self.items)
         notes: list[str] = []
         users, user_ids = numbered(_texts(owners), _texts(sequences), self.sequences, notes)
         listed = (
@@ -106,7 +106,7 @@ class SequencesCard(DatasetCard):
         if self.items is None:
             return super().texts(folder, dataset, fields)
         path = folder / self.items
-        described = _object(path)
+        described = read_object(path)
         known = {field for texts in described.values() if isinstance(texts, dict) for field in texts}
         for field in fields or ():
             if field not in known:
@@ -134,8 +134,12 @@ def _texts(values: Iterable[str]) -> Any:
     return pa.array(list(values), pa.string())
 
 
-def _object(path: Path) -> dict[str, Any]:
-    """Return the object of a JSON file, in which no key is repeated."""
+def read_object(path: Path) -> dict[str, Any]:
+    """Return the object of a JSON file, in which no key is repeated.
+
+    Raises:
+        DataError: It cannot be read, or holds something else.
+    """
     data = read_file(path)
     check_text(path, data)
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from mmrec_bench.data.dataset import Dataset
+from mmrec_bench.data.interactions import Interactions
 from mmrec_bench.data.preparing.canonical import write_batches
 from mmrec_bench.data.raw import metadata
 from mmrec_bench.data.raw.files import RawFile
@@ -31,6 +33,7 @@ class Reading:
         cut_short: Whether files that are cut short are used as far as they are whole.
         problems: What was wrong with the raw files.
         missing: Items without a title, a picture, a field or a vector.
+        dataset: What a card of another format has read, between reading rows and writing items.
     """
 
     store: Store
@@ -39,6 +42,7 @@ class Reading:
     cut_short: bool
     problems: Problems = field(default_factory=Problems)
     missing: dict[str, int] = field(default_factory=dict)
+    dataset: Dataset[Interactions] | None = None
 
     def sources(self, names: Sequence[str]) -> list[Source]:
         """Return the files of these names, in their order."""
@@ -60,10 +64,14 @@ class Reading:
         for source in sources:
             metadata.add_metadata(self.store, source, keys, fields)
         items = Items(self.store, sources, keys, fields)
-        write_batches(self.folder / "items.parquet", self._counted(items), items.schema)
+        write_batches(self.folder / "items.parquet", self._counted(items.batches()), items.schema)
 
-    def _counted(self, items: Items) -> Iterator[Any]:
-        for batch in items.batches():
+    def write_table(self, items: Any) -> None:
+        """Write ``items.parquet`` of an Arrow table in the order of the rows."""
+        write_batches(self.folder / "items.parquet", self._counted(iter(items.to_batches())), items.schema)
+
+    def _counted(self, batches: Iterator[Any]) -> Iterator[Any]:
+        for batch in batches:
             for name in batch.schema.names[1:]:
                 self.missing[name] = self.missing.get(name, 0) + batch.column(name).null_count
             yield batch

@@ -82,6 +82,12 @@ def add_metadata(store: Store, source: Source, keys: ItemKeys, fields: Sequence[
     source.problems.add(source.file.name, "repeated-item", first, n)
 
 
+def items_schema(fields: Sequence[str]) -> Any:
+    """Return the columns of ``items.parquet``: every declared field is a list of texts, null where there is none."""
+    columns = [("item_id", pa.string()), ("title", pa.string()), ("image_url", pa.string())]
+    return pa.schema([*columns, *((field, pa.list_(pa.string())) for field in fields)])
+
+
 @dataclass(frozen=True, slots=True)
 class Items:
     """Batches of described items, in their order.
@@ -100,9 +106,8 @@ class Items:
 
     @property
     def schema(self) -> Any:
-        """Columns of the batches: every declared field is a list of texts, null where there is none."""
-        columns = [("item_id", pa.string()), ("title", pa.string()), ("image_url", pa.string())]
-        return pa.schema([*columns, *((field, pa.list_(pa.string())) for field in self.fields)])
+        """Columns of the batches."""
+        return items_schema(self.fields)
 
     def batches(self) -> Iterator[Any]:
         """Yield record batches of the schema."""

@@ -282,3 +282,44 @@ R14 = {"reader": "amazon-2014", "reviews": "r"}
 def test_recipes_that_make_no_sense_are_refused(build: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         card_of(build)
+
+
+def test_layouts_of_other_toolkits(tmp_path: Path) -> None:
+    """A core of the first two users and items; the third item, and the user who has it alone, go."""
+    (tmp_path / "x.inter").write_text("userID\titemID\tx_label\n0\t0\t0\n0\t1\t1\n1\t0\t2\n1\t1\t0\n2\t2\t0\n")
+    (tmp_path / "i.csv").write_text("asin\titemID\nB9\t0\nB1\t1\nB5\t2\n")
+    np.save(tmp_path / "image.npy", np.array([[9, 9], [1, 1], [5, 5]], np.float32))
+    core = {"k_core": {"user_rows": 2, "item_rows": 2}}
+    told = {"provenance": {"filter": core["k_core"]}}
+    layout = {"interactions": "x.inter", "item_ids": "i.csv", "features": {"image": "image.npy"}}
+    done, data = made(tmp_path, {"reader": "mmrec", "layout": layout, **core}, **told)
+    one = data.payload
+    assert one.labels is not None
+    assert (one.values, one.timestamps) == (None, None)
+    triples = zip(one.users.tolist(), data.item_ids[one.items].tolist(), one.labels.tolist(), strict=True)
+    assert sorted(triples) == [(0, "B1", 1), (0, "B9", 0), (1, "B1", 0), (1, "B9", 2)], "the delivered split is kept"
+    assert data.features["image"].values.tolist() == [[1, 1], [9, 9]]
+    assert sorted(done.built.raw) == ["i.csv", "image.npy", "x.inter"]
+
+    (tmp_path / "r.inter").write_text("user_id:token\titem_id:token\trating:float\nu\ta\t4\nu\tb\t2\nv\ta\t5\n")
+    (tmp_path / "r.item").write_text("item_id:token\tname:token_seq\tkind:token\na\tAn A\tone\nb\tA B\t\nc\tC\ttwo\n")
+    atomic = {"interactions": "r.inter", "items": "r.item", "title_column": "name", "word_columns": ["kind"]}
+    card = card_of({"reader": "recbole", "layout": atomic, "min_rating": 3}, word_fields=["kind"])
+    done = prepare(card, tmp_path, tmp_path / "recbole")
+    data = load_dataset(card, tmp_path / "recbole")
+    assert data.items.titles is not None
+    assert data.items.words is not None
+    assert data.items.titles.tolist() == ["An A"]
+    assert data.items.words.vocabulary == (("kind", "one"),)
+    assert data.payload.values is not None
+    assert data.payload.values.tolist() == [4, 5]
+
+    for part, content in (("train", {"0": [0], "1": [1]}), ("val", {"0": [1]}), ("test", {"1": [0]})):
+        lines(tmp_path / f"{part}.json", [content])
+    names = {"train": "train.json", "valid": "val.json", "test": "test.json"}
+    done, data = made(tmp_path / ".", {"reader": "lattice", "layout": names}, name="lattice")
+    assert done.built.split == (2, 1, 1)
+    with pytest.raises(ConfigError, match="layout: needs the keys of a card of this format"):
+        card_of({"reader": "lattice"})
+    with pytest.raises(ConfigError, match=r"interaction: unknown key; did you mean 'interactions'"):
+        card_of({"reader": "mmrec", "layout": {"interaction": "x"}})
