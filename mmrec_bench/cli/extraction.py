@@ -11,7 +11,7 @@ import torch
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 
-from mmrec_bench.cli.console import DataDir, Device, Overrides, Threads, out, run_settings
+from mmrec_bench.cli.console import DataDir, Device, Overrides, Threads, errors, out, run_settings
 from mmrec_bench.data.fetching.pictures import Manners, fetch_pictures
 from mmrec_bench.errors import ResourceError
 from mmrec_bench.experiments.features.contents import IMAGES, wanted_pictures
@@ -98,7 +98,10 @@ def fetch_images(
 def extract_for(
     experiments: Iterable[Experiment], preparer: Preparer, data_dir: Path | None, device: torch.device
 ) -> None:
-    """Extract what experiments name under ``dataset.features`` and is not there yet."""
+    """Extract what experiments name under ``dataset.features`` and is not there yet.
+
+    What cannot be extracted is told; the experiments that need it are then refused as others whose data is missing.
+    """
     sources = (
         source
         for experiment in experiments
@@ -106,8 +109,9 @@ def extract_for(
         if isinstance(source, ExtractConfig)
     )
     with items_bar() as bar:
-        for _ in extract_missing(sources, preparer.tables, data_dir, device, lambda one: bar(described(one))):
-            pass
+        failed = extract_missing(sources, preparer.tables, data_dir, device, lambda one: bar(described(one)))
+    for error in failed:
+        errors.print(f"not extracted: {error}", style="red", highlight=False, markup=False)
 
 
 def described(config: ExtractConfig) -> str:

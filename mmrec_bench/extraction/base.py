@@ -24,7 +24,10 @@ class ContentEncoder(ABC, Generic[C]):
 
     Attributes:
         counts: How many contents something happened to that is worth knowing, such as texts cut at the longest length.
+        at_once: How many contents are handed over at once at most; decoded pictures are large.
     """
+
+    at_once: int = 512
 
     def __init__(self) -> None:
         self.counts: Counter[str] = Counter()

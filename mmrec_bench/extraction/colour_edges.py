@@ -43,6 +43,8 @@ class ColourEdgesConfig(ContentEncoderConfig):
 class ColourEdges(ContentEncoder[Any]):
     """Counts colours and edges of pictures."""
 
+    at_once = 1
+
     def encode(self, contents: Sequence[Any]) -> FloatArray:
         """Return unit vectors of pictures in RGB, float32 ``[n, 200]``."""
         return np.stack([_vector(picture) for picture in contents])

@@ -14,6 +14,8 @@ MAX_BYTES = 64 << 20
 """A larger file is not opened."""
 MAX_PIXELS = 64_000_000
 """A picture of more pixels is refused by its header, before any of them is decoded."""
+MAX_SIDE = 2048
+"""Larger pictures are scaled down to so many pixels a side; encoders look at a few hundred."""
 FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF")
 """Formats of shops; Pillow's decoders of others are not let near files of strangers."""
 
@@ -63,5 +65,7 @@ def _rgb(library: Any, picture: Any) -> Any:
     if upright.mode in ("LA", "RGBA", "PA", "La", "RGBa") or "transparency" in upright.info:
         shown = upright.convert("RGBA")
         white = library.Image.new("RGBA", shown.size, (255, 255, 255, 255))
-        return library.Image.alpha_composite(white, shown).convert("RGB")
-    return upright.convert("RGB")
+        upright = library.Image.alpha_composite(white, shown)
+    shown = upright.convert("RGB")
+    shown.thumbnail((MAX_SIDE, MAX_SIDE))  # does nothing to smaller ones
+    return shown

@@ -49,7 +49,7 @@ class TransformersImageEncoder(ContentEncoder[Any]):
         library = import_transformers()
         folder = config.folder()
         told = {"local_files_only": True, "trust_remote_code": False}
-        self._config, self._device = config, device
+        self._config, self._device, self.at_once = config, device, config.batch_size
         self._processor: Any = built(folder, lambda: library.AutoImageProcessor.from_pretrained(folder, **told))
         self._model: Any = built(
             folder,
@@ -68,11 +68,7 @@ class TransformersImageEncoder(ContentEncoder[Any]):
     @torch.inference_mode()
     def encode(self, contents: Sequence[Any]) -> FloatArray:
         """Return vectors of pictures in RGB, float32 ``[n, d]``."""
-        size = self._config.batch_size
-        return np.concatenate([self._batch(contents[start : start + size]) for start in range(0, len(contents), size)])
-
-    def _batch(self, pictures: Sequence[Any]) -> FloatArray:
-        pixels = self._processor(images=list(pictures), return_tensors="pt")["pixel_values"].to(self._device)
+        pixels = self._processor(images=list(contents), return_tensors="pt")["pixel_values"].to(self._device)
         if self._config.pooling == "projected":
             found = self._model.get_image_features(pixel_values=pixels)
             vectors: Tensor = found if isinstance(found, Tensor) else found.pooler_output

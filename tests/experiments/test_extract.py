@@ -266,6 +266,20 @@ def test_a_suite_goes_from_raw_texts_to_its_table(world: Path) -> None:
     assert "text shuffled" in report
 
 
+def test_what_cannot_be_extracted_fails_alone(world: Path) -> None:
+    absent = "dataset.features.text.encoder={name: sentence-transformers, model: package:no_such_weights/model}"
+    (world / "suite.yaml").write_text(
+        "schema_version: 1\ntitle: Shop\ndescription: One fails.\nseeds: [0]\nexperiments:\n  - {config: run.yaml}\n"
+        f"  - {{config: run.yaml, label: absent, set: ['{absent}']}}\n"
+    )
+    folders = [word for name in ("out", "report-dir") for word in (f"--{name}", str(world / name))]
+    done = CliRunner().invoke(app, ["bench", str(world / "suite.yaml"), "--device", "cpu", "--threads", "1", *folders])
+    assert done.exit_code == 1, done.output
+    assert "not extracted: encoder.model 'package:no_such_weights/model': the package 'no_such_weights'" in done.output
+    assert "absent" in (world / "report-dir/suite/report.md").read_text()
+    assert len(list((world / "out/shop/itemknn-content").iterdir())) == 1
+
+
 def test_texts_can_be_knocked_out(world: Path) -> None:
     made(world)
     found = variants_of([experiment(world)], KnockoutConfig(kinds=("shuffled",)))
@@ -408,3 +422,19 @@ def test_pictures_of_a_folder(world: Path) -> None:
     (world / "pictures").rename(world / "moved")
     moved = config.model_copy(update={"pictures": config.pictures.model_copy(update={"folder": str(world / "moved")})})  # type: ignore[union-attr]
     assert extract(moved, dataset(world), None, world / "features", CPU).folder == features.folder
+
+
+@pytest.mark.data
+def test_texts_of_real_items_say_what_they_are(data_dir: Path, tmp_path: Path) -> None:
+    config = load_extraction("configs/features/amazon-scientific-text.yaml", overrides=("encoder.dim=32",))
+    items = Preparer(data_dir).dataset("amazon-scientific", ())
+    made = extract(config, items, data_dir, tmp_path, CPU)
+    assert made.manifest["items"] == {"catalogue": 4344, "missing": 0, "missing_share": 0.0}
+    assert made.manifest["contents"]["fields"] == ["title", "brand", "categories", "description"]
+    vectors = made.table("text").unit()
+    cosines = vectors @ vectors.T
+    np.fill_diagonal(cosines, -1)
+    categories = [set(text.split(", ")[1:]) for text in items.items.texts("categories")]
+    alike = [len(own & categories[near]) > 0 for own, near in zip(categories, cosines.argmax(axis=1), strict=True)]
+    chance = [len(own & other) > 0 for own, other in zip(categories, categories[::-1], strict=True)]
+    assert np.mean(alike) > 0.85 > 0.5 > np.mean(chance)

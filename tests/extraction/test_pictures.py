@@ -55,6 +55,12 @@ def test_turned_upright(tmp_path: Path) -> None:
     assert np.asarray(found)[-1, 0].tolist() == [0, 0, 255]
 
 
+def test_large_pictures_are_scaled_down(tmp_path: Path) -> None:
+    found = open_picture(saved(tmp_path / "a.png", half_red().resize((4000, 500))))
+    assert found.size == (2048, 256)
+    assert np.asarray(found)[0, 0].tolist() == [255, 0, 0]
+
+
 def test_the_first_of_an_animation(tmp_path: Path) -> None:
     frames = [image.new("RGB", (6, 6), colour) for colour in ("lime", "red", "blue")]
     found = open_picture(saved(tmp_path / "a.gif", frames[0], save_all=True, append_images=frames[1:]))

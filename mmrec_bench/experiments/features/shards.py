@@ -87,23 +87,27 @@ def made_shards(
 
 def _encode(contents: Contents, encoder: ContentEncoder[Any], rows: range, path: Path) -> Tally:
     """Encode the items of one shard and write it, and what became of them before it."""
-    tally, known, batch = Tally(), [], []
+    tally = Tally()
     encoder.counts.clear()
-    for row in rows:
-        try:
-            batch.append(contents.read(row))
-            known.append(row)
-        except MissingContentError as reason:
-            tally.miss(row, str(reason))
-    vectors = encoder.encode(batch) if batch else np.zeros((0, 0), np.float32)
-    values = np.full((len(rows), vectors.shape[1]), np.nan, np.float32)
-    for row, vector in zip(known, vectors, strict=True):
-        if not np.isfinite(vector).all():
-            tally.miss(row, "no vector")
-        elif not vector.any():
-            tally.miss(row, "vector of zeros")
-        else:
-            values[row - rows.start] = vector
+    found: dict[int, FloatArray] = {}
+    for start in range(0, len(rows), encoder.at_once):
+        known, batch = [], []
+        for row in rows[start : start + encoder.at_once]:
+            try:
+                batch.append(contents.read(row))
+                known.append(row)
+            except MissingContentError as reason:
+                tally.miss(row, str(reason))
+        for row, vector in zip(known, encoder.encode(batch) if batch else (), strict=True):
+            if not np.isfinite(vector).all():
+                tally.miss(row, "no vector")
+            elif not vector.any():
+                tally.miss(row, "vector of zeros")
+            else:
+                found[row - rows.start] = vector
+    values = np.full((len(rows), len(next(iter(found.values()), ()))), np.nan, np.float32)
+    for place, vector in found.items():
+        values[place] = vector
     tally.counts = Counter(encoder.counts)
     told = {"reasons": tally.reasons, "examples": tally.examples, "counts": tally.counts}
     _replace(path.with_suffix(".json"), json.dumps(told).encode())

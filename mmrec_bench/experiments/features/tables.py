@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ import torch
 
 from mmrec_bench.data.cards import load_card
 from mmrec_bench.data.dataset import Dataset
-from mmrec_bench.errors import DataError
+from mmrec_bench.errors import DataError, MMRecBenchError
 from mmrec_bench.experiments.features.contents import contents_of
 from mmrec_bench.experiments.features.extract import extract
 from mmrec_bench.experiments.features.extract_config import ExtractConfig
@@ -57,8 +57,8 @@ def extract_missing(
     data_dir: Path | None,
     device: torch.device,
     observer: Callable[[ExtractConfig], Callable[[int, int], None]],
-) -> Iterator[ExtractedFeatures]:
-    """Yield what some configs extract, each once, and extract first what is not there.
+) -> list[MMRecBenchError]:
+    """Extract what is not there of some configs, each once, and return what went wrong; the others are made.
 
     Args:
         sources: What to extract.
@@ -68,8 +68,12 @@ def extract_missing(
         observer: Returns what is told how many items of a config are done.
     """
     done: set[str] = set()
+    errors: list[MMRecBenchError] = []
     for source in sources:
         if (text := source.model_dump_json()) not in done:
             done.add(text)
-            dataset = load(source.dataset.card, ())
-            yield extract(source, dataset, data_dir, features_root(), device, observer(source))
+            try:
+                extract(source, load(source.dataset.card, ()), data_dir, features_root(), device, observer(source))
+            except MMRecBenchError as error:
+                errors.append(error)
+    return errors
