@@ -115,7 +115,7 @@ def _repeated_table(repeated: dict[str, list[str]]) -> Table:
         (Cell(title[:100]), number(len(ids), ",d"), ", ".join(ids[:3]) + (", …" if len(ids) > 3 else ""))
         for title, ids in list(repeated.items())[:N_SHOWN]
     ]
-    note = f"The most frequent of {len(repeated):,} titles that more than one item has, in lower case."
+    note = f"Titles that more than one item has, in lower case, the most frequent first; {len(repeated):,} in all."
     return Table("Repeated titles", note, ("title", "items", "such as"), tuple(rows))
 
 
