@@ -434,7 +434,7 @@ def test_texts_of_real_items_say_what_they_are(data_dir: Path, tmp_path: Path) -
     vectors = made.table("text").unit()
     cosines = vectors @ vectors.T
     np.fill_diagonal(cosines, -1)
-    categories = [set(text.split(", ")[1:]) for text in items.items.texts("categories")]
+    categories = [set(text.split(", ")) - {"Industrial & Scientific"} for text in items.items.texts("categories")]
     alike = [len(own & categories[near]) > 0 for own, near in zip(categories, cosines.argmax(axis=1), strict=True)]
     chance = [len(own & other) > 0 for own, other in zip(categories, categories[::-1], strict=True)]
     assert np.mean(alike) > 0.85 > 0.5 > np.mean(chance)
