@@ -105,7 +105,7 @@ def k_core(shards: Sequence[Rows], user_rows: int, item_rows: int, spread: Sprea
     found = spread.map(ids_of, held)
     user_ids, item_ids = (_in_order([ids[column] for ids in found]) for column in (0, 1))
     codes: list[Codes] = spread.map(codes_of, held, user_ids, item_ids)
-    keep_users, keep_items, steps = _fixpoint(
+    keep_users, keep_items, steps = fixpoint(
         spread, spread.hold(codes), len(user_ids), len(item_ids), user_rows, item_rows
     )
     users, items = (np.concatenate([shard[column] for shard in codes]) for column in (0, 1))
@@ -116,10 +116,24 @@ def k_core(shards: Sequence[Rows], user_rows: int, item_rows: int, spread: Sprea
     )
 
 
-def _fixpoint(
+def fixpoint(
     spread: Spread, codes: Sequence[Any], n_users: int, n_items: int, user_rows: int, item_rows: int
 ) -> tuple[BoolArray, BoolArray, tuple[Step, ...]]:
-    """Return which users and items are kept. Shards never change: a row is left while its user and item are."""
+    """Return which users and items are kept, and the steps of `KCore`.
+
+    Shards never change: a row is left while its user and item are.
+
+    Args:
+        spread: Where the shards are worked on.
+        codes: Shards of row numbers of users and items, as `Spread.hold` returns them.
+        n_users: Number of users; their row numbers are below.
+        n_items: Number of items.
+        user_rows: Rows a user needs.
+        item_rows: Rows an item needs.
+
+    Raises:
+        DataError: Nothing is left.
+    """
     keep_users, keep_items = np.ones(n_users, np.bool_), np.ones(n_items, np.bool_)
     steps: list[Step] = []
     while True:

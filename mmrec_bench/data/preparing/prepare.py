@@ -59,6 +59,11 @@ class Means:
     spread: Spread | None = None
     n_shards: int = 1
 
+    @property
+    def held_rows(self) -> int:
+        """Rows whose users and items are held in memory for the k-core, at 40 bytes each, in as much as duckdb has."""
+        return self.memory_mib * (1 << 20) // 40
+
 
 @dataclass(frozen=True, slots=True)
 class PreparedData:
@@ -176,7 +181,7 @@ def _stages(card: PreparedCard, reading: Reading, means: Means, watch: Watch) ->
         done(steps.drop_low_ratings(store, recipe.min_rating))
     done(steps.merge_repeats(store, recipe.repeats))
     if (core := recipe.k_core) is not None and means.spread is None:
-        done(*steps.keep_core(store, core.user_rows, core.item_rows))
+        done(*steps.keep_core(store, core.user_rows, core.item_rows, means.held_rows))
     elif core is not None and means.spread is not None:
         done(*steps.keep_core_of_shards(store, core.user_rows, core.item_rows, means.spread, means.n_shards))
     return tuple(made)

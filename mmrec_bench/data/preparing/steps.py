@@ -14,7 +14,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from pydantic import NonNegativeInt
 
-from mmrec_bench.data.kcore import Spread, Step, k_core, nothing_left
+from mmrec_bench.data.kcore import Here, Spread, Step, fixpoint, k_core, nothing_left
 from mmrec_bench.data.raw.store import Store
 from mmrec_bench.errors import DataError
 from mmrec_bench.settings import BaseConfig
@@ -89,31 +89,61 @@ def merge_repeats(store: Store, keep: Repeats) -> Stage:
     return stage(store, f"{keep} row of each pair")
 
 
-def keep_core(store: Store, user_rows: int, item_rows: int) -> list[Stage]:
+def keep_core(store: Store, user_rows: int, item_rows: int, held_rows: int) -> list[Stage]:
     """Drop users and items with too few rows until none is left that has too few.
 
-    The same as `kcore.k_core`, step by step, of rows that need not fit into memory.
+    The same as `kcore.k_core`, step by step, of rows that need not fit into memory: rounds are made on disk until what
+    is left fits.
+
+    Args:
+        store: The store, with ``edges``.
+        user_rows: Rows a user needs.
+        item_rows: Rows an item needs.
+        held_rows: Rows whose users and items may be held in memory, about 40 bytes each.
 
     Raises:
         DataError: Nothing is left.
     """
     steps: list[Step] = []
-    while True:
+    store.run("CREATE TABLE pairs AS SELECT u, i FROM edges")
+    while store.number("SELECT count(*) FROM pairs") > held_rows:
         for name in "ui":
-            store.run(f"CREATE OR REPLACE TABLE of_{name} AS SELECT {name}, count(*) AS n FROM edges GROUP BY {name}")
+            store.run(f"CREATE OR REPLACE TABLE of_{name} AS SELECT {name}, count(*) AS n FROM pairs GROUP BY {name}")
         ((rows, users),) = store.run("SELECT coalesce(sum(n), 0), count(*) FROM of_u")
         steps.append(Step(int(rows), users, store.number("SELECT count(*) FROM of_i")))
-        if not rows:
-            raise nothing_left(steps, user_rows, item_rows)
         if len(steps) > 1 and steps[-1] == steps[-2]:
-            return _rounds(steps, user_rows, item_rows)
+            break
         store.run(
-            "CREATE TABLE left_over AS SELECT * FROM edges "
+            "CREATE TABLE left_over AS SELECT * FROM pairs "
             "WHERE u IN (SELECT u FROM of_u WHERE n >= ?) AND i IN (SELECT i FROM of_i WHERE n >= ?)",
             [user_rows, item_rows],
         )
-        store.run("DROP TABLE edges")
-        store.run("ALTER TABLE left_over RENAME TO edges")
+        _replace(store, "pairs")
+    else:
+        if not store.number("SELECT count(*) FROM pairs"):
+            raise nothing_left([*steps, Step(0, 0, 0)], user_rows, item_rows)
+        steps += _core_in_memory(store, user_rows, item_rows)
+    store.run("CREATE TABLE left_over AS SELECT edges.* FROM edges SEMI JOIN pairs USING (u, i)")
+    _replace(store, "edges")
+    return _rounds(steps, user_rows, item_rows)
+
+
+def _core_in_memory(store: Store, user_rows: int, item_rows: int) -> list[Step]:
+    """Leave the core in ``pairs``, all of which fit into memory."""
+    pairs = store.table("SELECT u, i FROM pairs")
+    codes = pairs["u"].to_numpy(), pairs["i"].to_numpy()
+    sizes = [int(column.max()) + 1 for column in codes]
+    keep_users, keep_items, steps = fixpoint(Here(), [codes], sizes[0], sizes[1], user_rows, item_rows)
+    left = pairs.filter(pa.array(keep_users[codes[0]] & keep_items[codes[1]]))
+    store.feed(iter(left.to_batches()), left.schema, "CREATE TABLE left_over AS SELECT * FROM source")
+    _replace(store, "pairs")
+    return list(steps)
+
+
+def _replace(store: Store, table: str) -> None:
+    """Put ``left_over`` in the place of a table."""
+    store.run(f"DROP TABLE {table}")
+    store.run(f"ALTER TABLE left_over RENAME TO {table}")
 
 
 def keep_core_of_shards(store: Store, user_rows: int, item_rows: int, spread: Spread, n_shards: int) -> list[Stage]:
@@ -137,8 +167,7 @@ def keep_core_of_shards(store: Store, user_rows: int, item_rows: int, spread: Sp
     kept = pa.table({"r": rows})
     store.feed(iter(kept.to_batches()), kept.schema, "CREATE TABLE kept AS SELECT r FROM source")
     store.run("CREATE TABLE left_over AS SELECT * FROM edges WHERE rowid IN (SELECT r FROM kept)")
-    store.run("DROP TABLE edges")
-    store.run("ALTER TABLE left_over RENAME TO edges")
+    _replace(store, "edges")
     return _rounds(core.steps, user_rows, item_rows)
 
 
