@@ -26,6 +26,7 @@ from tests.perf.board import print_board
 from tests.perf.codes import print_codes
 from tests.perf.features import print_features
 from tests.perf.floors import print_floors
+from tests.perf.prepare import print_prepare
 from tests.perf.rankings import print_rankings
 from tests.perf.report import print_report
 from tests.perf.sessions import print_sessions
@@ -53,6 +54,7 @@ SECTIONS = (
     "board",
     "features",
     "memory",
+    "prepare",
     "scale",
 )
 ALL_METRICS = ("recall", "precision", "ndcg", "map", "mrr", "hit-rate")
@@ -203,7 +205,15 @@ def main() -> None:
     versions = package_versions()
     print(f"{cpu_name()}, {available_cores()} cores, {threads} threads; torch {versions['torch']}", end="")
     print(f", faiss {versions.get('faiss-cpu') or versions.get('faiss-gpu-cu12')}")
-    if options.data_dir is None and set(only) - {"scale", "rankings", "report", "verification", "board", "features"}:
+    if options.data_dir is None and set(only) - {
+        "scale",
+        "prepare",
+        "rankings",
+        "report",
+        "verification",
+        "board",
+        "features",
+    }:
         sys.exit("amazon-baby is needed: make perf DATA=folder")
     if "scale" in only:
         scale()  # first: its peak is of this process
@@ -227,6 +237,8 @@ def main() -> None:
         print_board()
     if "features" in only:
         print_features()
+    if "prepare" in only:
+        print_prepare([1, 5])
     if "memory" in only:
         memory(Path(options.data_dir))
 

@@ -6,6 +6,7 @@ import errno
 import gzip
 import json
 import os
+import subprocess
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -380,3 +381,30 @@ def test_bad_input_is_told(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"meta\.json\.gz: no such file"):
         prepare(card_of(), raw, data)
     assert left_behind(data) == []
+
+
+@pytest.mark.parametrize(
+    ("size", "message"), [("256k", "the disk is full"), ("500k", "the disk is full"), ("64m", None)]
+)
+def test_a_disk_that_is_full_is_told_and_nothing_is_left(tmp_path: Path, size: str, message: str | None) -> None:
+    """On a file system of that size: under duckdb, under what is written, and with room enough."""
+    disk, work = tmp_path / "disk", tmp_path / "work"
+    disk.mkdir()
+    work.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(disk)], check=False)
+    if mounted.returncode:
+        pytest.skip("a small file system can only be made by root")
+    try:
+        raw = write(tmp_path / "raw")
+        vectors = np.ones(4096, "<f4").tobytes()
+        (raw / "i.b").write_bytes(b"".join(f"{row['asin']:10}".encode() + vectors for row in metadata()))
+        build = {key: value for key, value in BUILD.items() if key != "k_core"} | {"image_features": "i.b"}
+        means = Means(256, 1, None if size == "256k" else work)
+        if message is None:
+            assert prepare(card_of(build), raw, disk, means).built.missing["image"] > 0
+            return
+        with pytest.raises(ResourceError, match=message):
+            prepare(card_of(build), raw, disk, means)
+        assert left_behind(disk) == []
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
