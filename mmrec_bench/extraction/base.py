@@ -49,9 +49,11 @@ class ContentEncoderConfig(BaseConfig, ABC):
 
     Attributes:
         modality: What it reads.
+        version: Raised whenever the same contents and weights would give other vectors, so that none is reused.
     """
 
     modality: ClassVar[Modality]
+    version: ClassVar[int] = 1
 
     name: str
 

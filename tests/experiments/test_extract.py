@@ -29,6 +29,7 @@ from mmrec_bench.experiments.prepared import run_key
 from mmrec_bench.experiments.schema.experiment import Experiment, load_experiment
 from mmrec_bench.experiments.variants import variants_of
 from mmrec_bench.extraction.base import CONTENT_ENCODERS, ContentEncoder, ContentEncoderConfig
+from mmrec_bench.extraction.svd import TfidfSvdConfig
 from mmrec_bench.types import FloatArray
 from tests.data.fetching.server import Answer, running
 
@@ -108,6 +109,12 @@ def test_what_is_there_is_not_made_again_and_what_differs_is(world: Path) -> Non
     text = (world / "items.json").read_text().replace("style 1", "style 9")
     (world / "items.json").write_text(text)
     assert made(world).folder not in others | {first.folder}, "other texts"
+
+
+def test_vectors_of_an_older_version_are_not_reused(world: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = made(world).folder
+    monkeypatch.setattr(TfidfSvdConfig, "version", 2)
+    assert made(world).folder != first
 
 
 def test_long_texts_are_cut_and_counted(world: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from mmrec_bench.errors import DataError
+from mmrec_bench.errors import DataError, MissingExtraError
 from mmrec_bench.extraction.sentence import SentenceTransformersConfig
 from mmrec_bench.extraction.transformer_image import TransformersImageConfig
 from mmrec_bench.extraction.transformer_text import TransformersTextConfig
@@ -28,6 +29,13 @@ def offline(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("transformers")
     pytest.importorskip("sentence_transformers")
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+
+
+@pytest.mark.parametrize("package", ["transformers", "sentence_transformers"])
+def test_a_missing_package_is_named_with_its_command(package: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(MissingExtraError, match=r"pip install 'mmrec-bench\[features\]'.* tfidf-svd"):
+        SentenceTransformersConfig(model=MINILM).build(CPU)
 
 
 @with_minilm

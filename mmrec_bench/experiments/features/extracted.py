@@ -57,6 +57,7 @@ class ExtractedKey(ArtefactKey):
             "items": items_digest(dataset.item_ids),
             "contents": contents.digest,
             "encoder": dict(config.encoder.identity()),
+            "version": config.encoder.version,
             "dtype": config.dtype,
         }
         return cls(dataset.name, config.modality, config.encoder.name, fingerprint_of(facts))
