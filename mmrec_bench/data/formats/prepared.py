@@ -92,6 +92,8 @@ class PreparedCard(DatasetCard):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
+        if self.folders:
+            raise explained_error(f"folders: prepared data lies in the folder '{self.name}'; remove the key")
         for field in self.word_fields:
             if field not in self.build.item_fields:
                 raise explained_error(f"word_fields: '{field}' is not among build.fields; add it there")

@@ -284,6 +284,20 @@ def test_recipes_that_make_no_sense_are_refused(build: dict[str, Any], message: 
         card_of(build)
 
 
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        ({"folders": ["elsewhere"]}, r"folders: prepared data lies in the folder 'x'"),
+        ({"word_fields": ["brand"]}, r"word_fields: 'brand' is not among build\.fields"),
+        ({"text_vectors": {"image": {"dim": 4}}}, r"text_vectors: 'image' is a modality that 'build' makes already"),
+        ({"provenance": {"fields": {"brand": {}}}}, r"provenance\.fields\.unknown field 'brand'"),
+    ],
+)
+def test_cards_that_do_not_fit_their_recipe_are_refused(more: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        card_of(R14 | {"image_features": "i.b"}, **more)
+
+
 def test_layouts_of_other_toolkits(tmp_path: Path) -> None:
     """A core of the first two users and items; the third item, and the user who has it alone, go."""
     (tmp_path / "x.inter").write_text("userID\titemID\tx_label\n0\t0\t0\n0\t1\t1\n1\t0\t2\n1\t1\t0\n2\t2\t0\n")
