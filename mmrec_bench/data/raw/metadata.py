@@ -126,7 +126,11 @@ class Items:
         def note(kind: ProblemKind) -> None:
             source.problems.add(source.file.name, kind, line)
 
-        record = json.loads(doc)
+        try:
+            record = json.loads(doc)
+        except (ValueError, RecursionError):  # numbers of thousands of digits, or lists in lists in lists
+            note("not-json")
+            return {"item_id": item}
         row: dict[str, Any] = {"item_id": item, "title": self._title(record, note), "image_url": self._image(record)}
         for field in self.fields:
             found = pieces(record.get(field))

@@ -234,6 +234,18 @@ def test_dirt_of_metadata_is_counted(tmp_path: Path) -> None:
     assert stored["2"]["title"] is stored["B003"]["title"] is stored["8"]["title"] is None
 
 
+@pytest.mark.parametrize("hostile", ["[" * 50_000 + "]" * 50_000, "9" * 10_000])
+def test_hostile_metadata_is_counted(tmp_path: Path, hostile: str) -> None:
+    raw = write(tmp_path / "raw")
+    with gzip.open(raw / "meta.json.gz", "wt") as file:
+        file.write(f'{{"asin": "1", "title": "One", "brand": {hostile}}}\n{{"asin": "2", "title": "Two"}}\n')
+    made = prepare(card_of(), raw, tmp_path / "data")
+    assert {problem.kind: (problem.count, problem.first) for problem in made.built.problems} == {"not-json": (1, 1)}
+    titles = load_dataset(card_of(), tmp_path / "data").items.titles
+    assert titles is not None
+    assert titles[:2].tolist() == ["", "Two"]
+
+
 def test_a_file_that_is_cut_short_is_refused_unless_the_card_allows_it(tmp_path: Path) -> None:
     raw = write(tmp_path / "raw")
     path = raw / "reviews.json.gz"
