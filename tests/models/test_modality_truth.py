@@ -25,6 +25,7 @@ MODELS_AND_OPTIONS: dict[str, dict[str, Any]] = {
     "pgl": {"embedding_dim": 16, "image_weight": 0.5, "edge_dropout": 0.3},
     "slmrec": {"embedding_dim": 16},
     "da-mrs": {"embedding_dim": 16},
+    "mmgcf": {"embedding_dim": 16},
 }
 EPOCHS, CUTOFF = 25, 20
 
