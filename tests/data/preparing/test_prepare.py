@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import errno
 import gzip
 import json
 import os
-import subprocess
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -15,62 +13,15 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from mmrec_bench.data.cards import load_card, load_dataset, parse_card
-from mmrec_bench.data.formats.prepared import PreparedCard, read_card
+from mmrec_bench.data.cards import load_card, load_dataset
+from mmrec_bench.data.formats.prepared import read_card
 from mmrec_bench.data.interactions import Interactions
 from mmrec_bench.data.kcore import Here
 from mmrec_bench.data.preparing import canonical
-from mmrec_bench.data.preparing import prepare as preparing
 from mmrec_bench.data.preparing.prepare import Means, prepare
 from mmrec_bench.data.rules import Random811
-from mmrec_bench.errors import DataError, ResourceError
-from mmrec_bench.settings import Document
-
-BUILD = {
-    "reader": "amazon-2014",
-    "reviews": "reviews.json.gz",
-    "metadata": "meta.json.gz",
-    "fields": ["brand", "categories"],
-    "min_rating": 2,
-    "k_core": {"user_rows": 3, "item_rows": 4},
-    "split": {"name": "random-811", "seed": 3},
-}
-FILTER = {"user_rows": 3, "item_rows": 4}
-
-
-def card_of(build: dict[str, Any] = BUILD, **more: Any) -> PreparedCard:
-    told = {"provenance": {"filter": FILTER}} if "k_core" in build else {}
-    document = {"schema_version": 1, "name": "tiny", "format": "prepared", "build": build, **told, **more}
-    card = parse_card(Document("tiny.yaml", document))
-    assert isinstance(card, PreparedCard)
-    return card
-
-
-def reviews(seed: int = 0, n: int = 900) -> list[dict[str, Any]]:
-    rng = np.random.default_rng(seed)
-    users, items = rng.zipf(1.5, n) % 70, rng.zipf(1.4, n) % 40
-    return [
-        {"reviewerID": f"U{u}", "asin": f"{i}" if i % 3 else f"B{i:03}", "overall": float(r), "unixReviewTime": int(t)}
-        for u, i, r, t in zip(users, items, rng.integers(1, 6, n), rng.integers(1e9, 1e9 + 50, n), strict=True)
-    ]
-
-
-def metadata() -> list[dict[str, Any]]:
-    ids = [f"{i}" if i % 3 else f"B{i:03}" for i in range(40) if i % 5]
-    return [
-        {"asin": i, "title": f"Item &amp; {i}", "imUrl": f"http://a/{i}.jpg", "categories": [["Baby", i], ["Baby"]],
-         "salesRank": {"Baby": 4}, **({"brand": "Acme"} if i < "B" else {})}
-        for i in ids
-    ]  # fmt: skip
-
-
-def write(folder: Path, rows: list[dict[str, Any]] | None = None, items: list[dict[str, Any]] | None = None) -> Path:
-    folder.mkdir(exist_ok=True)
-    with gzip.open(folder / "reviews.json.gz", "wt") as file:
-        file.writelines(json.dumps(row) + "\n" for row in (reviews() if rows is None else rows))
-    with gzip.open(folder / "meta.json.gz", "wt") as file:
-        file.writelines(repr(row) + "\n" for row in (metadata() if items is None else items))
-    return folder
+from mmrec_bench.errors import DataError
+from tests.data.preparing.small import BUILD, card_of, files, left_behind, metadata, reviews, write
 
 
 def reference(rows: list[dict[str, Any]], keep: str = "first") -> dict[tuple[str, str], tuple[float, int]]:
@@ -86,14 +37,6 @@ def reference(rows: list[dict[str, Any]], keep: str = "first") -> dict[tuple[str
         if not bad:
             return left
         del left[bad[0]]
-
-
-def files(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in folder.iterdir()}
-
-
-def left_behind(folder: Path) -> list[str]:
-    return sorted(path.name for path in folder.rglob("*") if path.suffix != ".lock" and path.name != ".partial")
 
 
 @pytest.mark.parametrize("keep", ["first", "last"])
@@ -307,72 +250,6 @@ def test_the_card_in_the_folder_reads_the_same(tmp_path: Path) -> None:
     assert read_card(folder).built is not None
 
 
-@pytest.mark.parametrize("where", ["write_interactions", "_write_card", "_move"])
-@pytest.mark.parametrize(
-    ("error", "seen", "message"),
-    [
-        (OSError(errno.ENOSPC, "No space left on device"), ResourceError, "the disk is full"),
-        (KeyboardInterrupt(), KeyboardInterrupt, None),
-        (MemoryError(), MemoryError, None),
-    ],
-)
-def test_nothing_is_left_of_what_was_interrupted(
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    where: str,
-    error: BaseException,
-    seen: type[BaseException],
-    message: str | None,
-) -> None:
-    def fail(*_: object) -> None:
-        raise error
-
-    raw = write(tmp_path / "raw")
-    with monkeypatch.context() as patched:
-        patched.setattr(preparing, where, fail)
-        with pytest.raises(seen, match=message):
-            prepare(card_of(), raw, tmp_path / "data")
-    assert left_behind(tmp_path / "data") == []
-    with pytest.raises(DataError, match="not found"):
-        load_dataset(card_of(), tmp_path / "data")
-    assert not prepare(card_of(), raw, tmp_path / "data").was_there
-
-
-def test_what_a_killed_process_left_is_taken_for_nothing(tmp_path: Path) -> None:
-    raw, data = write(tmp_path / "raw"), tmp_path / "data"
-    whole = prepare(card_of(), raw, tmp_path / "other").folder
-    half = data / ".partial" / "tiny"
-    half.mkdir(parents=True)
-    for name in ("interactions.parquet", "junk.bin"):
-        (half / name).write_bytes(b"half")
-    (data / ".partial" / "tiny.work").mkdir()
-    with pytest.raises(DataError, match="not found"):
-        load_dataset(card_of(), data)
-    assert files(prepare(card_of(), raw, data).folder) == files(whole)
-    assert left_behind(data) == sorted(["tiny", *files(whole)])
-
-
-def test_two_processes_never_make_the_same(tmp_path: Path) -> None:
-    import filelock
-
-    raw, data = write(tmp_path / "raw"), tmp_path / "data"
-    (data / ".partial").mkdir(parents=True)
-    with (
-        filelock.FileLock(data / ".partial" / "tiny.lock"),
-        pytest.raises(ResourceError, match="another process is preparing 'tiny'"),
-    ):
-        prepare(card_of(), raw, data)
-
-
-def test_a_full_disk_under_duckdb_is_told(tmp_path: Path) -> None:
-    raw = write(tmp_path / "raw")
-    read_only = tmp_path / "file"
-    read_only.write_text("no folder")
-    with pytest.raises(ResourceError, match="cannot write"):
-        prepare(card_of(), raw, tmp_path / "data", Means(temp=read_only))
-    assert left_behind(tmp_path / "data") == []
-
-
 def test_bad_input_is_told(tmp_path: Path) -> None:
     raw, data = write(tmp_path / "raw"), tmp_path / "data"
     with pytest.raises(DataError, match=r"n_users is \d+, the card says 7"):
@@ -393,30 +270,3 @@ def test_bad_input_is_told(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"meta\.json\.gz: no such file"):
         prepare(card_of(), raw, data)
     assert left_behind(data) == []
-
-
-@pytest.mark.parametrize(
-    ("size", "message"), [("256k", "the disk is full"), ("500k", "the disk is full"), ("64m", None)]
-)
-def test_a_disk_that_is_full_is_told_and_nothing_is_left(tmp_path: Path, size: str, message: str | None) -> None:
-    """On a file system of that size: under duckdb, under what is written, and with room enough."""
-    disk, work = tmp_path / "disk", tmp_path / "work"
-    disk.mkdir()
-    work.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(disk)], check=False)
-    if mounted.returncode:
-        pytest.skip("a small file system can only be made by root")
-    try:
-        raw = write(tmp_path / "raw")
-        vectors = np.ones(4096, "<f4").tobytes()
-        (raw / "i.b").write_bytes(b"".join(f"{row['asin']:10}".encode() + vectors for row in metadata()))
-        build = {key: value for key, value in BUILD.items() if key != "k_core"} | {"image_features": "i.b"}
-        means = Means(256, 1, None if size == "256k" else work)
-        if message is None:
-            assert prepare(card_of(build), raw, disk, means).built.missing["image"] > 0
-            return
-        with pytest.raises(ResourceError, match=message):
-            prepare(card_of(build), raw, disk, means)
-        assert left_behind(disk) == []
-    finally:
-        subprocess.run(["umount", str(disk)], check=True)
