@@ -102,12 +102,14 @@ def extract_for(
 
     What cannot be extracted is told; the experiments that need it are then refused as others whose data is missing.
     """
-    sources = (
+    sources = [
         source
         for experiment in experiments
         for source in experiment.config.dataset.features.values()
         if isinstance(source, ExtractConfig)
-    )
+    ]
+    if not sources:
+        return  # a bar of nothing is a line all the same
     with items_bar() as bar:
         failed = extract_missing(sources, preparer.tables, data_dir, device, lambda one: bar(described(one)))
     for error in failed:
