@@ -210,7 +210,7 @@ def test_the_identities_of_the_host_are_gone(host: str, preset: str) -> None:
     kept = {f"host.{name}" for name, _ in alone.named_parameters() if not name.startswith("items.")}
     tokens = {f"host.items.{name}" for name, _ in around.item_representation.named_parameters()}
     assert {name for name, _ in around.named_parameters()} == kept | tokens
-    assert not {name for name in around.state_dict() if name.endswith("items.weight")}
+    assert not {name for name in around.state_dict() if name.endswith(".items.weight")}
     for name, parameter in alone.named_parameters():
         if not name.startswith("items."):
             assert torch.equal(parameter, dict(around.named_parameters())[f"host.{name}"]), name
