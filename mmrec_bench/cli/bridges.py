@@ -23,8 +23,9 @@ from mmrec_bench.leaderboard.bridges.exchange import (
     read_id_map,
     retrieval_protocol,
 )
-from mmrec_bench.leaderboard.scoring import PARTS, prepared_for, score_lists
+from mmrec_bench.leaderboard.scoring import prepared_for, score_lists
 from mmrec_bench.leaderboard.track import Track, load_track
+from mmrec_bench.leaderboard.words import PARTS
 
 TrackName = Annotated[str, typer.Option("--track", help="Name of a track, or the path of its YAML.")]
 Format = Annotated[str, typer.Option("--format", help="One of those that `leaderboard formats` lists.")]

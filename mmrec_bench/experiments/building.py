@@ -139,7 +139,7 @@ def write_table(path: Path, table: pd.DataFrame) -> None:
 def parquet_bytes(table: pd.DataFrame) -> bytes:
     """Return a table as zstd-compressed parquet.
 
-    Scores (float32) hardly repeat: their bytes are split by place, which saves a fifth of a file of ranked lists.
+    Scores (float32) hardly repeat: their bytes are split by place, in which they pack smaller.
     """
     scores = [str(name) for name, dtype in table.dtypes.items() if dtype == np.float32]
     others = [str(name) for name in table.columns if name not in scores]

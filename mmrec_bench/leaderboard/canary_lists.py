@@ -24,7 +24,8 @@ from mmrec_bench.evaluation.session_candidates import Sessions
 from mmrec_bench.evaluation.sessions import InteractiveEvaluator
 from mmrec_bench.experiments.prepare import Prepared
 from mmrec_bench.leaderboard.canaries import CANARIES, Canary, Pairs, train_copy
-from mmrec_bench.leaderboard.scoring import CPU, PARTS, HasProtocol, held_out
+from mmrec_bench.leaderboard.scoring import CPU, HasProtocol, held_out
+from mmrec_bench.leaderboard.words import PARTS
 from mmrec_bench.retrieval.base import Exclusions
 from mmrec_bench.retrieval.config import RetrieverConfig, build_retriever
 from mmrec_bench.types import DoubleArray, IntArray

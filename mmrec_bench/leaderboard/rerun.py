@@ -57,10 +57,7 @@ def rerun(
             seed.
         MMRecBenchError: The run fails.
     """
-    verified = verification(path)
-    record = verified.record
-    if record is None or verified.refused:
-        raise ArtefactError(f"{path}: is refused; see `mmrec-bench leaderboard verify {path}`. Nothing was run")
+    record = verification(path).accepted("Nothing was run")
     if record.form_only.value or not next(iter(record.metrics["test"].values())).per_seed:
         raise ArtefactError(f"{path}: has no lists that could be compared: {record.form_only.reason}")
     seed = record.seeds[0] if seed is None else seed

@@ -33,10 +33,10 @@ from mmrec_bench.leaderboard.alignment import (
     told,
 )
 from mmrec_bench.leaderboard.courses import Shown, courses_of
+from mmrec_bench.leaderboard.words import PARTS
 from mmrec_bench.retrieval.config import RetrieverConfig, build_retriever
 from mmrec_bench.types import IntArray
 
-PARTS = ("valid", "test")
 CPU = torch.device("cpu")
 PURPOSE = "judging given lists"
 
@@ -116,8 +116,8 @@ def score_lists(track: HasProtocol, prepared: Prepared, table: pd.DataFrame) -> 
         raise DataError(f"column(s) {', '.join(lacking)} are missing; lists have {', '.join(columns)}")
     if len(unknown := set(map(str, table["part"].unique())) - set(PARTS)) or not len(table):
         raise DataError(f"part must be valid or test; got {told(sorted(unknown)) or 'no row'}")
-    truths = {part: held_out(prepared, part) for part in PARTS if (table["part"] == part).any()}
-    tables = {part: table[(table["part"] == part).to_numpy()] for part in truths}
+    truths: dict[str, Any] = {part: held_out(prepared, part) for part in PARTS if (table["part"] == part).any()}
+    tables: dict[str, pd.DataFrame] = {part: table[(table["part"] == part).to_numpy()] for part in truths}
     if isinstance(protocol, RetrievalProtocol):
         return _retrieval(protocol, prepared, truths, tables)
     if isinstance(protocol, RankingProtocol):

@@ -69,6 +69,19 @@ class Verified:
         """Whether a check failed."""
         return bool(self.failures)
 
+    def accepted(self, undone: str) -> VerificationRecord:
+        """Return the record of a submission that is not refused.
+
+        Args:
+            undone: What is not done where it is, a sentence.
+
+        Raises:
+            ArtefactError: A check failed.
+        """
+        if self.record is None or self.refused:
+            raise ArtefactError(f"{self.path}: is refused; see `mmrec-bench leaderboard verify {self.path}`. {undone}")
+        return self.record
+
 
 @dataclass(slots=True)
 class Verification:

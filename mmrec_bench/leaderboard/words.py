@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import unicodedata
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias, get_args
 
 from pydantic import AfterValidator, Field
 
@@ -13,6 +13,8 @@ from mmrec_bench.settings import explained_error
 
 Part: TypeAlias = Literal["valid", "test"]
 """A held-out part."""
+PARTS: tuple[Part, ...] = get_args(Part)
+"""Both of them, in the order of time."""
 
 Slug = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
 """A name in paths: lower-case letters, digits, ``.``, ``_`` and ``-``."""

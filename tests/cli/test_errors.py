@@ -16,6 +16,7 @@ from mmrec_bench.experiments.prepare import Preparer
 from mmrec_bench.experiments.schema.experiment import load_experiment
 from mmrec_bench.reports.errors.browser import browse_errors
 from mmrec_bench.reports.errors.items import item_views
+from tests.pages import Page
 
 from .test_cli import call, flags
 
@@ -95,17 +96,13 @@ def test_the_page_opens_without_errors_requests_or_a_mouse(runs: list[Path], tmp
     first, second = (RunArtefact.load(folder) for folder in runs)
     browse_errors(first, second, item_views(first, None, "valid")).write(tmp_path)
     for width in (400, 1400):
-        page = browser.new_page(viewport={"width": width, "height": 900})
-        told: list[str] = []
-        asked: list[str] = []
-        page.on("console", lambda message, told=told: told.append(message.text))
-        page.on("request", lambda request, asked=asked: asked.append(request.url))
-        page.goto((tmp_path / "errors.html").as_uri())
-        assert page.evaluate("document.documentElement.scrollWidth") <= width
-        opened = page.locator("details[open]").count()
+        opened = Page(browser, tmp_path / "errors.html", width)
+        page = opened.page
+        assert opened.widths[0] <= width
+        n_open = page.locator("details[open]").count()
         page.locator("details:not([open]) > summary").first.focus()
         page.keyboard.press("Enter")
-        assert page.locator("details[open]").count() == opened + 1
-        assert not told
-        assert len(asked) == 1
-        page.close()
+        assert page.locator("details[open]").count() == n_open + 1
+        assert not opened.said
+        assert len(opened.requests) == 1
+        opened.close()

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import errno
+import io
 import multiprocessing
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 
 from mmrec_bench.errors import ArtefactError, ResourceError
 from mmrec_bench.experiments.artefact import FILES, RunArtefact, RunKey, find_runs
-from mmrec_bench.experiments.building import building, finite, run_lock, write_manifest
+from mmrec_bench.experiments.building import building, finite, parquet_bytes, run_lock, write_manifest
 from mmrec_bench.experiments.folders import MANIFEST
 
 KEY = RunKey("data", "model", "f" * 16, 3)
@@ -148,3 +152,15 @@ def test_a_half_copied_run_is_refused_beside_whole_ones(tmp_path: Path) -> None:
         find_runs([tmp_path])
     (half / "metrics.json").unlink()
     assert len(find_runs([tmp_path])) == 1
+
+
+def test_scores_in_parquet_are_split_by_place_and_come_back_as_they_were() -> None:
+    scores = np.random.default_rng(0).standard_normal(20_000).astype(np.float32)
+    table = pd.DataFrame({"user_id": ["a", "b"] * 10_000, "rank": np.arange(20_000), "score": scores})
+    content = parquet_bytes(table)
+    pd.testing.assert_frame_equal(pd.read_parquet(io.BytesIO(content)), table)
+    columns = pq.ParquetFile(io.BytesIO(content)).metadata.row_group(0)
+    found = {columns.column(place).path_in_schema: columns.column(place).encodings for place in range(3)}
+    assert "BYTE_STREAM_SPLIT" in found["score"]
+    assert not any("BYTE_STREAM_SPLIT" in found[name] for name in ("user_id", "rank"))
+    assert len(content) < len(table.to_parquet(index=False, compression="zstd", engine="pyarrow"))

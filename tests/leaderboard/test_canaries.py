@@ -11,7 +11,8 @@ import pytest
 from mmrec_bench.errors import DataError, ProtocolError, RegistryError
 from mmrec_bench.leaderboard.canaries import CANARIES
 from mmrec_bench.leaderboard.canary_lists import canary_lists
-from mmrec_bench.leaderboard.scoring import PARTS, Scores, score_lists
+from mmrec_bench.leaderboard.scoring import Scores, score_lists
+from mmrec_bench.leaderboard.words import PARTS
 
 from .conftest import BODIES, Judged
 

@@ -17,6 +17,7 @@ from mmrec_bench.leaderboard.board import Board
 from mmrec_bench.leaderboard.board_files import SITE, contents, write
 from mmrec_bench.leaderboard.track import load_tracks
 from tests.leaderboard.entries import MARKUP, Entry, entry_of, values_of
+from tests.pages import Page
 
 TRACKS = load_tracks()
 TRACK = TRACKS["synthetic-retrieval"]
@@ -44,18 +45,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root / SITE
 
 
-class Page:
-    """A page that was opened, with what the browser said meanwhile."""
-
-    def __init__(self, browser: Any, path: Path, width: int = 1400, scheme: str = "light") -> None:
-        context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme, offline=True)
-        self.page = context.new_page()
-        self.said: list[str] = []
-        self.requests: list[str] = []
-        self.page.on("console", lambda message: self.said.append(message.text))
-        self.page.on("pageerror", lambda error: self.said.append(str(error)))
-        self.page.on("request", lambda request: self.requests.append(request.url))
-        self.page.goto(path.as_uri())
+class BoardPage(Page):
+    """A page of the board."""
 
     def column(self, name: str) -> list[str]:
         """Return the cells of a column of the first table that can be seen."""
@@ -71,11 +62,11 @@ class Page:
 
 
 @pytest.fixture
-def board(browser: Any, site: Path) -> Iterator[Page]:
-    page = Page(browser, site / TRACK.name / "index.html")
+def board(browser: Any, site: Path) -> Iterator[BoardPage]:
+    page = BoardPage(browser, site / TRACK.name / "index.html")
     yield page
     assert page.said == []
-    page.page.context.close()
+    page.close()
 
 
 @pytest.mark.parametrize(("width", "scheme"), SIZES)
@@ -86,15 +77,15 @@ def board(browser: Any, site: Path) -> Iterator[Page]:
 def test_pages_open_without_a_request_an_error_or_overflow(
     browser: Any, site: Path, path: str, width: int, scheme: str
 ) -> None:
-    opened = Page(browser, site / path, width, scheme)
-    assert [url for url in opened.requests if not url.startswith("data:")] == [(site / path).as_uri()]
+    opened = BoardPage(browser, site / path, width, scheme)
+    assert opened.asked == [(site / path).as_uri()]
     assert opened.said == []
     assert opened.page.evaluate("window.broken") is None
-    assert opened.page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+    assert opened.widths[0] <= opened.widths[1]
     ratios = opened.page.evaluate(CONTRASTS)
     assert ratios, "there is text"
     assert min(ratios) >= 4.5, "WCAG 2.1, 1.4.3"
-    opened.page.context.close()
+    opened.close()
 
 
 CONTRASTS = """() => {
@@ -117,7 +108,7 @@ CONTRASTS = """() => {
 }"""
 
 
-def test_entries_are_filtered_by_tier_status_mark_and_text(board: Page) -> None:
+def test_entries_are_filtered_by_tier_status_mark_and_text(board: BoardPage) -> None:
     form, count = board.page.locator("form.filter"), board.page.locator("form.filter output")
     assert count.inner_text() == "8 of 8 entries"
     form.get_by_label("Tier").select_option("open")
@@ -140,7 +131,7 @@ def test_entries_are_filtered_by_tier_status_mark_and_text(board: Page) -> None:
 
 
 def test_tracks_are_filtered_by_task(browser: Any, site: Path) -> None:
-    page = Page(browser, site / "index.html")
+    page = BoardPage(browser, site / "index.html")
     page.page.get_by_label("Task").select_option("ctr")
     assert page.column("track") == [TRACKS["synthetic-ctr"].title]
     page.page.get_by_role("link", name=TRACKS["synthetic-ctr"].title).click()
@@ -150,10 +141,10 @@ def test_tracks_are_filtered_by_task(browser: Any, site: Path) -> None:
     page.page.get_by_role("link", name="Leaderboard").click()
     assert page.page.url == (site / "index.html").as_uri()
     assert page.said == []
-    page.page.context.close()
+    page.close()
 
 
-def test_columns_are_sorted_by_unrounded_values_with_mouse_and_keyboard(board: Page) -> None:
+def test_columns_are_sorted_by_unrounded_values_with_mouse_and_keyboard(board: BoardPage) -> None:
     board.button("recall@20").click()
     values = (
         board.page.locator("table")
@@ -176,7 +167,7 @@ def test_columns_are_sorted_by_unrounded_values_with_mouse_and_keyboard(board: P
     assert "Open" not in board.column("system")
 
 
-def test_ranks_and_marks_are_shown(board: Page) -> None:
+def test_ranks_and_marks_are_shown(board: BoardPage) -> None:
     assert board.column("system") == [
         "Good",
         "Close",
@@ -195,7 +186,7 @@ def test_ranks_and_marks_are_shown(board: Page) -> None:
     assert board.page.get_by_text("fewer than five seeds").is_visible()
 
 
-def compared(board: Page, first: str, second: str) -> dict[str, list[str]]:
+def compared(board: BoardPage, first: str, second: str) -> dict[str, list[str]]:
     board.page.locator(".compare").get_by_label("First").select_option(label=first)
     board.page.locator(".compare").get_by_label("Second").select_option(label=second)
     rows = board.page.locator(".compare tbody tr").all()
@@ -205,7 +196,7 @@ def compared(board: Page, first: str, second: str) -> dict[str, list[str]]:
 @pytest.mark.parametrize(
     ("name", "title", "n"), [("close", "Close", 5), ("young", "Young", 3), ("fixed", "Fixed (fixed)", 1)]
 )
-def test_the_interval_of_a_difference_is_that_of_welch(board: Page, name: str, title: str, n: int) -> None:
+def test_the_interval_of_a_difference_is_that_of_welch(board: BoardPage, name: str, title: str, n: int) -> None:
     level = {"close": 0.299, "young": 0.25, "fixed": 0.1}[name]
     shown = compared(board, "Good", title)
     ours, theirs = values_of(TRACK, 0.3, tuple(range(5))), values_of(TRACK, level, tuple(range(n)))
@@ -227,7 +218,7 @@ def test_the_interval_of_a_difference_is_that_of_welch(board: Page, name: str, t
         assert shown[metric][2] == f"{difference:+.4f}"
 
 
-def test_what_is_missing_for_an_interval_is_said(board: Page) -> None:
+def test_what_is_missing_for_an_interval_is_said(board: BoardPage) -> None:
     assert compared(board, "Good", "Claimed")["recall@20"][3] == "none: no values of single seeds of Claimed"
     assert (
         compared(board, "Fixed (fixed)", "Fixed (fixed2)")["recall@20"][3]
@@ -237,7 +228,7 @@ def test_what_is_missing_for_an_interval_is_said(board: Page) -> None:
     assert compared(board, MARKUP, "Good")["recall@20"][2].startswith("-")
 
 
-def test_plots_are_shown_without_what_was_only_claimed(board: Page) -> None:
+def test_plots_are_shown_without_what_was_only_claimed(board: BoardPage) -> None:
     pictures = board.page.locator("figure img")
     assert pictures.count() == 2
     assert pictures.evaluate_all("all => all.every((one) => one.complete && one.naturalWidth > 300)")
@@ -248,7 +239,7 @@ def test_plots_are_shown_without_what_was_only_claimed(board: Page) -> None:
 
 
 def test_the_page_of_an_entry_holds_record_and_card(browser: Any, site: Path) -> None:
-    opened = Page(browser, site / TRACK.name / "entries" / "young.html")
+    opened = BoardPage(browser, site / TRACK.name / "entries" / "young.html")
     text = opened.page.locator("main").inner_text()
     for words in ("list-verified", "Provisional", "0, 1, 2", "https://example.org/code", MARKUP):
         assert words in text
@@ -256,10 +247,10 @@ def test_the_page_of_an_entry_holds_record_and_card(browser: Any, site: Path) ->
     assert opened.page.get_by_text("2026-11-01T00:00:00+00:00").is_visible()
     assert opened.page.locator("pre").count() == 1
     assert opened.said == []
-    good = Page(browser, site / TRACK.name / "entries" / "good.html")
+    good = BoardPage(browser, site / TRACK.name / "entries" / "good.html")
     assert MARKUP in good.page.locator("dl").first.inner_text(), "flags are told"
     for page in (opened, good):
-        page.page.context.close()
+        page.close()
 
 
 def test_what_is_not_ours_is_not_run_even_where_it_is_in_the_page(browser: Any, site: Path, tmp_path: Path) -> None:
@@ -270,28 +261,28 @@ def test_what_is_not_ours_is_not_run_even_where_it_is_in_the_page(browser: Any, 
         "<script>window.broken = 1</script><img src=x onerror='window.broken = 2'><style>h1 { color: red }</style>"
     )
     spoilt.write_text(text.replace("<main>", f"<main>{inserted}"), encoding="utf-8")
-    opened = Page(browser, spoilt)
+    opened = BoardPage(browser, spoilt)
     assert opened.page.evaluate("window.broken") is None
     assert opened.page.evaluate("getComputedStyle(document.querySelector('h1')).color") != "rgb(255, 0, 0)"
     refused = [text for text in opened.said if "Content Security Policy" in text]
     assert len(refused) >= 3, "script, picture and style, as the browser tells"
-    opened.page.context.close()
+    opened.close()
 
 
 def test_parts_of_forms_do_not_overlap_however_long_names_are(browser: Any, tmp_path: Path) -> None:
     board = Board.of(TRACK, [entry_of(TRACK, name, 0.1, title=f"{name} " * 90) for name in "ab"])
     write(tmp_path, contents([board]))
-    opened = Page(browser, tmp_path / SITE / TRACK.name / "index.html")
+    opened = BoardPage(browser, tmp_path / SITE / TRACK.name / "index.html")
     for form in opened.page.locator("form").all():
         boxes = [control.bounding_box() for control in form.locator("select, input, button").all()]
         for left, right in pairwise(boxes):
             assert left["x"] + left["width"] <= right["x"] or left["y"] + left["height"] <= right["y"]
     heights = [row.bounding_box()["height"] for row in opened.page.locator("table").first.locator("tbody tr").all()]
     assert max(heights) < 450
-    opened.page.context.close()
+    opened.close()
 
 
-def test_it_prints_without_what_needs_a_mouse(board: Page) -> None:
+def test_it_prints_without_what_needs_a_mouse(board: BoardPage) -> None:
     board.page.emulate_media(media="print")
     assert not board.page.locator("form.filter").is_visible()
     assert not board.page.locator(".compare").is_visible()

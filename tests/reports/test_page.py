@@ -18,6 +18,7 @@ from mmrec_bench.errors import ResourceError
 from mmrec_bench.experiments.artefact import RunArtefact
 from mmrec_bench.experiments.suite import Failure
 from mmrec_bench.reports.report import Report, make_report
+from tests.pages import Page
 
 N_USERS = 200
 MARKUP = '<b onclick="alert(1)">bold</b> & <script>window.broken = 1</script>'
@@ -68,18 +69,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made
 
 
-class Page:
-    """A page that was opened, with what the browser said meanwhile."""
-
-    def __init__(self, browser: Any, path: Path, width: int, scheme: str) -> None:
-        context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme, offline=True)
-        self.page = context.new_page()
-        self.said: list[str] = []
-        self.requests: list[str] = []
-        self.page.on("console", lambda message: self.said.append(message.text))
-        self.page.on("pageerror", lambda error: self.said.append(str(error)))
-        self.page.on("request", lambda request: self.requests.append(request.url))
-        self.page.goto(path.as_uri())
+class ReportPage(Page):
+    """The page of a report."""
 
     def column(self, place: int) -> list[str]:
         cells = self.page.locator("table").first.locator(f"tbody tr > :nth-child({place})")
@@ -87,16 +78,16 @@ class Page:
 
 
 @pytest.fixture(params=[(400, "light"), (400, "dark"), (1400, "light"), (1400, "dark")], ids=str)
-def opened(request: pytest.FixtureRequest, browser: Any, folder: Path) -> Iterator[Page]:
-    page = Page(browser, folder / "report.html", *request.param)
+def opened(request: pytest.FixtureRequest, browser: Any, folder: Path) -> Iterator[ReportPage]:
+    page = ReportPage(browser, folder / "report.html", *request.param)
     yield page
-    page.page.context.close()
+    page.close()
 
 
-def test_a_browser_opens_it_without_a_request_an_error_or_overflow(opened: Page, folder: Path) -> None:
-    assert [url for url in opened.requests if not url.startswith("data:")] == [(folder / "report.html").as_uri()]
+def test_a_browser_opens_it_without_a_request_an_error_or_overflow(opened: ReportPage, folder: Path) -> None:
+    assert opened.asked == [(folder / "report.html").as_uri()]
     assert opened.said == []
-    widths = opened.page.evaluate("[document.documentElement.scrollWidth, window.innerWidth]")
+    widths = opened.widths
     assert widths[0] <= widths[1], "the page is wider than the window"
     wide = opened.page.locator(".box").evaluate_all("boxes => boxes.some(box => box.scrollWidth > box.clientWidth)")
     assert wide, "the example must hold a table that is wider than its box"
@@ -113,7 +104,7 @@ def _channels(colour: str) -> list[int]:
     return [int(value) for value in re.findall(r"\d+", colour)[:3]]
 
 
-def test_the_first_column_stays_in_sight(opened: Page) -> None:
+def test_the_first_column_stays_in_sight(opened: ReportPage) -> None:
     box = opened.page.locator(".box", has=opened.page.get_by_text("users:slice-11")).first
     cell = box.locator("tbody th").first
     before = cell.bounding_box()
@@ -121,7 +112,7 @@ def test_the_first_column_stays_in_sight(opened: Page) -> None:
     assert cell.bounding_box() == before
 
 
-def test_columns_are_sorted_by_mouse_and_keyboard(opened: Page) -> None:
+def test_columns_are_sorted_by_mouse_and_keyboard(opened: ReportPage) -> None:
     head = opened.page.locator("table").first.locator("thead th")
     names = head.all_inner_texts()
     place = names.index("recall@20")
@@ -153,11 +144,11 @@ def test_sorting_is_by_unrounded_values(browser: Any, tmp_path: Path) -> None:
         )
         runs.append((None, made))
     html, *_ = make_report("T", "c", runs).write(tmp_path)
-    page = Page(browser, html, 1400, "light")
+    page = ReportPage(browser, html, 1400, "light")
     head = page.page.locator("table").first.locator("thead th")
     head.nth(head.all_inner_texts().index("recall@20")).locator("button").click()
     assert page.column(1) == ["c", "b", "a"]
-    page.page.context.close()
+    page.close()
 
 
 class Anchors(HTMLParser):

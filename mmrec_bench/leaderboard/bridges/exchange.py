@@ -16,7 +16,8 @@ from mmrec_bench.experiments.prepare import Prepared
 from mmrec_bench.leaderboard.alignment import told
 from mmrec_bench.leaderboard.bridges.base import ListFormat
 from mmrec_bench.leaderboard.bridges.rows import NO_RANK, Problems, Rows, lines_of
-from mmrec_bench.leaderboard.scoring import PARTS, HasProtocol, held_out
+from mmrec_bench.leaderboard.scoring import HasProtocol, held_out
+from mmrec_bench.leaderboard.words import PARTS
 from mmrec_bench.types import BoolArray, IntArray, StringArray
 
 IdMap = Mapping[str, str]

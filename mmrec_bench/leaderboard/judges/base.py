@@ -13,9 +13,8 @@ import pandas as pd
 from mmrec_bench.leaderboard.findings import Findings, shown
 from mmrec_bench.leaderboard.lists import Kind, ListTable, Texts
 from mmrec_bench.leaderboard.truth import Truth
+from mmrec_bench.leaderboard.words import PARTS
 from mmrec_bench.types import BoolArray, IntArray
-
-PARTS = ("valid", "test")
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -9,12 +9,11 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from mmrec_bench.reports.markdown import plain
+from mmrec_bench.reports.parts import PARTS
 
 if TYPE_CHECKING:
     from mmrec_bench.reports.errors.browser import ErrorBrowser
     from mmrec_bench.reports.errors.users import Placed, UserView
-
-PARTS = {"valid": "validation", "test": "test"}
 
 
 def fragment(browser: ErrorBrowser) -> str:

@@ -10,10 +10,10 @@ from mmrec_bench.data.dataset import DataReport
 from mmrec_bench.data.formats.base import DatasetCard
 from mmrec_bench.data.interactions import Interactions
 from mmrec_bench.data.lists import Lists
+from mmrec_bench.data.split_rule import PARTS
 from mmrec_bench.reports.inspection.base import Rows, Section, percent, share
 from mmrec_bench.reports.table import ABSENT, Table, number
 
-PARTS = ("train", "valid", "test")
 NAMES = {
     "n_users": "users",
     "n_items": "items",

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TypeAlias
 
+from mmrec_bench.reports.parts import PARTS
 from mmrec_bench.reports.ranking_facts import in_words
 from mmrec_bench.reports.sessions.transcript import Candidate, Round, SessionTranscript, Slot
 
 Line: TypeAlias = tuple[str, str]
 """Text, and a style of the terminal: empty, ``bold``, ``dim``, ``green`` or ``red``."""
-
-PARTS = {"valid": "validation", "test": "test"}
 
 
 def lines_of(told: SessionTranscript, *, list_candidates: bool = False) -> Iterator[Line]:

@@ -15,6 +15,7 @@ from mmrec_bench.errors import DataError
 from mmrec_bench.reports.errors.thumbnails import Thumbnails
 from mmrec_bench.reports.inspection.inspect import Inspection, inspect
 from mmrec_bench.reports.inspection.pages import markdown, page, write
+from tests.pages import Page
 
 MARKUP = '<b onclick="alert(1)">bold</b> & <script>window.broken = 1</script> | `x`'
 NAMES = ("mug", "pan", "pan and mug", "tin", "pan and tin", "one more pan")
@@ -80,18 +81,11 @@ def test_a_browser_opens_it_without_a_request_an_error_or_overflow(
     (tmp_path / "pictures").mkdir()
     image.new("RGB", (400, 300), "red").save(tmp_path / "pictures" / "i3.png")
     write(found_of(shop, Thumbnails(tmp_path / "pictures")), tmp_path / "out")
-    context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme, offline=True)
-    opened = context.new_page()
-    said: list[str] = []
-    asked: list[str] = []
-    opened.on("console", lambda message: said.append(message.text))
-    opened.on("pageerror", lambda error: said.append(str(error)))
-    opened.on("request", lambda request: asked.append(request.url))
-    opened.goto((tmp_path / "out" / "inspection.html").as_uri())
-    assert said == []
-    assert len([url for url in asked if not url.startswith("data:")]) == 1
-    across, window = opened.evaluate("[document.documentElement.scrollWidth, window.innerWidth]")
-    assert across <= window
+    shown = Page(browser, tmp_path / "out" / "inspection.html", width, scheme)
+    opened = shown.page
+    assert shown.said == []
+    assert len(shown.asked) == 1
+    assert shown.widths[0] <= shown.widths[1]
     assert opened.evaluate("window.broken") is None
     assert MARKUP in opened.locator(".items").inner_text()
     assert opened.locator(".items img").evaluate_all("all => all.map(one => one.naturalWidth)") == [96]
@@ -99,7 +93,7 @@ def test_a_browser_opens_it_without_a_request_an_error_or_overflow(
         "[...document.querySelectorAll('a[href^=\"#\"]')].filter(a => !document.querySelector(a.hash)).length"
     )
     assert dead == 0
-    context.close()
+    shown.close()
 
 
 def test_addresses_of_pictures_are_links_and_only_of_the_web(shop: Path) -> None:
