@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
-import scipy.sparse as sp
 import torch
 from torch import Tensor
 
@@ -25,13 +23,8 @@ class DroppingGraph(BipartiteGraph):
 
     def __init__(self, users: IntArray, items: IntArray, n_users: int, n_items: int) -> None:
         super().__init__(users, items, n_users, n_items)
-        numbered = sp.csr_matrix(
-            (np.arange(len(users)), self.matrix.columns.numpy(), self.matrix.offsets.numpy()), shape=self.matrix.shape
-        )
-        turned = numbered.T.tocsr()
-        turned.sort_indices()
         # Where each entry of R^T stands in R, so that one mask serves both layouts.
-        self.register_buffer("places", torch.from_numpy(turned.data.astype(np.int64)), persistent=False)
+        self.register_buffer("places", torch.argsort(self.matrix.columns, stable=True), persistent=False)
 
     def propagate_some(
         self, users: Tensor, items: Tensor, n_layers: int, rate: float, pooling: Pooling = "mean"

@@ -97,7 +97,7 @@ class BipartiteEdges(nn.Module):
         self.of_users, self.of_items = CsrBuffers(matrix), CsrBuffers(matrix.T.tocsr())
         self.register_buffer("users", torch.from_numpy(users), persistent=False)
         self.register_buffer("items", torch.from_numpy(items), persistent=False)
-        self.register_buffer("by_item", torch.from_numpy(np.lexsort((users, items))), persistent=False)
+        self.register_buffer("by_item", torch.argsort(self.items, stable=True), persistent=False)
 
     def products(self, users: Tensor, items: Tensor) -> Tensor:
         """Return the inner product of the ends of every edge, ``[E]``, from ``[n_users, d]`` and ``[n_items, d]``."""

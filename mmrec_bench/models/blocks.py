@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import operator
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias, cast
 
@@ -193,13 +193,18 @@ def mixed_item_graph(tables: Sequence[FeatureTable], n_neighbors: int, image_wei
     return functools.reduce(operator.add, map(weighted, tables))
 
 
+def smoothed(x: Tensor, graph: Callable[[Tensor], Tensor], n_layers: int) -> Tensor:
+    """Return ``S^n x``, float32 ``[n, d]``, for a graph that gives ``S x``."""
+    for _ in range(n_layers):
+        x = graph(x)
+    return x
+
+
 def add_smoothed(base: Tensor, x: Tensor, graph: SparseOperator, n_layers: int) -> Tensor:
     """Return ``base + S^n x``, float32 ``[n, d]``; the last product and the sum are one pass."""
     if n_layers == 0:
         return base + x
-    for _ in range(n_layers - 1):
-        x = graph(x)
-    return cast(Tensor, graph(x, base=base))
+    return cast(Tensor, graph(smoothed(x, graph, n_layers - 1), base=base))
 
 
 class MissingVector(nn.Module):

@@ -19,7 +19,7 @@ from mmrec_bench.data.interactions import Interactions
 from mmrec_bench.graph.neighbours import Weighting, knn_graph
 from mmrec_bench.graph.sparse import SparseOperator
 from mmrec_bench.losses import gram_vs_cosine
-from mmrec_bench.models.blocks import Distinct, FeatureProjection, gather
+from mmrec_bench.models.blocks import Distinct, FeatureProjection, gather, smoothed
 
 Gate: TypeAlias = Literal["self", "id", "none"]
 """``self``: content passes the gate that it opens. ``id``: item identities pass the gate that content opens, as in MGCN
@@ -68,9 +68,7 @@ class RelationGraphs(nn.Module):
 
     def forward(self, views: Tensor, ids: Tensor | None = None) -> Tensor:
         """Return ``S^n h``, ``[n, M d]``, or some of its rows, ``[B, M d]``."""
-        table = views.view(len(views) * self.n_graphs, -1)
-        for _ in range(self.n_layers - 1):
-            table = self.operator(table)
+        table = smoothed(views.view(len(views) * self.n_graphs, -1), self.operator, self.n_layers - 1)
         if ids is None:
             return cast(Tensor, self.operator(table)).view(views.shape)
         rows = ids.unsqueeze(1) * self.n_graphs + torch.arange(self.n_graphs, device=ids.device)

@@ -10,11 +10,11 @@ import torch
 from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 from torch import Tensor
 
-from mmrec_bench.graph.bipartite import BipartiteGraph
 from mmrec_bench.losses import batch_l2, bpr, dot, info_nce
 from mmrec_bench.models.alignment import AlignableConfig, TwoLines, behaviour_modal_alignment
 from mmrec_bench.models.base import LossTerms, ModelContext, Triplets
-from mmrec_bench.models.blocks import Distinct, IdEmbedding, ItemHost, gather
+from mmrec_bench.models.blocks import Distinct, gather
+from mmrec_bench.models.collaborative import CollaborativeModel
 from mmrec_bench.retrieval.base import Representations
 
 
@@ -42,7 +42,7 @@ class SideContentConfig(AlignableConfig):
     """Whether the raw features are fine-tuned, as released; false is a deviation, and faster."""
 
 
-class SideContentModel(ItemHost):
+class SideContentModel(CollaborativeModel):
     """Scores ``y_ui = z_u . z_i`` with ``z = c + s``.
 
     c is the mean of propagations of the tables of users and items. Content h of items has several views side by side,
@@ -55,13 +55,9 @@ class SideContentModel(ItemHost):
     config: SideContentConfig
 
     def __init__(self, config: SideContentConfig, context: ModelContext) -> None:
-        super().__init__()
+        super().__init__(context.train, config.embedding_dim)
         self.config = config
         self.batch_size = context.batch_size
-        train = context.train
-        self.users = IdEmbedding(train.n_users, config.embedding_dim, "xavier_uniform")
-        self.items = IdEmbedding(train.n_items, config.embedding_dim, "xavier_uniform")
-        self.graph = BipartiteGraph(train.users, train.items, train.n_users, train.n_items)
 
     @abstractmethod
     def content(self, ids: Tensor) -> Tensor:

@@ -10,7 +10,6 @@ from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveIn
 from torch import Tensor, nn
 
 from mmrec_bench.data.features import FeatureTable, joined
-from mmrec_bench.graph.bipartite import BipartiteGraph
 from mmrec_bench.graph.sparse import SparseOperator
 from mmrec_bench.losses import batch_l2, bpr, cosine_alignment, dot, gram_vs_cosine, info_nce
 from mmrec_bench.models.alignment import AlignableConfig, TwoLines, behaviour_modal_alignment
@@ -18,12 +17,12 @@ from mmrec_bench.models.base import MODELS, Citation, LossTerms, ModelContext, T
 from mmrec_bench.models.blocks import (
     Distinct,
     FeatureProjection,
-    IdEmbedding,
-    ItemHost,
     feature_tables,
     gather,
     item_graph,
+    smoothed,
 )
+from mmrec_bench.models.collaborative import CollaborativeModel
 from mmrec_bench.retrieval.base import Representations
 
 
@@ -87,7 +86,7 @@ class AlignRecConfig(AlignableConfig):
     ),
     uses_features=True,
 )
-class AlignRec(ItemHost):
+class AlignRec(CollaborativeModel):
     """Scores ``y_ui = h_u . h_i`` with ``h = h_id + h_mm``: the second stage of AlignRec, after the released code.
 
     - Identity: ``h_id`` is the mean of propagations of the tables of users and items.
@@ -114,17 +113,14 @@ class AlignRec(ItemHost):
     target: Tensor
 
     def __init__(self, config: AlignRecConfig, context: ModelContext) -> None:
-        super().__init__()
+        super().__init__(context.train, config.embedding_dim)
         self.config = config
         self.batch_size = context.batch_size
-        train, dim, table = context.train, config.embedding_dim, fused_table(config.content, context)
-        self.users = IdEmbedding(train.n_users, dim, "xavier_uniform")
-        self.items = IdEmbedding(train.n_items, dim, "xavier_uniform")
-        smoothed = config.n_item_layers > 0
-        self.projection = FeatureProjection(table, dim, trainable=config.train_features, replace_missing=not smoothed)
+        dim, table = config.embedding_dim, fused_table(config.content, context)
+        graphed = config.n_item_layers > 0
+        self.projection = FeatureProjection(table, dim, trainable=config.train_features, replace_missing=not graphed)
         self.gate = nn.Linear(dim, dim) if config.gate == "content" else None
-        self.item_graph = SparseOperator(item_graph(table, config.n_neighbors, "cosine")) if smoothed else None
-        self.graph = BipartiteGraph(train.users, train.items, train.n_users, train.n_items)
+        self.item_graph = SparseOperator(item_graph(table, config.n_neighbors, "cosine")) if graphed else None
         if config.similarity_weight and config.reg_target == "frozen":
             self.register_buffer("target", torch.from_numpy(table.filled()), persistent=False)
 
@@ -170,8 +166,7 @@ class AlignRec(ItemHost):
         else:
             content = ids * torch.sigmoid(self.projection.through(self.gate))
         if self.item_graph is not None:
-            for _ in range(self.config.n_item_layers):
-                content = self.item_graph(content)
+            content = smoothed(content, self.item_graph, self.config.n_item_layers)
         return (*self.graph.propagate(self.users.all(), ids, self.config.n_layers), content)
 
 

@@ -7,13 +7,14 @@ from typing import Any, ClassVar, Literal
 
 import torch
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt
-from torch import Tensor, nn
+from torch import Tensor
 
-from mmrec_bench.graph.bipartite import BipartiteGraph
 from mmrec_bench.losses import RegForm, batch_l2, cosine_alignment, embedding_l2
 from mmrec_bench.models.alignment import AlignableConfig, behaviour_modal_alignment, projected_lines
 from mmrec_bench.models.base import MODELS, Citation, LossTerms, ModelContext, Pairs
-from mmrec_bench.models.blocks import FeatureProjections, IdEmbedding, ItemHost, feature_tables, gather, initialise
+from mmrec_bench.models.blocks import FeatureProjections, feature_tables, gather
+from mmrec_bench.models.collaborative import CollaborativeModel
+from mmrec_bench.models.nodes import linear
 from mmrec_bench.retrieval.base import Representations
 from mmrec_bench.row_share import uniform
 
@@ -55,7 +56,7 @@ class BM3Config(AlignableConfig):
     ),
     uses_features=True,
 )
-class BM3(ItemHost):
+class BM3(CollaborativeModel):
     """Scores ``y_ui = q(z_u) . q(z_i)`` with q a shared linear predictor.
 
     ``[z_u ; z'_i]`` is the mean of K propagations of the tables of users and items, ``z_i = z'_i + e_i`` and
@@ -75,17 +76,13 @@ class BM3(ItemHost):
     batch_kind = Pairs
 
     def __init__(self, config: BM3Config, context: ModelContext) -> None:
-        super().__init__()
+        super().__init__(context.train, config.embedding_dim)
         self.config = config
-        train, dim = context.train, config.embedding_dim
-        self.users = IdEmbedding(train.n_users, dim, "xavier_uniform")
-        self.items = IdEmbedding(train.n_items, dim, "xavier_uniform")
+        dim = config.embedding_dim
         self.projections = FeatureProjections(
             feature_tables("bm3", context), dim, trainable=config.train_features, initialiser="xavier_normal"
         )
-        self.predictor = nn.Linear(dim, dim)
-        initialise(self.predictor.weight, "xavier_normal")
-        self.graph = BipartiteGraph(train.users, train.items, train.n_users, train.n_items)
+        self.predictor = linear(dim, dim, "xavier_normal")
 
     def loss(self, batch: Pairs) -> LossTerms:
         """Return ``user-item``, ``item-user``, ``inter-M``, ``intra-M`` (M a modality), ``reg``, plugged-in terms."""

@@ -11,12 +11,12 @@ from torch import Tensor, nn
 
 from mmrec_bench import row_share
 from mmrec_bench.errors import ModelError
-from mmrec_bench.graph.bipartite import BipartiteGraph
 from mmrec_bench.graph.consistent import consistent_graphs, shared_users_graph
 from mmrec_bench.graph.sparse import SparseOperator
 from mmrec_bench.losses import dot
 from mmrec_bench.models.base import MODELS, Citation, LossTerms, ModelConfig, ModelContext, Triplets
-from mmrec_bench.models.blocks import IdEmbedding, ItemHost, directions, feature_tables, gather
+from mmrec_bench.models.blocks import directions, feature_tables, gather, smoothed
+from mmrec_bench.models.collaborative import CollaborativeModel
 from mmrec_bench.models.graded_relations import graded_relations
 from mmrec_bench.retrieval.base import Representations
 
@@ -67,7 +67,7 @@ class DAMRSConfig(ModelConfig):
     ),
     uses_features=True,
 )
-class DAMRS(ItemHost):
+class DAMRS(CollaborativeModel):
     """Scores ``y_ui = c_u . (c_i + h_i)``.
 
     c is the mean of propagations of the tables of users and items, ``h_x = S_x^n e`` the view x of the items, and h the
@@ -94,7 +94,7 @@ class DAMRS(ItemHost):
     """
 
     def __init__(self, config: DAMRSConfig, context: ModelContext) -> None:
-        super().__init__()
+        super().__init__(context.train, config.embedding_dim)
         self.config = config
         train, tables = context.train, feature_tables("da-mrs", context)
         if config.relation_weight and 2 * config.n_relations >= train.n_items:
@@ -102,9 +102,6 @@ class DAMRS(ItemHost):
                 f"da-mrs needs more than 2 n_relations = {2 * config.n_relations} items; there are {train.n_items}. "
                 "Lower model.n_relations"
             )
-        self.users = IdEmbedding(train.n_users, config.embedding_dim, "xavier_uniform")
-        self.items = IdEmbedding(train.n_items, config.embedding_dim, "xavier_uniform")
-        self.graph = BipartiteGraph(train.users, train.items, train.n_users, train.n_items)
         graphs = consistent_graphs([table.unit() for table in tables], config.n_neighbors)
         graphs.append(shared_users_graph(train.matrix(), config.n_behaviour_neighbors, config.min_shared_users))
         self.item_graphs = nn.ModuleList(map(SparseOperator, graphs))
@@ -145,12 +142,7 @@ class DAMRS(ItemHost):
         """Return c of users and of items, and the views of items, ``[V, n_items, d]``."""
         ids = self.items.all()
         users, items = self.graph.propagate(self.users.all(), ids, self.config.n_layers)
-        views = []
-        for graph in self.item_graphs:
-            view = ids
-            for _ in range(self.config.n_item_layers):
-                view = graph(view)
-            views.append(view)
+        views = [smoothed(ids, graph, self.config.n_item_layers) for graph in self.item_graphs]
         return users, items, torch.stack(views)
 
 

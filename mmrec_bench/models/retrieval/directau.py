@@ -8,10 +8,10 @@ import torch
 from pydantic import NonNegativeFloat, NonNegativeInt, PositiveInt
 from torch import Tensor
 
-from mmrec_bench.graph.bipartite import BipartiteGraph
 from mmrec_bench.losses import cosine_alignment, uniformity
 from mmrec_bench.models.base import MODELS, Citation, LossTerms, ModelConfig, ModelContext, Pairs
-from mmrec_bench.models.blocks import Distinct, IdEmbedding, ItemHost, gather
+from mmrec_bench.models.blocks import Distinct, gather
+from mmrec_bench.models.collaborative import CollaborativeModel
 from mmrec_bench.retrieval.base import Representations
 
 
@@ -38,7 +38,7 @@ class DirectAUConfig(ModelConfig):
         url="https://arxiv.org/abs/2206.12811",
     ),
 )
-class DirectAU(ItemHost):
+class DirectAU(CollaborativeModel):
     """Scores ``y_ui = z_u . z_i``, trained on unit vectors without negatives.
 
     ``[z_u ; z_i]`` is the mean of K propagations of the tables of users and items. Over the pairs of a batch, with
@@ -58,12 +58,8 @@ class DirectAU(ItemHost):
     batch_kind = Pairs
 
     def __init__(self, config: DirectAUConfig, context: ModelContext) -> None:
-        super().__init__()
+        super().__init__(context.train, config.embedding_dim)
         self.config = config
-        train = context.train
-        self.users = IdEmbedding(train.n_users, config.embedding_dim, "xavier_uniform")
-        self.items = IdEmbedding(train.n_items, config.embedding_dim, "xavier_uniform")
-        self.graph = BipartiteGraph(train.users, train.items, train.n_users, train.n_items)
 
     def loss(self, batch: Pairs) -> LossTerms:
         """Return ``alignment``, ``uniformity-users`` and ``uniformity-items``."""

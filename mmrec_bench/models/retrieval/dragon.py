@@ -10,7 +10,7 @@ from torch import Tensor
 
 from mmrec_bench.graph.sparse import SparseOperator
 from mmrec_bench.models.base import MODELS, Citation, ModelContext
-from mmrec_bench.models.blocks import feature_tables, gather, mixed_item_graph
+from mmrec_bench.models.blocks import add_smoothed, feature_tables, gather, mixed_item_graph, smoothed
 from mmrec_bench.models.user_graph import UserGraphConfig, UserGraphModel
 
 
@@ -75,9 +75,10 @@ class DRAGON(UserGraphModel):
 
     def final_items(self, table: Tensor, ids: Tensor | None = None) -> Tensor:
         """Return ``r + S^n r`` of some items, or of all."""
-        smooth, last = table, self.config.n_item_layers - 1
-        for _ in range(last):
-            smooth = self.item_graph(smooth)
+        n_layers = self.config.n_item_layers
         if ids is None:
-            return table + smooth if last < 0 else self.item_graph(smooth, base=table)
-        return gather(table, ids) + (gather(table, ids) if last < 0 else self.item_graph.rows(ids, smooth))
+            return add_smoothed(table, table, self.item_graph, n_layers)
+        own = gather(table, ids)
+        if n_layers == 0:
+            return own + own
+        return own + self.item_graph.rows(ids, smoothed(table, self.item_graph, n_layers - 1))

@@ -13,7 +13,6 @@ from torch import Tensor, nn
 
 from mmrec_bench.data.features import FeatureTable
 from mmrec_bench.data.interactions import Interactions
-from mmrec_bench.graph.bipartite import BipartiteGraph
 from mmrec_bench.graph.co_occurrence import co_occurrence_graph
 from mmrec_bench.graph.neighbours import Weighting
 from mmrec_bench.losses import batch_l2, bpr, dot
@@ -25,7 +24,8 @@ from mmrec_bench.models.alignment import (
     behaviour_modal_alignment,
 )
 from mmrec_bench.models.base import MODELS, Citation, LossTerms, ModelContext, Triplets
-from mmrec_bench.models.blocks import Distinct, IdEmbedding, ItemHost, feature_tables, gather, item_graph
+from mmrec_bench.models.blocks import Distinct, feature_tables, gather, item_graph
+from mmrec_bench.models.collaborative import CollaborativeModel
 from mmrec_bench.models.modal_line import (
     FilteredContent,
     Gate,
@@ -101,7 +101,7 @@ class DREAMConfig(AlignableConfig):
     ),
     uses_features=True,
 )
-class DREAM(ItemHost):
+class DREAM(CollaborativeModel):
     """Scores ``y_ui = e_u . e_i`` with ``e = B + M``, B from the behaviour line and M from the modal line.
 
     - Behaviour: B is the mean of propagations of the tables of users and items.
@@ -140,17 +140,14 @@ class DREAM(ItemHost):
     """
 
     def __init__(self, config: DREAMConfig, context: ModelContext) -> None:
-        super().__init__()
+        super().__init__(context.train, config.embedding_dim)
         self.config = config
         train, dim, tables = context.train, config.embedding_dim, feature_tables("dream", context)
-        self.users = IdEmbedding(train.n_users, dim, "xavier_uniform")
-        self.items = IdEmbedding(train.n_items, dim, "xavier_uniform")
         lost = config.user_content == "propagated" and config.n_item_layers > 0  # absent items have no edge
         self.contents = nn.ModuleList(
             FilteredContent(table, dim, config.gate, replace_missing=not lost) for table in tables
         )
         self.modality_fusion = ModalityFusion(len(tables), learned=config.modality_fusion == "softmax")
-        self.graph = BipartiteGraph(train.users, train.items, train.n_users, train.n_items)
         self.item_graphs: RelationGraphs | None = None
         if config.n_item_layers:
             graphs = [item_graph(table, config.n_neighbors, config.weighting) for table in tables]

@@ -15,13 +15,13 @@ from mmrec_bench.models.alignment import AlignableConfig, behaviour_modal_alignm
 from mmrec_bench.models.base import MODELS, Citation, LossTerms, ModelContext, Triplets
 from mmrec_bench.models.blocks import (
     FeatureProjections,
-    IdEmbedding,
     ItemHost,
     add_smoothed,
     feature_tables,
     gather,
     mixed_item_graph,
 )
+from mmrec_bench.models.collaborative import id_tables
 from mmrec_bench.models.pruned_graph import PrunedGraph
 from mmrec_bench.retrieval.base import Representations
 
@@ -77,13 +77,11 @@ class FREEDOM(ItemHost):
     def __init__(self, config: FREEDOMConfig, context: ModelContext) -> None:
         super().__init__()
         self.config = config
-        train = context.train
         tables, dim = feature_tables("freedom", context), config.embedding_dim
-        self.users = IdEmbedding(train.n_users, dim, "xavier_uniform")
-        self.items = IdEmbedding(train.n_items, dim, "xavier_uniform")
+        self.users, self.items = id_tables(context.train, dim)
         self.projections = FeatureProjections(tables, dim, trainable=config.train_features)
         self.item_graph = SparseOperator(mixed_item_graph(tables, config.n_neighbors, config.image_weight))
-        self.graph = PrunedGraph(train, config.dropout, context.seeds)
+        self.graph = PrunedGraph(context.train, config.dropout, context.seeds)
 
     def on_epoch_start(self, epoch: int) -> None:
         """Draw the edges of an epoch; edges between popular nodes are dropped most."""

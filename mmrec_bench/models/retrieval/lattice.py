@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, cast
 
@@ -21,13 +21,14 @@ from mmrec_bench.losses import batch_l2, bpr, dot
 from mmrec_bench.models.base import MODELS, Citation, LossTerms, ModelConfig, ModelContext, Triplets
 from mmrec_bench.models.blocks import (
     FeatureProjection,
-    IdEmbedding,
     ItemHost,
     directions,
     feature_tables,
     gather,
     item_graph,
+    smoothed,
 )
+from mmrec_bench.models.collaborative import id_tables
 from mmrec_bench.retrieval.base import Representations
 from mmrec_bench.types import BoolArray
 
@@ -106,8 +107,7 @@ class LATTICE(ItemHost):
         self.config = config
         self.batch_size = context.batch_size
         train, tables = context.train, feature_tables("lattice", context)
-        self.users = IdEmbedding(train.n_users, config.embedding_dim, "xavier_uniform")
-        self.items = IdEmbedding(train.n_items, config.embedding_dim, "xavier_uniform")
+        self.users, self.items = id_tables(train, config.embedding_dim)
         self.learner = ItemGraphLearner(tables, config)
         self.graph = SparseOperator(
             mean_of_neighbours(train.users, train.items, train.n_users, train.n_items, with_self=True)
@@ -122,14 +122,14 @@ class LATTICE(ItemHost):
 
     def loss(self, batch: Triplets) -> LossTerms:
         """Return ``bpr`` and ``reg``."""
-        ids = self.items.all()
+        ids, n_layers = self.items.all(), self.config.n_item_layers
         user_table, item_table = self._propagate(ids, self.training)
         if building := self.item_graph is None:
             lists = self.learner()
-            smooth = self._smooth(lists.product, ids)
+            smooth = smoothed(ids, lists.product, n_layers)
             self.item_graph = lists.operator()
         else:
-            smooth = self._smooth(self.item_graph, ids)
+            smooth = smoothed(ids, self.item_graph, n_layers)
         users = gather(user_table, batch.users)
         positives, negatives = (
             gather(item_table, rows) + directions(gather(smooth, rows)) for rows in (batch.positives, batch.negatives)
@@ -147,7 +147,9 @@ class LATTICE(ItemHost):
         """Return the final vectors of all users and items, with an item graph of the present parameters."""
         ids = self.items.all()
         users, items = self._propagate(ids, training=False)
-        return Representations(users, items + directions(self._smooth(self.learner().product, ids)))
+        return Representations(
+            users, items + directions(smoothed(ids, self.learner().product, self.config.n_item_layers))
+        )
 
     def _propagate(self, ids: Tensor, training: bool) -> tuple[Tensor, Tensor]:
         """Return c of users and of items."""
@@ -162,12 +164,6 @@ class LATTICE(ItemHost):
             total = total + directions(layer)
         mean_users, mean_items = torch.split(total / (self.config.n_layers + 1), [len(users), len(ids)])
         return mean_users, mean_items
-
-    def _smooth(self, graph: Callable[[Tensor], Tensor], ids: Tensor) -> Tensor:
-        """Return ``S^n e``, ``[n_items, d]``."""
-        for _ in range(self.config.n_item_layers):
-            ids = graph(ids)
-        return ids
 
 
 class ItemGraphLearner(nn.Module):

@@ -13,9 +13,10 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from mmrec_bench.graph.bipartite import BipartiteOperator
-from mmrec_bench.losses import batch_l2, bpr, dot
+from mmrec_bench.losses import dot
 from mmrec_bench.models.base import MODELS, Citation, LossTerms, ModelConfig, ModelContext, Triplets
-from mmrec_bench.models.blocks import IdEmbedding, ItemHost, directions, gather, norms
+from mmrec_bench.models.blocks import ItemHost, directions, norms
+from mmrec_bench.models.collaborative import id_tables, start_l2, triplet_bpr
 from mmrec_bench.models.pruned_graph import PrunedGraph
 from mmrec_bench.retrieval.base import Representations
 from mmrec_bench.row_share import n_rows
@@ -68,10 +69,8 @@ class LayerGCN(ItemHost):
     def __init__(self, config: LayerGCNConfig, context: ModelContext) -> None:
         super().__init__()
         self.config = config
-        train = context.train
-        self.users = IdEmbedding(train.n_users, config.embedding_dim, "xavier_uniform")
-        self.items = IdEmbedding(train.n_items, config.embedding_dim, "xavier_uniform")
-        self.graph = PrunedGraph(train, config.dropout, context.seeds)
+        self.users, self.items = id_tables(context.train, config.embedding_dim)
+        self.graph = PrunedGraph(context.train, config.dropout, context.seeds)
 
     def on_epoch_start(self, epoch: int) -> None:
         """Draw the edges of an epoch."""
@@ -79,16 +78,11 @@ class LayerGCN(ItemHost):
 
     def loss(self, batch: Triplets) -> LossTerms:
         """Return ``bpr`` and ``reg``."""
-        item_ids = torch.cat((batch.positives, batch.negatives))
         item_table = self.items.all()
-        user_vectors, item_vectors = self._propagate(item_table, self.graph.pruned)
-        users = gather(user_vectors, batch.users)
-        positives, negatives = gather(item_vectors, item_ids).chunk(2)
         size = n_rows(batch.users) if self.config.reduction == "sum" else 1
-        terms = {"bpr": size * bpr(dot(users, positives), dot(users, negatives))}
+        terms = {"bpr": size * triplet_bpr(*self._propagate(item_table, self.graph.pruned), batch)}
         if self.config.reg_weight:
-            blocks = (self.users.rows(batch.users), *gather(item_table, item_ids).chunk(2))
-            terms["reg"] = size * self.config.reg_weight * batch_l2(*blocks)
+            terms["reg"] = size * self.config.reg_weight * start_l2(self, item_table, batch)
         return terms
 
     @torch.no_grad()

@@ -12,7 +12,6 @@ import torch.nn.functional as F
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 from torch import Tensor
 
-from mmrec_bench.graph.bipartite import BipartiteGraph
 from mmrec_bench.graph.sparse import SparseOperator
 from mmrec_bench.losses import RegForm, batch_l2, bpr, dot, softmax_contrast
 from mmrec_bench.models.alignment import AlignableConfig, TwoLines, behaviour_modal_alignment
@@ -20,14 +19,13 @@ from mmrec_bench.models.base import MODELS, Citation, LossTerms, ModelContext, T
 from mmrec_bench.models.blocks import (
     Distinct,
     FeatureProjections,
-    IdEmbedding,
-    ItemHost,
     directions,
     feature_tables,
     gather,
     initialise,
     norms,
 )
+from mmrec_bench.models.collaborative import CollaborativeModel
 from mmrec_bench.retrieval.base import Representations
 from mmrec_bench.row_share import n_rows
 
@@ -93,7 +91,7 @@ class LGMRecConfig(AlignableConfig):
     ),
     uses_features=True,
 )
-class LGMRec(ItemHost):
+class LGMRec(CollaborativeModel):
     """Scores ``y_ui = z_u . z_i`` with ``z = c + sum_m norm(e_m) + alpha norm(sum_m g_m)``.
 
     - Behaviour: c is the mean of propagations of the tables of users and items.
@@ -114,17 +112,14 @@ class LGMRec(ItemHost):
     degrees: Tensor
 
     def __init__(self, config: LGMRecConfig, context: ModelContext) -> None:
-        super().__init__()
+        super().__init__(context.train, config.embedding_dim)
         self.config = config
         train, dim, tables = context.train, config.embedding_dim, feature_tables("lgmrec", context)
-        self.users = IdEmbedding(train.n_users, dim, "xavier_uniform")
-        self.items = IdEmbedding(train.n_items, dim, "xavier_uniform")
         # One matrix for W and V: the features, by far the largest operand, are read once.
         self.maps = FeatureProjections(tables, dim + config.n_hyperedges, bias=False)
         for _, projection in self.maps.by_modality():
             initialise(projection.linear.weight[:dim], "xavier_uniform")
             initialise(projection.linear.weight[dim:], "xavier_uniform")
-        self.graph = BipartiteGraph(train.users, train.items, train.n_users, train.n_items)
         self.history = SparseOperator(train.matrix())
         degrees = torch.from_numpy(train.user_counts()).clamp(min=1).float().unsqueeze(1)
         self.register_buffer("degrees", degrees, persistent=False)

@@ -9,10 +9,9 @@ import torch
 from pydantic import NonNegativeFloat, NonNegativeInt, PositiveInt
 from torch import Tensor
 
-from mmrec_bench.graph.bipartite import BipartiteGraph
-from mmrec_bench.losses import RegForm, batch_l2, bpr, dot
+from mmrec_bench.losses import RegForm
 from mmrec_bench.models.base import MODELS, Citation, LossTerms, ModelConfig, ModelContext, Triplets
-from mmrec_bench.models.blocks import IdEmbedding, ItemHost, gather
+from mmrec_bench.models.collaborative import CollaborativeModel, start_l2, triplet_bpr
 from mmrec_bench.retrieval.base import Representations
 
 
@@ -44,7 +43,7 @@ class LightGCNConfig(ModelConfig):
         url="https://arxiv.org/abs/2002.02126",
     ),
 )
-class LightGCN(ItemHost):
+class LightGCN(CollaborativeModel):
     """Scores ``y_ui = z_u . z_i`` with ``Z = 1/(K+1) sum_k A^k E``.
 
     A is the symmetrically normalised user-item adjacency without self loops, E the tables of users and items.
@@ -55,24 +54,15 @@ class LightGCN(ItemHost):
     """
 
     def __init__(self, config: LightGCNConfig, context: ModelContext) -> None:
-        super().__init__()
+        super().__init__(context.train, config.embedding_dim)
         self.config = config
-        train = context.train
-        self.users = IdEmbedding(train.n_users, config.embedding_dim, "xavier_uniform")
-        self.items = IdEmbedding(train.n_items, config.embedding_dim, "xavier_uniform")
-        self.graph = BipartiteGraph(train.users, train.items, train.n_users, train.n_items)
 
     def loss(self, batch: Triplets) -> LossTerms:
         """Return ``bpr`` and ``reg``."""
-        item_ids = torch.cat((batch.positives, batch.negatives))
         item_table = self.items.all()
-        user_vectors, item_vectors = self._propagate(item_table)
-        users = gather(user_vectors, batch.users)
-        positives, negatives = gather(item_vectors, item_ids).chunk(2)
-        terms = {"bpr": bpr(dot(users, positives), dot(users, negatives))}
+        terms = {"bpr": triplet_bpr(*self._propagate(item_table), batch)}
         if self.config.reg_weight:
-            blocks = (self.users.rows(batch.users), *gather(item_table, item_ids).chunk(2))
-            size = batch_l2(*blocks, form=self.config.reg_form)
+            size = start_l2(self, item_table, batch, self.config.reg_form)
             terms["reg"] = self.config.reg_weight * size
         return terms
 

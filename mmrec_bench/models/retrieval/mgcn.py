@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from mmrec_bench.graph.sparse import SparseOperator
 from mmrec_bench.models.base import MODELS, Citation, ModelContext
-from mmrec_bench.models.blocks import FeatureProjection, feature_tables, item_graph
+from mmrec_bench.models.blocks import FeatureProjection, feature_tables, item_graph, smoothed
 from mmrec_bench.models.side_content import SideContentConfig, SideContentModel
 
 
@@ -96,10 +96,7 @@ class ContentView(nn.Module):
 
     def forward(self, ids: Tensor) -> Tensor:
         """Return ``S^n (e * gate(W f + b))``, ``[n_items, d]``, for e ``[n_items, d]``."""
-        content = ids * torch.sigmoid(self.projection.through(self.gate))
-        for _ in range(self.n_layers):
-            content = self.item_graph(content)
-        return content
+        return smoothed(ids * torch.sigmoid(self.projection.through(self.gate)), self.item_graph, self.n_layers)
 
 
 class BehaviourGuidedFusion(nn.Module):

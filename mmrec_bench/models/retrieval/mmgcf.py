@@ -10,17 +10,10 @@ from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt
 from torch import Tensor, nn
 
 from mmrec_bench.graph.bipartite import BipartiteOperator
-from mmrec_bench.losses import batch_l2, bpr, dot
+from mmrec_bench.losses import bpr, dot
 from mmrec_bench.models.base import MODELS, Citation, LossTerms, ModelConfig, ModelContext, Triplets
-from mmrec_bench.models.blocks import (
-    Distinct,
-    FeatureProjections,
-    IdEmbedding,
-    ItemHost,
-    directions,
-    feature_tables,
-    gather,
-)
+from mmrec_bench.models.blocks import Distinct, FeatureProjections, ItemHost, directions, feature_tables, gather
+from mmrec_bench.models.collaborative import id_tables, start_l2
 from mmrec_bench.models.pruned_graph import PrunedGraph
 from mmrec_bench.retrieval.base import Representations
 
@@ -81,15 +74,14 @@ class MMGCF(ItemHost):
     def __init__(self, config: MMGCFConfig, context: ModelContext) -> None:
         super().__init__()
         self.config = config
-        train, tables, dim = context.train, feature_tables("mmgcf", context), config.embedding_dim
-        self.users = IdEmbedding(train.n_users, dim, "xavier_uniform")
-        self.items = IdEmbedding(train.n_items, dim, "xavier_uniform")
+        tables, dim = feature_tables("mmgcf", context), config.embedding_dim
+        self.users, self.items = id_tables(context.train, dim)
         self.projections = FeatureProjections(tables, dim)
         equal = config.weighting == "equal"
         self.fuse_content = Fusion(config.fusion, len(tables), dim) if equal and len(tables) > 1 else None
         self.fuse = Fusion(config.fusion, 2 if equal else 1 + len(tables), dim)
         self.alpha = nn.Parameter(torch.zeros(())) if config.weighting == "alpha" else None
-        self.graph = PrunedGraph(train, config.dropout, context.seeds)
+        self.graph = PrunedGraph(context.train, config.dropout, context.seeds)
 
     def on_epoch_start(self, epoch: int) -> None:
         """Draw the edges of an epoch; edges between popular nodes are dropped most."""
@@ -97,16 +89,14 @@ class MMGCF(ItemHost):
 
     def loss(self, batch: Triplets) -> LossTerms:
         """Return ``bpr`` and ``reg``."""
-        item_ids = torch.cat((batch.positives, batch.negatives))
-        item_table, rows = self.items.all(), Distinct.of(item_ids)
+        item_table, rows = self.items.all(), Distinct.of(torch.cat((batch.positives, batch.negatives)))
         user_vectors, behaviour = self._propagate(item_table, self.graph.pruned)
         content = [projection.rows(rows.ids) for _, projection in self.projections.by_modality()]
         users = gather(user_vectors, batch.users)
         positives, negatives = rows.expand(self._fused(gather(behaviour, rows.ids), content)).chunk(2)
         terms = {"bpr": bpr(dot(users, positives), dot(users, negatives))}
         if self.config.reg_weight:
-            blocks = (self.users.rows(batch.users), *gather(item_table, item_ids).chunk(2))
-            terms["reg"] = self.config.reg_weight * batch_l2(*blocks)
+            terms["reg"] = self.config.reg_weight * start_l2(self, item_table, batch)
         return terms
 
     @torch.no_grad()

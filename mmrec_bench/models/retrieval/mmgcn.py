@@ -13,7 +13,6 @@ from torch import Tensor, nn
 from mmrec_bench.data.features import FeatureTable
 from mmrec_bench.graph.bipartite import mean_of_neighbours
 from mmrec_bench.graph.sparse import SparseOperator
-from mmrec_bench.losses import bpr, dot
 from mmrec_bench.models.base import MODELS, Citation, LossTerms, ModelConfig, ModelContext, Triplets
 from mmrec_bench.models.blocks import (
     FeatureProjection,
@@ -21,9 +20,9 @@ from mmrec_bench.models.blocks import (
     ItemHost,
     directions,
     feature_tables,
-    gather,
     initialise,
 )
+from mmrec_bench.models.collaborative import triplet_bpr
 from mmrec_bench.models.nodes import RawFeatures, joint_tables, linear, side_by_side
 from mmrec_bench.retrieval.base import Representations
 
@@ -102,10 +101,7 @@ class MMGCN(ItemHost):
 
     def loss(self, batch: Triplets) -> LossTerms:
         """Return ``bpr`` and ``reg``."""
-        users, items = self._propagate()
-        liked = gather(users, batch.users)
-        positives, negatives = gather(items, torch.cat((batch.positives, batch.negatives))).chunk(2)
-        terms = {"bpr": bpr(dot(liked, positives), dot(liked, negatives))}
+        terms = {"bpr": triplet_bpr(*self._propagate(), batch)}
         if self.config.reg_weight:
             rows = (self.users.rows(batch.users), self.items.rows(torch.cat((batch.positives, batch.negatives))))
             squares = [part.square().mean() for part in (*rows, *self._held_preferences())]

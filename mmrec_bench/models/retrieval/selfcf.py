@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from mmrec_bench.graph.edge_dropout import DroppingGraph
 from mmrec_bench.losses import batch_l2, cosine_alignment
 from mmrec_bench.models.base import MODELS, Citation, LossTerms, ModelConfig, ModelContext, Pairs
-from mmrec_bench.models.blocks import IdEmbedding, ItemHost, gather
+from mmrec_bench.models.blocks import ItemHost, gather
+from mmrec_bench.models.collaborative import id_tables
 from mmrec_bench.retrieval.base import Representations
 from mmrec_bench.row_share import dropout, n_rows
 
@@ -70,8 +71,7 @@ class SelfCF(ItemHost):
         super().__init__()
         self.config = config
         train, dim = context.train, config.embedding_dim
-        self.users = IdEmbedding(train.n_users, dim, "xavier_uniform")
-        self.items = IdEmbedding(train.n_items, dim, "xavier_uniform")
+        self.users, self.items = id_tables(train, dim)
         self.predictor = nn.Linear(dim, dim)
         self.graph = DroppingGraph(train.users, train.items, train.n_users, train.n_items)
 

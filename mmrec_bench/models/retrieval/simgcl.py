@@ -8,10 +8,10 @@ import torch
 from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor
 
-from mmrec_bench.graph.bipartite import BipartiteGraph
-from mmrec_bench.losses import batch_l2, bpr, dot, info_nce
+from mmrec_bench.losses import info_nce
 from mmrec_bench.models.base import MODELS, Citation, LossTerms, ModelConfig, ModelContext, Triplets
-from mmrec_bench.models.blocks import Distinct, IdEmbedding, ItemHost, gather
+from mmrec_bench.models.blocks import Distinct, gather
+from mmrec_bench.models.collaborative import CollaborativeModel, start_l2, triplet_bpr
 from mmrec_bench.retrieval.base import Representations
 
 N_VIEWS = 2
@@ -51,7 +51,7 @@ class SimGCLConfig(ModelConfig):
         "batch, not a sum.",
     ),
 )
-class SimGCL(ItemHost):
+class SimGCL(CollaborativeModel):
     """Scores ``y_ui = z_u . z_i`` with ``Z = 1/K sum_{k=1..K} A^k E``.
 
     A is the symmetrically normalised user-item adjacency, E the tables of users and items. Two views of Z have noise in
@@ -68,30 +68,22 @@ class SimGCL(ItemHost):
     """
 
     def __init__(self, config: SimGCLConfig, context: ModelContext) -> None:
-        super().__init__()
+        super().__init__(context.train, config.embedding_dim)
         self.config = config
-        train = context.train
-        self.users = IdEmbedding(train.n_users, config.embedding_dim, "xavier_uniform")
-        self.items = IdEmbedding(train.n_items, config.embedding_dim, "xavier_uniform")
-        self.graph = BipartiteGraph(train.users, train.items, train.n_users, train.n_items)
 
     def loss(self, batch: Triplets) -> LossTerms:
         """Return ``bpr``, ``contrastive-users``, ``contrastive-items`` and ``reg``."""
-        item_ids = torch.cat((batch.positives, batch.negatives))
         item_table = self.items.all()
         first = self.graph.propagate(self.users.all(), item_table, 1, pooling="last")
         user_vectors, item_vectors = self.graph.propagate(*first, self.config.n_layers - 1)
-        users = gather(user_vectors, batch.users)
-        positives, negatives = gather(item_vectors, item_ids).chunk(2)
-        terms = {"bpr": bpr(dot(users, positives), dot(users, negatives))}
+        terms = {"bpr": triplet_bpr(user_vectors, item_vectors, batch)}
         if weight := self.config.contrastive_weight:
             views = self._views(*first)
             parts = (("users", batch.users, user_vectors), ("items", batch.positives, item_vectors))
             for (part, ids, vectors), noisy in zip(parts, views, strict=True):
                 terms[f"contrastive-{part}"] = weight * self._contrast(Distinct.of(ids), vectors, noisy)
         if self.config.reg_weight:
-            blocks = (self.users.rows(batch.users), *gather(item_table, item_ids).chunk(2))
-            terms["reg"] = self.config.reg_weight * batch_l2(*blocks)
+            terms["reg"] = self.config.reg_weight * start_l2(self, item_table, batch)
         return terms
 
     @torch.no_grad()

@@ -9,19 +9,11 @@ import torch
 from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
-from mmrec_bench.graph.bipartite import BipartiteGraph
 from mmrec_bench.losses import info_nce, softmax_contrast
 from mmrec_bench.models.base import MODELS, Citation, LossTerms, ModelConfig, ModelContext, Pairs
-from mmrec_bench.models.blocks import (
-    Distinct,
-    FeatureProjection,
-    FeatureProjections,
-    IdEmbedding,
-    ItemHost,
-    feature_tables,
-    gather,
-    initialise,
-)
+from mmrec_bench.models.blocks import Distinct, FeatureProjection, FeatureProjections, feature_tables, gather
+from mmrec_bench.models.collaborative import CollaborativeModel
+from mmrec_bench.models.nodes import linear
 from mmrec_bench.retrieval.base import Representations
 
 
@@ -61,7 +53,7 @@ class SLMRecConfig(ModelConfig):
     ),
     uses_features=True,
 )
-class SLMRec(ItemHost):
+class SLMRec(CollaborativeModel):
     """Scores ``y_ui = v_u . v_i`` with ``v_u = F_u [z_u ; z_um] + f_u`` and items likewise with their own F.
 
     - Views: z is the mean of propagations of the tables of users and items, z_m that of users and of projected content
@@ -85,16 +77,13 @@ class SLMRec(ItemHost):
     batch_kind = Pairs
 
     def __init__(self, config: SLMRecConfig, context: ModelContext) -> None:
-        super().__init__()
+        super().__init__(context.train, config.embedding_dim)
         self.config = config
-        train, dim, tables = context.train, config.embedding_dim, feature_tables("slmrec", context)
-        self.users = IdEmbedding(train.n_users, dim, "xavier_uniform")
-        self.items = IdEmbedding(train.n_items, dim, "xavier_uniform")
+        dim, tables = config.embedding_dim, feature_tables("slmrec", context)
         self.projections = FeatureProjections(tables, dim, normalise=True, initialiser="xavier_uniform")
-        self.fuse_users = _linear((len(tables) + 1) * dim, dim)
-        self.fuse_items = _linear((len(tables) + 1) * dim, dim)
+        self.fuse_users = linear((len(tables) + 1) * dim, dim, "xavier_uniform")
+        self.fuse_items = linear((len(tables) + 1) * dim, dim, "xavier_uniform")
         self.alignment = FineToCoarse(self.projections.modalities, dim) if config.ssl_weight else None
-        self.graph = BipartiteGraph(train.users, train.items, train.n_users, train.n_items)
 
     def loss(self, batch: Pairs) -> LossTerms:
         """Return ``softmax``, and ``ssl-M`` of each modality M."""
@@ -144,9 +133,11 @@ class FineToCoarse(nn.Module):
             met.pop()
         self.met = tuple(name if name in self.modalities else None for name in met)
         sizes = [dim // 2 or 1 if name == "text" else dim for name in met]
-        self.maps = nn.ModuleList(_linear(before, size) for before, size in zip([dim, *sizes], sizes, strict=False))
+        self.maps = nn.ModuleList(
+            linear(before, size, "xavier_uniform") for before, size in zip([dim, *sizes], sizes, strict=False)
+        )
         self.heads = nn.ModuleList(
-            _linear(dim, size) for name, size in zip(self.met, sizes, strict=True) if name is not None
+            linear(dim, size, "xavier_uniform") for name, size in zip(self.met, sizes, strict=True) if name is not None
         )
 
     def forward(self, views: Tensor) -> dict[str, tuple[Tensor, Tensor]]:
@@ -158,9 +149,3 @@ class FineToCoarse(nn.Module):
             if name is not None:
                 aligned[name] = (chain, next(heads)(by_modality[name]))
         return aligned
-
-
-def _linear(n_inputs: int, n_outputs: int) -> nn.Linear:
-    layer = nn.Linear(n_inputs, n_outputs)
-    initialise(layer.weight, "xavier_uniform")
-    return layer
