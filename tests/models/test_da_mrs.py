@@ -3,18 +3,17 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mmrec_bench.data.features import FeatureTable
 from mmrec_bench.errors import ModelError
 from mmrec_bench.models.base import ModelContext, Triplets
 from mmrec_bench.models.graded_relations import graded_relations
 from mmrec_bench.models.retrieval.da_mrs import DAMRS, DAMRSConfig, own_part
 from mmrec_bench.retrieval.base import Representations
+from tests.models.contexts import lacking, with_audio
 
 BATCH = Triplets(torch.tensor([0, 1, 1, 5]), torch.tensor([7, 3, 7, 7]), torch.tensor([3, 9, 7, 20]))
 
@@ -22,12 +21,7 @@ BATCH = Triplets(torch.tensor([0, 1, 1, 5]), torch.tensor([7, 3, 7, 7]), torch.t
 @pytest.fixture
 def context(toy: Any) -> ModelContext:
     """The toy problem with audio, where items 3 and 4 have no image."""
-    image, text = toy.context.features["image"], toy.context.features["text"]
-    present = np.ones(24, np.bool_)
-    present[[3, 4]] = False
-    image = FeatureTable("image", image.values, present, "test")
-    audio = FeatureTable("audio", text.values[::-1].copy(), np.ones(24, np.bool_), "test")
-    return replace(toy.context, features={"audio": audio, "image": image, "text": text})
+    return lacking(with_audio(toy.context), {"image": (3, 4)})
 
 
 def build(context: ModelContext, **options: Any) -> DAMRS:

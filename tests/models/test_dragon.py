@@ -14,8 +14,8 @@ from mmrec_bench.data.features import FeatureTable
 from mmrec_bench.data.interactions import Interactions
 from mmrec_bench.models.base import ModelContext
 from mmrec_bench.models.retrieval.dragon import DRAGON, DRAGONConfig
-from mmrec_bench.retrieval.base import Representations
 from mmrec_bench.seeding import Seeds
+from tests.models.contexts import dense_adjacency, exported, normalised_block
 
 OPTIONS: dict[str, Any] = {"embedding_dim": 6, "hidden_dim": 5, "n_neighbors": 4, "n_user_neighbors": 3}
 
@@ -46,19 +46,10 @@ def build(context: ModelContext, **options: Any) -> DRAGON:
     return model
 
 
-def export(model: DRAGON) -> Representations:
-    vectors = model.export()
-    assert isinstance(vectors, Representations)
-    return vectors
-
-
 @torch.no_grad()
 def slow(model: DRAGON, context: ModelContext) -> tuple[Tensor, Tensor]:
     """Vectors of users and items before the homogeneous graphs, from the formulas, dense."""
-    history = torch.from_numpy(context.train.matrix().toarray())
-    block = history / (history.sum(1, keepdim=True) * history.sum(0)).sqrt().clamp(min=1)
-    adjacency = torch.zeros(41, 41)
-    adjacency[:16, 16:], adjacency[16:, :16] = block, block.T
+    adjacency = dense_adjacency(normalised_block(context))
     users, items = [], []
     for place, modality in enumerate(("image", "text")):
         encoder = model.encoders[place]
@@ -87,15 +78,15 @@ def test_vectors_follow_their_formula(context: ModelContext, n_item_layers: int)
         weights[user, best] = torch.softmax(torch.tensor(counts[user, best]), dim=0)
     assert not weights[15].any()
     graph = model.item_graph.matrix.tensor().to_dense()
-    torch.testing.assert_close(export(model).users, users + weights @ users, rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(exported(model).users, users + weights @ users, rtol=1e-4, atol=1e-6)
     smooth = torch.linalg.matrix_power(graph, n_item_layers) @ items
-    torch.testing.assert_close(export(model).items, items + smooth, rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(exported(model).items, items + smooth, rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.parametrize("n_item_layers", [0, 1, 2])
 def test_the_loss_is_of_the_exported_vectors(context: ModelContext, toy: Any, n_item_layers: int) -> None:
     model, batch = build(context, n_item_layers=n_item_layers, reg_weight=0.5), toy.triplets
-    users, items = export(model).users[batch.users], export(model).items
+    users, items = exported(model).users[batch.users], exported(model).items
     margins = (users * (items[batch.positives] - items[batch.negatives])).sum(1)
     terms = model.loss(batch)
     torch.testing.assert_close(terms["bpr"].detach(), F.softplus(-margins).mean())
@@ -128,7 +119,7 @@ def test_padding_is_drawn_by_seed_and_epoch_for_training_alone(context: ModelCon
     assert len(set(losses(plain))) == 1
     other = losses(build(replace(context, seeds=Seeds(1)), **options))
     assert other[0] != zero
-    torch.testing.assert_close(export(padded).users, export(plain).users)
+    torch.testing.assert_close(exported(padded).users, exported(plain).users)
     rows = padded.padded_graph.matrix.tensor().to_dense().sum(dim=1)
     torch.testing.assert_close(rows, torch.tensor([1.0] * 15 + [0.0]))
 
@@ -151,5 +142,5 @@ def test_modalities_stand_side_by_side(context: ModelContext, toy: Any) -> None:
     for names in (("image",), ("text",), ("image", "text")):
         chosen = {name: context.features[name] for name in names}
         model = build(replace(context, features=chosen))
-        assert export(model).items.shape == (25, 6 * len(names))
+        assert exported(model).items.shape == (25, 6 * len(names))
         assert torch.isfinite(model.loss(toy.triplets)["bpr"])

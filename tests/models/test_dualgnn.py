@@ -9,7 +9,7 @@ from torch import Tensor
 
 from mmrec_bench.models.base import ModelContext
 from mmrec_bench.models.retrieval.dualgnn import DualGNN, DualGNNConfig
-from mmrec_bench.retrieval.base import Representations
+from tests.models.contexts import dense_adjacency, exported, normalised_block
 
 OPTIONS: dict[str, Any] = {"embedding_dim": 6, "hidden_dim": 5, "n_user_neighbors": 3}
 
@@ -19,23 +19,14 @@ def build(context: ModelContext, **options: Any) -> DualGNN:
     return DualGNN(DualGNNConfig(**{**OPTIONS, **options}), context)
 
 
-def export(model: DualGNN) -> Representations:
-    vectors = model.export()
-    assert isinstance(vectors, Representations)
-    return vectors
-
-
 def scores(model: DualGNN) -> Tensor:
-    return export(model).users @ export(model).items.T
+    return exported(model).users @ exported(model).items.T
 
 
 @torch.no_grad()
 def encoded(model: DualGNN, context: ModelContext) -> list[Tensor]:
     """r of each modality for users, then items, from the formula, dense."""
-    history = torch.from_numpy(context.train.matrix().toarray())
-    block = history / (history.sum(1, keepdim=True) * history.sum(0)).sqrt().clamp(min=1)
-    adjacency = torch.zeros(39, 39)
-    adjacency[:15, 15:], adjacency[15:, :15] = block, block.T
+    adjacency = dense_adjacency(normalised_block(context))
     found = []
     for place, modality in enumerate(("image", "text")):
         encoder = model.encoders[place]
@@ -56,8 +47,8 @@ def test_vectors_follow_their_formula(toy: Any, alias: bool) -> None:
     users = (model.gates[:, 0] * users[:15]) + model.gates[:, 1] * text[:15]
     weights = model.user_graph.matrix.tensor().to_dense()
     torch.testing.assert_close(weights.sum(dim=1), torch.ones(15))
-    torch.testing.assert_close(export(model).users, users + weights @ users, rtol=1e-4, atol=1e-6)
-    torch.testing.assert_close(export(model).items, (image + text)[15:], rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(exported(model).users, users + weights @ users, rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(exported(model).items, (image + text)[15:], rtol=1e-4, atol=1e-6)
 
 
 def test_released_numbers_without_the_fault_of_the_fusion(toy: Any) -> None:
@@ -93,7 +84,7 @@ def test_gates_of_items_are_read_by_the_regulariser_alone(toy: Any) -> None:
 
 def test_the_loss_is_of_the_exported_vectors(toy: Any) -> None:
     model, batch = build(toy.context), toy.triplets
-    users, items = export(model).users[batch.users], export(model).items
+    users, items = exported(model).users[batch.users], exported(model).items
     margins = (users * (items[batch.positives] - items[batch.negatives])).sum(1)
     torch.testing.assert_close(model.loss(batch)["bpr"].detach(), F.softplus(-margins).mean())
 

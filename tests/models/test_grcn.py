@@ -12,7 +12,7 @@ from torch import Tensor
 from mmrec_bench.data.interactions import Interactions
 from mmrec_bench.models.base import ModelContext
 from mmrec_bench.models.retrieval.grcn import GRCN, GRCNConfig
-from mmrec_bench.retrieval.base import Representations
+from tests.models.contexts import exported
 
 
 @pytest.fixture
@@ -36,12 +36,6 @@ def build(context: ModelContext, **options: Any) -> GRCN:
         model.items.get_parameter("weight").normal_()
         model.item_confidences.weight.normal_()
     return model
-
-
-def export(model: GRCN) -> Representations:
-    vectors = model.export()
-    assert isinstance(vectors, Representations)
-    return vectors
 
 
 @torch.no_grad()
@@ -98,22 +92,22 @@ def slow(model: GRCN, context: ModelContext) -> tuple[Tensor, Tensor]:
 def test_vectors_follow_their_formula(context: ModelContext, direction: str, n_layers: int) -> None:
     model = build(context, routing_direction=direction, n_layers=n_layers)
     users, items = slow(model, context)
-    torch.testing.assert_close(export(model).users, users, rtol=1e-4, atol=1e-6)
-    torch.testing.assert_close(export(model).items, items, rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(exported(model).users, users, rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(exported(model).items, items, rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.parametrize("n_routings", [1, 3, 10])
 def test_released_rounds_change_nothing_and_published_ones_do(context: ModelContext, n_routings: int) -> None:
     none, some = (build(context, preset="released", n_routings=n) for n in (0, n_routings))
-    torch.testing.assert_close(export(none).users, export(some).users, rtol=0, atol=0)
-    torch.testing.assert_close(slow(some, context)[0], export(none).users, rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(exported(none).users, exported(some).users, rtol=0, atol=0)
+    torch.testing.assert_close(slow(some, context)[0], exported(none).users, rtol=1e-4, atol=1e-6)
     none, some = (build(context, n_routings=n) for n in (0, n_routings))
-    assert not torch.allclose(export(none).users, export(some).users)
+    assert not torch.allclose(exported(none).users, exported(some).users)
 
 
 def test_the_loss_is_of_the_exported_vectors(toy: Any) -> None:
     model, batch = build(toy.context, reg_weight=0.5), toy.triplets
-    users, items = export(model).users[batch.users], export(model).items
+    users, items = exported(model).users[batch.users], exported(model).items
     margins = (users * (items[batch.positives] - items[batch.negatives])).sum(1)
     terms = model.loss(batch)
     torch.testing.assert_close(terms["bpr"].detach(), F.softplus(-margins).mean())
@@ -134,5 +128,5 @@ def test_edges_that_no_modality_speaks_for_are_cut(context: ModelContext) -> Non
         for model in (cut, none):
             model.user_confidences.weight.fill_(-1.0)
             model.item_confidences.weight.fill_(-1.0)
-    torch.testing.assert_close(export(cut).items, export(none).items, rtol=0, atol=0)
-    assert not torch.allclose(export(build(context)).items[:, :6], export(none).items[:, :6])
+    torch.testing.assert_close(exported(cut).items, exported(none).items, rtol=0, atol=0)
+    assert not torch.allclose(exported(build(context)).items[:, :6], exported(none).items[:, :6])

@@ -20,8 +20,8 @@ from mmrec_bench.models.retrieval.lightgcn import LightGCN
 from mmrec_bench.models.retrieval.mf import MF
 from mmrec_bench.models.retrieval.mgcn import MGCN
 from mmrec_bench.models.retrieval.vbpr import VBPR
-from mmrec_bench.retrieval.base import Representations
 from mmrec_bench.testing.subjects import Subject, every_subject
+from tests.models.contexts import exported
 
 SMALL: dict[str, dict[str, Any]] = {
     "dream": {"n_neighbors": 4, "n_user_neighbors": 3},
@@ -60,12 +60,6 @@ def build(name: str, context: ModelContext, **options: Any) -> Any:
     return MODELS[name].build(config, context)
 
 
-def export(model: GradientRecommender) -> Representations:
-    vectors = model.export()
-    assert isinstance(vectors, Representations)
-    return vectors
-
-
 def total(model: GradientRecommender, batch: Any) -> Tensor:
     return torch.stack(list(model.loss(batch).values())).sum()
 
@@ -76,7 +70,7 @@ def test_vbpr_without_content_is_mf(toy: Any) -> None:
         for _, projection in vbpr.projections.by_modality():
             projection.linear.weight.zero_()
     users, items = vbpr.users.all()[:, :64], vbpr.items.all()
-    torch.testing.assert_close(export(vbpr).users @ export(vbpr).items.T, users @ items.T)
+    torch.testing.assert_close(exported(vbpr).users @ exported(vbpr).items.T, users @ items.T)
 
 
 def test_vbpr_starts_as_one_xavier_normal_matrix(toy: Any) -> None:
@@ -92,8 +86,8 @@ def test_vbpr_starts_as_one_xavier_normal_matrix(toy: Any) -> None:
 def test_lightgcn_without_layers_scores_like_mf(toy: Any) -> None:
     lightgcn, mf = build("lightgcn", toy.context, n_layers=0), build("mf", toy.context)
     mf.load_state_dict(lightgcn.state_dict())
-    assert torch.equal(export(lightgcn).users, export(mf).users)
-    assert torch.equal(export(lightgcn).items, export(mf).items)
+    assert torch.equal(exported(lightgcn).users, exported(mf).users)
+    assert torch.equal(exported(lightgcn).items, exported(mf).items)
 
 
 def test_freedom_whose_items_neighbour_only_themselves_is_the_encoder_of_bm3(toy: Any) -> None:
@@ -103,10 +97,10 @@ def test_freedom_whose_items_neighbour_only_themselves_is_the_encoder_of_bm3(toy
     for model in (bm3, lightgcn):
         model.users.load_state_dict(freedom.users.state_dict())
         model.items.load_state_dict(freedom.items.state_dict())
-    vectors, plain = export(freedom), export(lightgcn)
+    vectors, plain = exported(freedom), exported(lightgcn)
     torch.testing.assert_close(vectors.users, plain.users)
     torch.testing.assert_close(vectors.items, plain.items + freedom.items.all())
-    torch.testing.assert_close(export(bm3).items, bm3.predictor(vectors.items))
+    torch.testing.assert_close(exported(bm3).items, bm3.predictor(vectors.items))
 
 
 def test_freedom_without_content_losses_leaves_features_alone(toy: Any) -> None:
@@ -120,7 +114,7 @@ def test_freedom_without_item_layers_adds_the_identities(toy: Any) -> None:
     no_graph = build("freedom", toy.context, n_item_layers=0)
     own_neighbour = build("freedom", toy.context, n_neighbors=1)
     own_neighbour.load_state_dict(no_graph.state_dict())
-    torch.testing.assert_close(export(no_graph).items, export(own_neighbour).items)
+    torch.testing.assert_close(exported(no_graph).items, exported(own_neighbour).items)
 
 
 def test_freedom_item_layers_are_powers_of_the_graph(toy: Any) -> None:
@@ -128,7 +122,7 @@ def test_freedom_item_layers_are_powers_of_the_graph(toy: Any) -> None:
     two.load_state_dict(one.state_dict())
     graph, ids = one.item_graph.matrix.tensor().to_dense(), one.items.all()
     torch.testing.assert_close(
-        export(two).items - export(one).items, graph @ graph @ ids - graph @ ids, rtol=1e-4, atol=1e-6
+        exported(two).items - exported(one).items, graph @ graph @ ids - graph @ ids, rtol=1e-4, atol=1e-6
     )
 
 
@@ -136,8 +130,8 @@ def test_freedom_trains_on_pruned_edges_and_exports_the_full_graph(toy: Any) -> 
     pruned: FREEDOM = build("freedom", toy.context, dropout=0.8)
     full: FREEDOM = build("freedom", toy.context, dropout=0.0)
     full.load_state_dict(pruned.state_dict())
-    torch.testing.assert_close(export(pruned).users, export(full).users)
-    torch.testing.assert_close(export(pruned).items, export(full).items)
+    torch.testing.assert_close(exported(pruned).users, exported(full).users)
+    torch.testing.assert_close(exported(pruned).items, exported(full).items)
     assert total(pruned, toy.triplets) != total(full, toy.triplets)
     assert len(pruned.graph.pruned.matrix.values) == int(len(toy.context.train) * (1 - 0.8))
 
@@ -195,7 +189,7 @@ def test_scopes_of_the_regulariser_of_bm3(toy: Any) -> None:
     batch = toy.batch(bm3)
     lightgcn: LightGCN = build("lightgcn", toy.context, n_layers=1)
     lightgcn.load_state_dict({key: value for key, value in bm3.state_dict().items() if key.endswith("s.weight")})
-    users, items = export(lightgcn).users, export(lightgcn).items + bm3.items.all()
+    users, items = exported(lightgcn).users, exported(lightgcn).items + bm3.items.all()
     rows = users[batch.users].square().sum() + items[batch.items].square().sum()
     torch.testing.assert_close(bm3.loss(batch)["reg"], rows / 2 / 8)
     whole = users.square().sum() + items.square().sum()
@@ -453,7 +447,7 @@ def test_items_are_read_only_through_their_representation(name: str, toy: Any) -
     assert isinstance(model, ItemHost)
     assert isinstance(model.items, IdEmbedding)
     batch = toy.batch(model)
-    before, vectors = model.loss(batch), export(model)
+    before, vectors = model.loss(batch), exported(model)
     table = model.items
     model.items = Doubled(table.all().detach())
     with torch.no_grad():
@@ -461,7 +455,7 @@ def test_items_are_read_only_through_their_representation(name: str, toy: Any) -
     after = model.loss(batch)
     for term, value in before.items():
         torch.testing.assert_close(after[term], value)
-    torch.testing.assert_close(export(model).items, vectors.items)
+    torch.testing.assert_close(exported(model).items, vectors.items)
     total(model, batch).backward()
     assert model.items.halves.grad is not None
     assert model.items.halves.grad.any()
@@ -507,7 +501,7 @@ def test_models_take_modalities_of_any_name(toy: Any, name: str, modality: str) 
 
 def test_mf_exports_copies(toy: Any) -> None:
     mf: MF = build("mf", toy.context)
-    vectors = export(mf)
+    vectors = exported(mf)
     with torch.no_grad():
         mf.users.weight.zero_()
     assert vectors.users.any()

@@ -14,6 +14,7 @@ from mmrec_bench.graph.neighbours import knn_graph
 from mmrec_bench.models.base import ModelContext, Triplets
 from mmrec_bench.models.retrieval.lattice import LATTICE, LATTICEConfig, NeighbourLists
 from mmrec_bench.retrieval.base import Representations
+from tests.models.contexts import lacking
 
 OPTIONS: dict[str, Any] = {"n_neighbors": 4, "embedding_dim": 6}
 ABSENT = {"image": (3, 23), "text": (7, 23)}
@@ -22,12 +23,7 @@ ABSENT = {"image": (3, 23), "text": (7, 23)}
 @pytest.fixture
 def context(toy: Any) -> ModelContext:
     """The toy problem, where items 3 and 7 lack a modality and item 23 lacks both."""
-    tables = {}
-    for modality, table in toy.context.features.items():
-        present = table.present.copy()
-        present[list(ABSENT[modality])] = False
-        tables[modality] = FeatureTable(modality, table.values, present, "test")
-    return replace(toy.context, features=tables)
+    return lacking(toy.context, ABSENT)
 
 
 def build(context: ModelContext, **options: Any) -> LATTICE:

@@ -12,8 +12,8 @@ from torch import Tensor
 from mmrec_bench.data.interactions import Interactions
 from mmrec_bench.models.base import ModelContext
 from mmrec_bench.models.retrieval.layergcn import LayerGCN, LayerGCNConfig
-from mmrec_bench.retrieval.base import Representations
 from mmrec_bench.seeding import Seeds
+from tests.models.contexts import exported
 
 
 @pytest.fixture
@@ -26,12 +26,6 @@ def context(toy: Any) -> ModelContext:
 def build(context: ModelContext, **options: Any) -> LayerGCN:
     torch.manual_seed(0)
     return LayerGCN(LayerGCNConfig(**{"embedding_dim": 6, **options}), context)
-
-
-def export(model: LayerGCN) -> Representations:
-    vectors = model.export()
-    assert isinstance(vectors, Representations)
-    return vectors
 
 
 def slow(model: LayerGCN, history: np.ndarray) -> Tensor:
@@ -53,7 +47,7 @@ def slow(model: LayerGCN, history: np.ndarray) -> Tensor:
 def test_vectors_and_gradients_follow_their_formula(context: ModelContext, n_layers: int) -> None:
     model = build(context, n_layers=n_layers, dropout=0.4)
     expected = slow(model, context.train.matrix().toarray())
-    vectors = export(model)
+    vectors = exported(model)
     torch.testing.assert_close(torch.cat((vectors.users, vectors.items)), expected.detach())
     assert not vectors.users[15].any()
     mine = torch.cat(model._propagate(model.items.all(), model.graph.full))

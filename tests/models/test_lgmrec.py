@@ -14,16 +14,13 @@ from mmrec_bench.models.base import ModelContext
 from mmrec_bench.models.retrieval.lgmrec import LGMRec, LGMRecConfig
 from mmrec_bench.models.retrieval.lightgcn import LightGCN, LightGCNConfig
 from mmrec_bench.retrieval.base import Representations
+from tests.models.contexts import dense_adjacency, exported, lacking, normalised_block, with_audio
 
 
 @pytest.fixture
 def context(toy: Any) -> ModelContext:
     """The toy problem, where items 3 and 4 have no image."""
-    image = toy.context.features["image"]
-    present = np.ones(24, np.bool_)
-    present[[3, 4]] = False
-    image = FeatureTable("image", image.values, present, "test")
-    return replace(toy.context, features={**toy.context.features, "image": image})
+    return lacking(toy.context, {"image": (3, 4)})
 
 
 def build(context: ModelContext, **options: Any) -> LGMRec:
@@ -36,24 +33,11 @@ def build(context: ModelContext, **options: Any) -> LGMRec:
     return model.eval()
 
 
-def export(model: LGMRec) -> Representations:
-    vectors = model.export()
-    assert isinstance(vectors, Representations)
-    return vectors
-
-
-def with_audio(context: ModelContext) -> ModelContext:
-    audio = FeatureTable("audio", context.features["text"].values[::-1].copy(), np.ones(24, np.bool_), "test")
-    return replace(context, features={**context.features, "audio": audio})
-
-
 @torch.no_grad()
 def slow(model: LGMRec, context: ModelContext) -> tuple[Tensor, Tensor, list[Tensor]]:
     """Vectors of users and items, and global vectors of each modality, from the formulas, dense."""
     history = torch.from_numpy(context.train.matrix().toarray())
-    block = history / (history.sum(1, keepdim=True) * history.sum(0)).sqrt().clamp(min=1)
-    adjacency = torch.zeros(39, 39)
-    adjacency[:15, 15:], adjacency[15:, :15] = block, block.T
+    adjacency = dense_adjacency(normalised_block(context))
     start = torch.cat((model.users.all(), model.items.all()))
     behaviour = (start + adjacency @ start + adjacency @ adjacency @ start) / 3
     vectors, hyper = behaviour.clone(), []
@@ -81,8 +65,8 @@ def test_vectors_follow_their_formula(context: ModelContext, modalities: tuple[s
     context = replace(context, features=chosen)
     model = build(context, n_hyper_layers=n_hyper_layers)
     users, items, _ = slow(model, context)
-    torch.testing.assert_close(export(model).users, users, rtol=1e-4, atol=1e-5)
-    torch.testing.assert_close(export(model).items, items, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(exported(model).users, users, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(exported(model).items, items, rtol=1e-4, atol=1e-5)
 
 
 def test_without_content_it_is_lightgcn(context: ModelContext) -> None:
@@ -95,8 +79,8 @@ def test_without_content_it_is_lightgcn(context: ModelContext) -> None:
     lightgcn.load_state_dict({key: value for key, value in model.state_dict().items() if not key.startswith("maps")})
     vectors = lightgcn.export()
     assert isinstance(vectors, Representations)
-    torch.testing.assert_close(export(model).users, vectors.users)
-    torch.testing.assert_close(export(model).items, vectors.items)
+    torch.testing.assert_close(exported(model).users, vectors.users)
+    torch.testing.assert_close(exported(model).items, vectors.items)
 
 
 @pytest.mark.parametrize("modalities", [("image", "text"), ("audio", "image", "text")])
@@ -134,7 +118,7 @@ def test_one_modality_has_no_contrast(context: ModelContext, toy: Any) -> None:
 @pytest.mark.parametrize("form", ["squared", "frobenius"])
 def test_the_regulariser_is_on_final_vectors(context: ModelContext, toy: Any, form: Any) -> None:
     model, batch = build(context, reg_weight=0.1, reg_form=form), toy.triplets
-    vectors = export(model)
+    vectors = exported(model)
     blocks = vectors.users[batch.users], vectors.items[batch.positives], vectors.items[batch.negatives]
     sizes = {"squared": sum(0.5 * b.square().sum() for b in blocks), "frobenius": sum(b.norm() for b in blocks)}
     torch.testing.assert_close(model.loss(batch)["reg"].detach(), 0.1 * sizes[form] / 8)
@@ -148,7 +132,7 @@ def test_noise_and_dropout_are_for_training(context: ModelContext, toy: Any) -> 
         first = model.loss(toy.triplets)["bpr"]
         torch.manual_seed(5)
         assert model.loss(toy.triplets)["bpr"] == first
-        assert torch.equal(export(model).users, export(model).users)
+        assert torch.equal(exported(model).users, exported(model).users)
         model.eval()
         assert model.loss(toy.triplets)["bpr"] == model.loss(toy.triplets)["bpr"]
     kept, dropped = (build(context, dropout=rate).train() for rate in (0.0, 0.5))
@@ -160,8 +144,8 @@ def test_noise_and_dropout_are_for_training(context: ModelContext, toy: Any) -> 
 
 def test_noise_in_evaluation(context: ModelContext) -> None:
     silent, noisy = build(context), build(context, eval_noise=True)
-    assert torch.equal(export(noisy).users, export(noisy).users)
-    assert not torch.allclose(export(noisy).users, export(silent).users, atol=1e-3)
+    assert torch.equal(exported(noisy).users, exported(noisy).users)
+    assert not torch.allclose(exported(noisy).users, exported(silent).users, atol=1e-3)
     # As many exponential draws as assignments: no hyperedge is preferred.
     logits = torch.zeros(20_000, 4)
     assigned = noisy._assigned(logits, training=False, stream=0)

@@ -4,17 +4,16 @@ from dataclasses import replace
 from itertools import product
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mmrec_bench.data.features import FeatureTable
 from mmrec_bench.models.base import ModelContext
 from mmrec_bench.models.retrieval.lightgcn import LightGCN, LightGCNConfig
 from mmrec_bench.models.retrieval.mmgcf import MMGCF, MMGCFConfig
 from mmrec_bench.retrieval.base import Representations
+from tests.models.contexts import exported, lacking, with_audio
 
 OPERATIONS, WEIGHTINGS = ("mean", "sum", "concat"), ("equal", "alpha", "normalised")
 ALL = list(product(OPERATIONS, WEIGHTINGS))
@@ -23,12 +22,7 @@ ALL = list(product(OPERATIONS, WEIGHTINGS))
 @pytest.fixture
 def context(toy: Any) -> ModelContext:
     """The toy problem with three modalities, where items 3 and 4 have no image."""
-    image, text = toy.context.features["image"], toy.context.features["text"]
-    present = np.ones(24, np.bool_)
-    present[[3, 4]] = False
-    tables = {"audio": FeatureTable("audio", text.values[::-1].copy(), text.present, "test"), "text": text}
-    tables["image"] = FeatureTable("image", image.values, present, "test")
-    return replace(toy.context, features=tables)
+    return lacking(with_audio(toy.context), {"image": (3, 4)})
 
 
 def build(context: ModelContext, **options: Any) -> MMGCF:
@@ -41,12 +35,6 @@ def build(context: ModelContext, **options: Any) -> MMGCF:
         if model.alpha is not None:
             model.alpha.fill_(0.7)
     return model
-
-
-def export(model: MMGCF) -> Representations:
-    vectors = model.export()
-    assert isinstance(vectors, Representations)
-    return vectors
 
 
 def slow(model: MMGCF, context: ModelContext) -> tuple[Tensor, Tensor]:
@@ -96,8 +84,8 @@ def test_vectors_follow_their_formula(
     context = replace(context, features={name: context.features[name] for name in modalities})
     model = build(context, fusion=fusion, weighting=weighting)
     users, items = slow(model, context)
-    torch.testing.assert_close(export(model).users, users.detach(), rtol=1e-4, atol=1e-6)
-    torch.testing.assert_close(export(model).items, items.detach(), rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(exported(model).users, users.detach(), rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(exported(model).items, items.detach(), rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.parametrize(("fusion", "weighting"), ALL)
@@ -131,8 +119,8 @@ def test_a_sum_without_content_is_lightgcn(context: ModelContext, toy: Any) -> N
     lightgcn.load_state_dict(tables)
     expected = lightgcn.export()
     assert isinstance(expected, Representations)
-    torch.testing.assert_close(export(model).users, expected.users)
-    torch.testing.assert_close(export(model).items, expected.items)
+    torch.testing.assert_close(exported(model).users, expected.users)
+    torch.testing.assert_close(exported(model).items, expected.items)
     torch.testing.assert_close(model.loss(toy.triplets), lightgcn.loss(toy.triplets))
 
 
@@ -152,8 +140,8 @@ def test_maps_of_a_fusion_by_concatenation_are_as_many_as_released(toy: Any) -> 
 
 def test_training_is_on_the_edges_of_the_epoch(context: ModelContext, toy: Any) -> None:
     pruned, full = build(context, dropout=0.8), build(context)
-    torch.testing.assert_close(export(pruned).users, export(full).users)
-    torch.testing.assert_close(export(pruned).items, export(full).items)
+    torch.testing.assert_close(exported(pruned).users, exported(full).users)
+    torch.testing.assert_close(exported(pruned).items, exported(full).items)
     first = pruned.loss(toy.triplets)["bpr"]
     pruned.on_epoch_start(1)
     assert len({full.loss(toy.triplets)["bpr"].item(), first.item(), pruned.loss(toy.triplets)["bpr"].item()}) == 3

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from mmrec_bench.models.base import ModelContext
 from mmrec_bench.models.retrieval.mmgcn import MMGCN, MMGCNConfig
-from mmrec_bench.retrieval.base import Representations
+from tests.models.contexts import dense_adjacency, exported
 
 
 def build(context: ModelContext, **options: Any) -> MMGCN:
@@ -18,18 +18,11 @@ def build(context: ModelContext, **options: Any) -> MMGCN:
     return MMGCN(MMGCNConfig(**{"embedding_dim": 6, "image_dim": 5, **options}), context)
 
 
-def export(model: MMGCN) -> Representations:
-    vectors = model.export()
-    assert isinstance(vectors, Representations)
-    return vectors
-
-
 @torch.no_grad()
 def slow(model: MMGCN, context: ModelContext) -> Tensor:
     """Final vectors of users, then items, from the formulas: dense, one modality and one layer at a time."""
     history = torch.from_numpy(context.train.matrix().toarray())
-    adjacency = torch.zeros(39, 39)
-    adjacency[:15, 15:], adjacency[15:, :15] = history, history.T
+    adjacency = dense_adjacency(history)
     mean = adjacency / adjacency.sum(1, keepdim=True).clamp(min=1)
     identities = torch.cat((model.users.weight, model.items.all()))
     found = []
@@ -54,13 +47,13 @@ def slow(model: MMGCN, context: ModelContext) -> Tensor:
 def test_vectors_follow_their_formula(toy: Any, n_layers: int, combine: str) -> None:
     model = build(toy.context, n_layers=n_layers, combine=combine)
     expected = slow(model, toy.context)
-    torch.testing.assert_close(export(model).users, expected[:15], rtol=1e-4, atol=1e-6)
-    torch.testing.assert_close(export(model).items, expected[15:], rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(exported(model).users, expected[:15], rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(exported(model).items, expected[15:], rtol=1e-4, atol=1e-6)
 
 
 def test_the_loss_is_of_the_exported_vectors(toy: Any) -> None:
     model, batch = build(toy.context, reg_weight=0.5), toy.triplets
-    users, items = export(model).users[batch.users], export(model).items
+    users, items = exported(model).users[batch.users], exported(model).items
     margins = (users * (items[batch.positives] - items[batch.negatives])).sum(1)
     terms = model.loss(batch)
     torch.testing.assert_close(terms["bpr"].detach(), F.softplus(-margins).mean())
@@ -93,11 +86,11 @@ def test_the_released_regulariser_holds_preferences_of_images_alone(toy: Any) ->
 
 def test_modalities_side_by_side_are_the_mean_of_each_alone(toy: Any) -> None:
     both = build(toy.context)
-    total = torch.zeros_like(export(both).items)
+    total = torch.zeros_like(exported(both).items)
     for place, name in enumerate(("image", "text")):
         alone = build(replace(toy.context, features={name: toy.context.features[name]}))
         alone.views[0].load_state_dict(both.views[place].state_dict())
         alone.users.load_state_dict(both.users.state_dict())
         alone.items.load_state_dict(both.items.state_dict())
-        total += export(alone).items / 2
-    torch.testing.assert_close(export(both).items, total)
+        total += exported(alone).items / 2
+    torch.testing.assert_close(exported(both).items, total)

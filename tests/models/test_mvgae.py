@@ -14,7 +14,7 @@ from mmrec_bench.data.features import FeatureTable
 from mmrec_bench.data.interactions import Interactions
 from mmrec_bench.models.base import ModelContext, Triplets
 from mmrec_bench.models.retrieval.mvgae import MVGAE, MVGAEConfig, product_of_experts
-from mmrec_bench.retrieval.base import Representations
+from tests.models.contexts import exported
 
 N_USERS, N_ITEMS = 15, 24
 
@@ -22,12 +22,6 @@ N_USERS, N_ITEMS = 15, 24
 def build(context: ModelContext, **options: Any) -> MVGAE:
     torch.manual_seed(0)
     return MVGAE(MVGAEConfig(**{"embedding_dim": 6, "hidden_dim": 5, **options}), context)
-
-
-def export(model: MVGAE) -> Representations:
-    vectors = model.export()
-    assert isinstance(vectors, Representations)
-    return vectors
 
 
 @torch.no_grad()
@@ -72,8 +66,8 @@ def fused(views: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
 def test_vectors_follow_their_formula(toy: Any) -> None:
     model = build(toy.context)
     expected = torch.sigmoid(fused(slow(model, toy.context))[0])
-    torch.testing.assert_close(export(model).users, expected[:N_USERS], rtol=1e-4, atol=1e-6)
-    torch.testing.assert_close(export(model).items, expected[N_USERS:], rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(exported(model).users, expected[:N_USERS], rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(exported(model).items, expected[N_USERS:], rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.parametrize("released", [False, True])
@@ -133,7 +127,7 @@ def test_other_numbers_of_items_change_the_loss_only_without_the_offset(toy: Any
         0, torch.from_numpy(places), state["items.weight"]
     )
     models[1].load_state_dict(state)
-    torch.testing.assert_close(export(models[1]).items[places], export(models[0]).items)
+    torch.testing.assert_close(exported(models[1]).items[places], exported(models[0]).items)
     named = torch.from_numpy(places)
     other = Triplets(toy.triplets.users, named[toy.triplets.positives], named[toy.triplets.negatives])
     same = torch.isclose(models[0].loss(toy.triplets)["bpr"], models[1].loss(other)["bpr"])
@@ -144,6 +138,6 @@ def test_sampling_and_dropout_are_for_training_alone(toy: Any) -> None:
     for options in ({"noise": 1.0, "dropout": 0.0}, {"noise": 0.0, "dropout": 0.5}):
         model = build(toy.context, **options)
         assert model.loss(toy.triplets)["bpr"] != model.loss(toy.triplets)["bpr"]
-        torch.testing.assert_close(export(model).users, export(model).users, rtol=0, atol=0)
+        torch.testing.assert_close(exported(model).users, exported(model).users, rtol=0, atol=0)
         model.eval()
         assert model.loss(toy.triplets)["bpr"] == model.loss(toy.triplets)["bpr"]

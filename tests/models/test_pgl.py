@@ -3,19 +3,17 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mmrec_bench.data.features import FeatureTable
 from mmrec_bench.errors import ConfigError, ModelError
 from mmrec_bench.losses import info_nce
 from mmrec_bench.models.base import ModelContext
 from mmrec_bench.models.retrieval.pgl import PGL, PGLConfig
-from mmrec_bench.retrieval.base import Representations
 from mmrec_bench.settings import Document
+from tests.models.contexts import dense_adjacency, exported, lacking, with_audio
 
 GLOBAL: dict[str, Any] = {"subgraph": "global", "n_triplets": 8}
 
@@ -23,11 +21,7 @@ GLOBAL: dict[str, Any] = {"subgraph": "global", "n_triplets": 8}
 @pytest.fixture
 def context(toy: Any) -> ModelContext:
     """The toy problem, where items 3 and 4 have no image."""
-    image = toy.context.features["image"]
-    present = np.ones(24, np.bool_)
-    present[[3, 4]] = False
-    image = FeatureTable("image", image.values, present, "test")
-    return replace(toy.context, features={**toy.context.features, "image": image})
+    return lacking(toy.context, {"image": (3, 4)})
 
 
 def build(context: ModelContext, **options: Any) -> PGL:
@@ -40,22 +34,10 @@ def build(context: ModelContext, **options: Any) -> PGL:
     return model.eval()
 
 
-def export(model: PGL) -> Representations:
-    vectors = model.export()
-    assert isinstance(vectors, Representations)
-    return vectors
-
-
-def with_audio(context: ModelContext) -> ModelContext:
-    audio = FeatureTable("audio", context.features["text"].values[::-1].copy(), np.ones(24, np.bool_), "test")
-    return replace(context, features={**context.features, "audio": audio})
-
-
 @torch.no_grad()
 def slow(model: PGL, context: ModelContext, block: Tensor) -> tuple[Tensor, Tensor]:
     """Vectors of users and items from the formulas, dense, for a block of users and items."""
-    adjacency = torch.zeros(39, 39)
-    adjacency[:15, 15:], adjacency[15:, :15] = block, block.T
+    adjacency = dense_adjacency(block)
     contents = []
     for modality, projection in model.projections.by_modality():
         content = torch.from_numpy(context.features[modality].filled()) @ projection.linear.weight.T
@@ -87,8 +69,8 @@ def test_vectors_follow_their_formula(context: ModelContext, modalities: tuple[s
     context = replace(context, features=chosen)
     model = build(context, n_item_layers=n_item_layers)
     users, items = slow(model, context, full(context))
-    torch.testing.assert_close(export(model).users, users, rtol=1e-4, atol=1e-6)
-    torch.testing.assert_close(export(model).items, items, rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(exported(model).users, users, rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(exported(model).items, items, rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.parametrize("options", [{"subgraph": "local"}, GLOBAL], ids=["local", "global"])
@@ -98,7 +80,7 @@ def test_it_trains_on_the_subgraph_and_serves_on_all(context: ModelContext, toy:
     batch = toy.triplets
     gaps = (users[batch.users] * (items[batch.negatives] - items[batch.positives])).sum(dim=1)
     torch.testing.assert_close(model.loss(batch)["bpr"], F.softplus(gaps).mean(), rtol=1e-4, atol=1e-6)
-    torch.testing.assert_close(export(model).items, slow(model, context, full(context))[1], rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(exported(model).items, slow(model, context, full(context))[1], rtol=1e-4, atol=1e-6)
 
 
 def test_with_the_full_graph_training_and_serving_are_one(context: ModelContext) -> None:
@@ -122,7 +104,7 @@ def test_edges_are_drawn_anew_for_every_epoch_or_fixed(context: ModelContext) ->
 
 def test_the_contrast_is_between_two_dropouts_in_training_alone(context: ModelContext, toy: Any) -> None:
     model = build(context, edge_dropout=0.0, contrastive_weight=0.5, temperature=0.3, dropout=0.5)
-    users = export(model).users[toy.triplets.users]
+    users = exported(model).users[toy.triplets.users]
     plain = 0.25 * info_nce(users, users, 0.3)
     torch.testing.assert_close(model.loss(toy.triplets)["contrastive-users"], plain, rtol=1e-4, atol=1e-6)
     model.train()

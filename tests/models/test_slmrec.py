@@ -3,18 +3,16 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mmrec_bench.data.features import FeatureTable
 from mmrec_bench.errors import ConfigError
 from mmrec_bench.models.base import ModelContext, Pairs
 from mmrec_bench.models.retrieval.slmrec import SLMRec, SLMRecConfig
-from mmrec_bench.retrieval.base import Representations
 from mmrec_bench.settings import Document
+from tests.models.contexts import exported, lacking, with_audio
 
 SETS = [("image",), ("text",), ("audio",), ("audio", "image"), ("image", "text"), ("audio", "image", "text")]
 
@@ -22,12 +20,7 @@ SETS = [("image",), ("text",), ("audio",), ("audio", "image"), ("image", "text")
 @pytest.fixture
 def context(toy: Any) -> ModelContext:
     """The toy problem with audio, where items 3 and 4 have no image."""
-    image, text = toy.context.features["image"], toy.context.features["text"]
-    present = np.ones(24, np.bool_)
-    present[[3, 4]] = False
-    image = FeatureTable("image", image.values, present, "test")
-    audio = FeatureTable("audio", text.values[::-1].copy(), np.ones(24, np.bool_), "test")
-    return replace(toy.context, features={"audio": audio, "image": image, "text": text})
+    return lacking(with_audio(toy.context), {"image": (3, 4)})
 
 
 def only(context: ModelContext, modalities: tuple[str, ...]) -> ModelContext:
@@ -41,12 +34,6 @@ def build(context: ModelContext, **options: Any) -> SLMRec:
         for parameter in model.parameters():
             parameter.add_(0.1 * torch.randn_like(parameter))
     return model.eval()
-
-
-def export(model: SLMRec) -> Representations:
-    vectors = model.export()
-    assert isinstance(vectors, Representations)
-    return vectors
 
 
 @torch.no_grad()
@@ -69,8 +56,8 @@ def test_one_wide_propagation_is_many_narrow_ones(context: ModelContext, modalit
     model = build(context)
     parts = views(model, context).values()
     users, items = (torch.cat(side, dim=1) for side in zip(*parts, strict=True))
-    torch.testing.assert_close(export(model).users, model.fuse_users(users))
-    torch.testing.assert_close(export(model).items, model.fuse_items(items))
+    torch.testing.assert_close(exported(model).users, model.fuse_users(users))
+    torch.testing.assert_close(exported(model).items, model.fuse_items(items))
 
 
 @pytest.mark.parametrize("modalities", SETS)
@@ -81,7 +68,7 @@ def test_terms_follow_their_formulas(context: ModelContext, modalities: tuple[st
     batch = Pairs(torch.tensor([0, 1, 1, 5]), torch.tensor([7, 3, 7, 9]))
     terms = model.loss(batch)
     right = torch.arange(4)
-    users, items = export(model).users[batch.users], export(model).items[batch.items]
+    users, items = exported(model).users[batch.users], exported(model).items[batch.items]
     cosines = F.normalize(users, dim=1) @ F.normalize(items, dim=1).T
     torch.testing.assert_close(terms.pop("softmax"), F.cross_entropy(cosines / 0.3, right))
     assert model.alignment is not None

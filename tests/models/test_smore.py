@@ -3,16 +3,14 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
-from mmrec_bench.data.features import FeatureTable
 from mmrec_bench.models.base import ModelContext
 from mmrec_bench.models.blocks import item_graph
 from mmrec_bench.models.retrieval.smore import SMORE, SMOREConfig
-from mmrec_bench.retrieval.base import Representations
+from tests.models.contexts import dense_adjacency, exported, lacking, normalised_block, with_audio
 
 D = 6
 
@@ -20,28 +18,13 @@ D = 6
 @pytest.fixture
 def context(toy: Any) -> ModelContext:
     """The toy problem, where items 3 and 4 have no image."""
-    image = toy.context.features["image"]
-    present = np.ones(24, np.bool_)
-    present[[3, 4]] = False
-    image = FeatureTable("image", image.values, present, "test")
-    return replace(toy.context, features={**toy.context.features, "image": image})
+    return lacking(toy.context, {"image": (3, 4)})
 
 
 def build(context: ModelContext, **options: Any) -> SMORE:
     torch.manual_seed(0)
     small = {"embedding_dim": D, "n_neighbors": 3, "n_image_neighbors": 4}
     return SMORE(SMOREConfig(**{**small, **options}), context).eval()
-
-
-def export(model: SMORE) -> Representations:
-    vectors = model.export()
-    assert isinstance(vectors, Representations)
-    return vectors
-
-
-def with_audio(context: ModelContext) -> ModelContext:
-    audio = FeatureTable("audio", context.features["text"].values[::-1].copy(), np.ones(24, np.bool_), "test")
-    return replace(context, features={**context.features, "audio": audio})
 
 
 def circulant(filter_: Tensor) -> Tensor:
@@ -62,10 +45,8 @@ def circulant(filter_: Tensor) -> Tensor:
 @torch.no_grad()
 def slow(model: SMORE, context: ModelContext) -> tuple[Tensor, Tensor]:
     """Vectors of users and items from the formulas: dense, convolutions written out."""
-    history = torch.from_numpy(context.train.matrix().toarray())
-    block = history / (history.sum(1, keepdim=True) * history.sum(0)).sqrt().clamp(min=1)
-    adjacency = torch.zeros(39, 39)
-    adjacency[:15, 15:], adjacency[15:, :15] = block, block.T
+    block = normalised_block(context)
+    adjacency = dense_adjacency(block)
     layer = total = torch.cat((model.users.all(), model.items.all()))
     for _ in range(model.config.n_layers):
         layer = adjacency @ layer
@@ -107,8 +88,8 @@ def test_vectors_follow_their_formula(context: ModelContext, modalities: tuple[s
         for parameter in model.parameters():
             parameter.add_(0.1 * torch.randn_like(parameter))
     users, items = slow(model, context)
-    torch.testing.assert_close(export(model).users, users, rtol=1e-4, atol=1e-6)
-    torch.testing.assert_close(export(model).items, items, rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(exported(model).users, users, rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(exported(model).items, items, rtol=1e-4, atol=1e-6)
 
 
 def test_an_item_without_images_is_known_by_its_text_in_the_fused_view_alone(context: ModelContext) -> None:
@@ -132,10 +113,10 @@ def test_with_one_modality_no_vector_stands_for_what_is_absent(context: ModelCon
 
 def test_dropout_is_for_training_alone_and_drawn_for_each_row(context: ModelContext, toy: Any) -> None:
     model = build(context, dropout=0.9, contrastive_weight=0.0, reg_weight=0.0)
-    scores = export(model).users
+    scores = exported(model).users
     calm = model.loss(toy.triplets)["bpr"]
     model.train()
-    assert torch.equal(export(model).users, scores)
+    assert torch.equal(exported(model).users, scores)
     torch.manual_seed(1)
     assert model.loss(toy.triplets)["bpr"] != calm
     behaviour, content = torch.ones(2, D), torch.ones(2, 3 * D)
