@@ -166,7 +166,8 @@ BABY = {"n_users": 19_445, "n_items": 7_050, "image": 4_096, "text": 384}
         # 2,028,032 with the head for audio, which gets no gradient.
         ("slmrec", 2_028_032 - 4_160),
         # 33,566,528 with feature tables and projections, which get no gradient.
-        ("da-mrs", 1_695_680),
+        # Its graphs of items, of features as long as the original ones, take most of a minute.
+        pytest.param("da-mrs", 1_695_680, marks=pytest.mark.slow),
         ("pgl", 34_359_808),
         ("lattice", 33_566_530),
         # 33,584,320 with its features, which the released code registers without training them.
