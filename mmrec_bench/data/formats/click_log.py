@@ -4,24 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 from pydantic import model_validator
 
 from mmrec_bench.data.dataset import DataReport, Dataset
-from mmrec_bench.data.formats.base import BY_MODALITY, FORMATS, DatasetCard, FileName, PayloadKind
+from mmrec_bench.data.formats.base import FORMATS, FileName, PayloadKind
 from mmrec_bench.data.formats.external import natural_order, rows_of
 from mmrec_bench.data.formats.log_columns import LogColumn, LogTable, read_catalogue
 from mmrec_bench.data.formats.times import TimestampUnit
-from mmrec_bench.data.formats.vectors import read_vectors
+from mmrec_bench.data.formats.vectors import VectorFilesCard, read_tables
 from mmrec_bench.data.items import ItemTable
 from mmrec_bench.data.lists import Lists
 from mmrec_bench.settings import explained_error
 from mmrec_bench.types import IntArray
 
 
-class ClickLogCard(DatasetCard):
+class ClickLogCard(VectorFilesCard):
     """A card of a log in which each row is one item of one list.
 
     Columns, of which ``list``, ``item``, and one of ``click`` and ``label`` must be there:
@@ -53,8 +53,6 @@ class ClickLogCard(DatasetCard):
     """Unit of times that are numbers, since 1970."""
     items: FileName | None = None
     """File with the column ``item`` that lists the whole catalogue; by default there are the items of the log alone."""
-    features: Annotated[Mapping[str, FileName], BY_MODALITY] = {}
-    """A ``.npy`` file for each modality, row r for the r-th item of `items`."""
 
     @model_validator(mode="after")
     def _vectors_have_items(self) -> Self:
@@ -63,11 +61,6 @@ class ClickLogCard(DatasetCard):
         if len(set(self.feature_columns)) != len(self.feature_columns):
             raise explained_error("feature_columns: names a column twice")
         return self
-
-    @property
-    def modalities(self) -> tuple[str, ...]:
-        """The keys of `features`."""
-        return tuple(self.features)
 
     @property
     def fields(self) -> Mapping[str, str]:
@@ -122,12 +115,9 @@ class ClickLogCard(DatasetCard):
             parts=by_list["part"],
             **{name: None if values is None else values[order] for name, values in of_rows.items()},
         )
-        tables, notes = {}, list(log.notes())
-        for modality in chosen:
-            tables[modality], found = read_vectors(folder / self.features[modality], modality, len(item_ids))
-            notes += found
+        tables, found = read_tables({name: folder / self.features[name] for name in chosen}, len(item_ids))
         missing = {modality: table.n_missing for modality, table in tables.items()}
-        report = DataReport(missing=missing, notes=tuple(notes))
+        report = DataReport(missing=missing, notes=(*log.notes(), *found))
         return Dataset(self.name, payload, tables, ItemTable(), user_ids, item_ids, report)
 
 

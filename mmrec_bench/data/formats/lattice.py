@@ -7,19 +7,18 @@ Source: the data folders of LATTICE (Zhang et al., "Mining Latent Structures for
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 
 from mmrec_bench.data.dataset import DataReport, Dataset
-from mmrec_bench.data.features import FeatureTable
-from mmrec_bench.data.formats.base import BY_MODALITY, FORMATS, DatasetCard, FileName
+from mmrec_bench.data.formats.base import FORMATS, FileName
 from mmrec_bench.data.formats.pairs import RawPairs
 from mmrec_bench.data.formats.sequences import read_object
 from mmrec_bench.data.formats.tables import shown
-from mmrec_bench.data.formats.vectors import read_vectors
+from mmrec_bench.data.formats.vectors import VectorFilesCard, read_tables
 from mmrec_bench.data.interactions import Interactions
 from mmrec_bench.data.items import ItemTable
 from mmrec_bench.data.split_rule import PARTS
@@ -27,7 +26,7 @@ from mmrec_bench.errors import DataError
 from mmrec_bench.types import IntArray
 
 
-class LatticeCard(DatasetCard):
+class LatticeCard(VectorFilesCard):
     """A card of files in the layout of LATTICE: ``{"0": [5, 17], "1": [5]}``, row numbers of users and items from 0.
 
     Row numbers stand for external ids: the released files map them by pickled files alone, which are never read.
@@ -40,18 +39,6 @@ class LatticeCard(DatasetCard):
     """Items of each user that select."""
     test: FileName = "5-core/test.json"
     """Items of each user that judge."""
-    features: Annotated[Mapping[str, FileName], BY_MODALITY] = {}
-    """A ``.npy`` file for each modality, row r for item r."""
-
-    @property
-    def modalities(self) -> tuple[str, ...]:
-        """The keys of `features`."""
-        return tuple(self.features)
-
-    @property
-    def fields(self) -> Mapping[str, str]:
-        """The feature tables; see `DatasetCard.fields`."""
-        return self.features
 
     @property
     def main_file(self) -> str:
@@ -66,13 +53,9 @@ class LatticeCard(DatasetCard):
         labels = np.repeat(np.arange(len(PARTS), dtype=np.int8), [len(pairs[0]) for pairs in read])
         n_users, n_items = (_without_gaps(folder, what, rows) for what, rows in (("user", users), ("item", items)))
         interactions, n_duplicates, n_across = RawPairs(users, items, n_users, n_items, labels=labels).merged()
-        features: dict[str, FeatureTable] = {}
-        notes: list[str] = []
-        for modality in chosen:
-            features[modality], found = read_vectors(folder / self.features[modality], modality, n_items)
-            notes += found
+        features, notes = read_tables({name: folder / self.features[name] for name in chosen}, n_items)
         missing = {modality: table.n_missing for modality, table in features.items()}
-        report = DataReport(n_duplicates, n_across, missing, notes=tuple(notes))
+        report = DataReport(n_duplicates, n_across, missing, notes=notes)
         ids = np.arange(n_users).astype(np.str_), np.arange(n_items).astype(np.str_)
         return Dataset(self.name, interactions, features, ItemTable(), *ids, report)
 

@@ -6,26 +6,25 @@ https://github.com/enoche/MMRec).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
 import numpy as np
 
 from mmrec_bench.data.dataset import DataReport, Dataset
-from mmrec_bench.data.features import FeatureTable
-from mmrec_bench.data.formats.base import BY_MODALITY, FORMATS, DatasetCard, FileName
+from mmrec_bench.data.formats.base import FORMATS, FileName
 from mmrec_bench.data.formats.pairs import RawPairs
 from mmrec_bench.data.formats.tables import Separator, TextTable, read_table, shown
 from mmrec_bench.data.formats.times import TimestampUnit, seconds
-from mmrec_bench.data.formats.vectors import read_vectors
+from mmrec_bench.data.formats.vectors import VectorFilesCard, read_tables
 from mmrec_bench.data.interactions import Interactions
 from mmrec_bench.data.items import ItemTable
 from mmrec_bench.errors import DataError
 from mmrec_bench.types import IntArray, StringArray
 
 
-class MMRecCard(DatasetCard):
+class MMRecCard(VectorFilesCard):
     """A card of files in the MMRec layout.
 
     The interactions have the columns ``userID`` and ``itemID`` (row numbers from 0 without gaps), and optionally
@@ -39,8 +38,6 @@ class MMRecCard(DatasetCard):
     """Between the columns of the interactions."""
     timestamp_unit: TimestampUnit = "s"
     """Unit of the column ``timestamp`` since 1970."""
-    features: Annotated[Mapping[str, FileName], BY_MODALITY] = {}
-    """A ``.npy`` file for each modality, row r for itemID r."""
     item_ids: FileName | None = None
     """File with the columns ``itemID`` and external id; lists the whole catalogue."""
     user_ids: FileName | None = None
@@ -50,16 +47,6 @@ class MMRecCard(DatasetCard):
     allow_missing_files: bool = False
     """Whether files other than the interactions may be absent, which is then noted; published sets are often copied
     in part."""
-
-    @property
-    def modalities(self) -> tuple[str, ...]:
-        """The keys of `features`."""
-        return tuple(self.features)
-
-    @property
-    def fields(self) -> Mapping[str, str]:
-        """The feature tables; see `DatasetCard.fields`."""
-        return self.features
 
     @property
     def main_file(self) -> str:
@@ -99,15 +86,15 @@ class MMRecCard(DatasetCard):
             else None,
         )
         interactions, n_duplicates, n_across = raw.merged()
-        features: dict[str, FeatureTable] = {}
-        for modality in chosen:
-            file = self.features[modality]
-            if path := there(modality, file, "models run without it", asked=modalities is not None):
-                features[modality], found = read_vectors(path, modality, len(item_ids))
-                notes += found
-        report = DataReport(
-            n_duplicates, n_across, {name: vectors.n_missing for name, vectors in features.items()}, notes=tuple(notes)
-        )
+        asked = modalities is not None
+        files = {
+            name: path
+            for name in chosen
+            if (path := there(name, self.features[name], "models run without it", asked=asked))
+        }
+        features, found = read_tables(files, len(item_ids))
+        missing = {name: table.n_missing for name, table in features.items()}
+        report = DataReport(n_duplicates, n_across, missing, notes=(*notes, *found))
         table_of_items = ItemTable(images=None if images is None else _images(images, len(item_ids)))
         return Dataset(self.name, interactions, features, table_of_items, user_ids, item_ids, report)
 

@@ -28,10 +28,9 @@ import mmrec_bench.data.preparing.layouts
 import mmrec_bench.data.preparing.ratings  # noqa: F401
 from mmrec_bench.data.dataset import DataReport, Dataset
 from mmrec_bench.data.downloads import Digest
-from mmrec_bench.data.features import FeatureTable
 from mmrec_bench.data.formats.base import BY_MODALITY, FORMATS, DatasetCard
 from mmrec_bench.data.formats.external import natural_order, rows_of
-from mmrec_bench.data.formats.vectors import read_vectors
+from mmrec_bench.data.formats.vectors import read_tables
 from mmrec_bench.data.interactions import Interactions
 from mmrec_bench.data.items import ItemTable, Words
 from mmrec_bench.data.preparing.recipes import AFTER_THE_FACT, AnyRecipe
@@ -165,14 +164,11 @@ class PreparedCard(DatasetCard):
                 "the data set again"
             )
         table = self._items(listed)
-        features: dict[str, FeatureTable] = {}
-        notes: list[str] = [str(problem) for problem in built.problems]
-        for modality in (name for name in chosen if name in self.build.modalities):
-            features[modality], told = read_vectors(folder / f"{modality}.npy", modality, len(item_ids))
-            notes += told
+        files = {name: folder / f"{name}.npy" for name in chosen if name in self.build.modalities}
+        features, told = read_tables(files, len(item_ids))
         features |= {name: made.table(name, table) for name, made in self.text_vectors.items() if name in chosen}
         missing = {name: vectors.n_missing for name, vectors in features.items()}
-        report = DataReport(missing=missing, notes=tuple(notes))
+        report = DataReport(missing=missing, notes=(*map(str, built.problems), *told))
         return Dataset(self.name, interactions, features, table, user_ids, item_ids, report)
 
     def texts(self, folder: Path, dataset: Dataset[Any], fields: Sequence[str] | None) -> dict[str, list[str]]:

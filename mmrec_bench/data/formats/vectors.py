@@ -2,15 +2,41 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Annotated, Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mmrec_bench.data.features import FeatureTable, row_blocks
+from mmrec_bench.data.formats.base import BY_MODALITY, DatasetCard, FileName
 from mmrec_bench.data.mapping import MAPPED_BYTES, MappedArray, mapped_file, temporary
 from mmrec_bench.errors import DataError
+
+
+class VectorFilesCard(DatasetCard):
+    """Base of cards that name a file of vectors for each modality."""
+
+    features: Annotated[Mapping[str, FileName], BY_MODALITY] = {}
+    """A ``.npy`` file for each modality, row r for the item with row number r."""
+
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        """The keys of `features`."""
+        return tuple(self.features)
+
+    @property
+    def fields(self) -> Mapping[str, str]:
+        """The feature tables; see `DatasetCard.fields`."""
+        return self.features
+
+
+def read_tables(files: Mapping[str, Path], n_items: int) -> tuple[dict[str, FeatureTable], tuple[str, ...]]:
+    """Read the file of each modality by `read_vectors`, and return the tables with the notes on all of them."""
+    read = {modality: read_vectors(path, modality, n_items) for modality, path in files.items()}
+    tables = {modality: table for modality, (table, _) in read.items()}
+    return tables, tuple(note for _, notes in read.values() for note in notes)
 
 
 def read_vectors(
