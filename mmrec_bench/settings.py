@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -12,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, ModelWrapValidatorHandler, Validatio
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from mmrec_bench import strict_yaml
-from mmrec_bench.errors import ConfigError, ConfigIssue, RegistryError
+from mmrec_bench.errors import ConfigError, ConfigIssue, MMRecBenchError, RegistryError
 from mmrec_bench.registry import Registry, nearest
 from mmrec_bench.strict_yaml import Location, StrictYamlError
 
@@ -100,6 +101,17 @@ def _shown(value: Any) -> str:
 def explained_error(message: str) -> PydanticCustomError:
     """Return an error for use inside validators whose message is shown as it is."""
     return PydanticCustomError("explained", "{message}", {"message": message})
+
+
+@contextmanager
+def in_one_line() -> Iterator[None]:
+    """Turn our errors into such as validators raise; a heading of their own would stand inside a line of an issue."""
+    try:
+        yield
+    except ConfigError as error:
+        raise explained_error("; ".join(issue.message for issue in error.issues)) from None
+    except MMRecBenchError as error:
+        raise explained_error(str(error)) from None
 
 
 def check_unique(field: str, values: Sequence[object]) -> None:

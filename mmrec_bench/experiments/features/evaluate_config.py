@@ -10,7 +10,8 @@ from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt, model
 
 from mmrec_bench.data.cards import load_card
 from mmrec_bench.evaluation.protocol import RetrievalProtocol
-from mmrec_bench.experiments.features.config import FeatureSource, TablesRef, card_beside, sources_beside
+from mmrec_bench.experiments.features.config import FeatureSource, TablesRef
+from mmrec_bench.experiments.features.sources import card_beside, sets_beside
 from mmrec_bench.registry import unknown_message
 from mmrec_bench.resources import find_yaml
 from mmrec_bench.retrieval.config import RetrieverConfig
@@ -86,8 +87,4 @@ def load_evaluation(name_or_path: str | Path, overrides: tuple[str, ...] = ()) -
 
 def _beside(document: Document, folder: Path) -> Document:
     """Return the document with paths beside the file made absolute, or replaced by what stands there."""
-    data = card_beside(document.data, folder)
-    if isinstance(sets := data.get("features"), dict):
-        read = {name: sources_beside(item, folder) if isinstance(item, dict) else item for name, item in sets.items()}
-        data = {**data, "features": read}
-    return dataclasses.replace(document, data=data)
+    return dataclasses.replace(document, data=sets_beside(card_beside(document.data, folder), folder))

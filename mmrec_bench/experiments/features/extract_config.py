@@ -12,10 +12,10 @@ from pydantic import Field, PlainValidator, PositiveInt, SerializeAsAny, model_v
 
 import mmrec_bench.extraction  # noqa: F401 - importing the encoders fills their registry
 from mmrec_bench.data.cards import load_card
-from mmrec_bench.errors import ConfigError, MMRecBenchError
-from mmrec_bench.experiments.features.config import SUFFIXES, read_features
+from mmrec_bench.errors import ConfigError
+from mmrec_bench.experiments.features.sources import features_beside, read_features, source_of
 from mmrec_bench.extraction.base import CONTENT_ENCODERS, ContentEncoderConfig, Modality
-from mmrec_bench.settings import BaseConfig, Document, explained_error, named, parse_yaml
+from mmrec_bench.settings import BaseConfig, Document, explained_error, in_one_line, named, parse_yaml
 
 DEFAULT_ENCODERS: dict[Modality, str] = {"text": "tfidf-svd", "image": "colour-edges"}
 """Encoders without weights, which work offline."""
@@ -35,12 +35,8 @@ class CardRef(BaseConfig):
 
     @model_validator(mode="after")
     def _known(self) -> Self:
-        try:
+        with in_one_line():
             load_card(self.card)
-        except ConfigError as error:  # its own heading would stand inside a line
-            raise explained_error("; ".join(issue.message for issue in error.issues)) from None
-        except MMRecBenchError as error:
-            raise explained_error(str(error)) from None
         return self
 
 
@@ -114,24 +110,9 @@ class ExtractConfig(BaseConfig):
         return shlex.join(words)
 
 
-def _source(value: Any) -> ExtractConfig | str:
-    if isinstance(value, ExtractConfig):
-        return value
-    if isinstance(value, str) and not value.endswith(SUFFIXES):
-        return value
-    if not isinstance(value, (str, dict)):
-        raise explained_error(
-            f"needs the path of a YAML for `mmrec-bench features extract`, its content, or a folder of extracted "
-            f"features; got {str(value)[:80]!r}"
-        )
-    try:
-        data = read_features(value) if isinstance(value, str) else value
-    except ConfigError as error:
-        raise explained_error("; ".join(issue.message for issue in error.issues)) from None
-    return ExtractConfig.model_validate(data)
+_NEEDED = "the path of a YAML for `mmrec-bench features extract`, its content, or a folder of extracted features"
 
-
-ExtractSource = Annotated[SerializeAsAny[ExtractConfig | str], PlainValidator(_source)]
+ExtractSource = Annotated[SerializeAsAny[ExtractConfig | str], PlainValidator(source_of(ExtractConfig, _NEEDED))]
 """Extracted features: the path of their YAML, what stands in it, or the folder where they lie."""
 
 
@@ -175,20 +156,4 @@ def tables_beside(data: dict[str, Any], folder: Path) -> dict[str, Any]:
 
     Folders of extracted features beside the file become absolute paths.
     """
-    dataset = data.get("dataset")
-    features = dataset.get("features") if isinstance(dataset, dict) else None
-    if not isinstance(dataset, dict) or not isinstance(features, dict):
-        return data
-    found = {name: _beside(value, folder) for name, value in features.items()}
-    return {**data, "dataset": {**dataset, "features": found}}
-
-
-def _beside(value: Any, folder: Path) -> Any:
-    if not isinstance(value, str):
-        return value
-    if not value.endswith(SUFFIXES):
-        return str((folder / value).resolve()) if (folder / value).is_dir() else value
-    try:
-        return read_features(value, folder)
-    except ConfigError:  # refused where its place in the document is known
-        return value
+    return features_beside(data, "dataset", folder)

@@ -5,15 +5,15 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, Self, TypeAlias, TypeVar
+from typing import Annotated, ClassVar, Literal, Self, TypeAlias, TypeVar
 
 from pydantic import Field, NonNegativeInt, PlainValidator, PositiveFloat, PositiveInt, SerializeAsAny, model_validator
 
 from mmrec_bench.data.point_rules import TimeWindow
 from mmrec_bench.errors import ConfigError, ConfigIssue
 from mmrec_bench.evaluation.ctr_protocol import CtrProtocol
-from mmrec_bench.experiments.features.config import card_beside, sources_beside
 from mmrec_bench.experiments.features.evaluate_config import FeatureSetConfig
+from mmrec_bench.experiments.features.sources import card_beside, sets_beside
 from mmrec_bench.experiments.schema.experiment import ExperimentConfig
 from mmrec_bench.experiments.schema.parts import AlterationField, DatasetRef
 from mmrec_bench.experiments.schema.seeds import Seedlist
@@ -280,10 +280,4 @@ def is_lis(document: Document) -> bool:
 
 
 def _beside(document: Document, folder: Path) -> Document:
-    data = card_beside(document.data, folder)
-    if isinstance(sets := data.get("features"), dict):
-        read: dict[str, Any] = {
-            name: sources_beside(item, folder) if isinstance(item, dict) else item for name, item in sets.items()
-        }
-        data = {**data, "features": read}
-    return dataclasses.replace(document, data=data)
+    return dataclasses.replace(document, data=sets_beside(card_beside(document.data, folder), folder))

@@ -14,8 +14,9 @@ from mmrec_bench.data.cards import load_card
 from mmrec_bench.data.formats.base import PayloadKind
 from mmrec_bench.errors import ConfigError, ConfigIssue
 from mmrec_bench.evaluation.ranking_protocol import RankingProtocol
-from mmrec_bench.experiments.features.config import FeaturesConfig, card_beside, inputs_beside
+from mmrec_bench.experiments.features.config import FeaturesConfig, inputs_beside
 from mmrec_bench.experiments.features.extract_config import tables_beside
+from mmrec_bench.experiments.features.sources import card_beside
 from mmrec_bench.experiments.schema.base import base_beside
 from mmrec_bench.experiments.schema.candidates import FirstStageConfig, stage_beside
 from mmrec_bench.experiments.schema.parts import DatasetRef, ExperimentInputs, ProtocolField, entry_of

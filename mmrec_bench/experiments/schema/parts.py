@@ -13,7 +13,6 @@ from mmrec_bench.data.alterations import ALTERATIONS, Alteration, modalities_lef
 from mmrec_bench.data.cards import load_card
 from mmrec_bench.data.formats.base import BY_MODALITY
 from mmrec_bench.data.recipes import RecipeField
-from mmrec_bench.errors import ConfigError, MMRecBenchError
 from mmrec_bench.evaluation.ctr_protocol import CtrProtocol
 from mmrec_bench.evaluation.interactive_protocol import InteractiveProtocol
 from mmrec_bench.evaluation.protocol import ProtocolConfig, RetrievalProtocol
@@ -25,7 +24,7 @@ from mmrec_bench.experiments.schema.base import BaseRef
 from mmrec_bench.experiments.schema.candidates import CandidatesConfig
 from mmrec_bench.experiments.schema.start import StartConfig
 from mmrec_bench.models.base import MODELS, ModelConfig, ModelEntry
-from mmrec_bench.settings import BaseConfig, explained_error, named
+from mmrec_bench.settings import BaseConfig, explained_error, in_one_line, named
 from mmrec_bench.types import Task
 
 AlterationField = Annotated[
@@ -89,12 +88,8 @@ class DatasetRef(BaseConfig):
 
     @model_validator(mode="after")
     def _known(self) -> Self:
-        try:
+        with in_one_line():
             _ = self.given
-        except ConfigError as error:  # of one name or path; its own heading would stand inside a line
-            raise explained_error("; ".join(issue.message for issue in error.issues)) from None
-        except MMRecBenchError as error:
-            raise explained_error(str(error)) from None
         for name, source in self.features.items():
             if isinstance(source, ExtractConfig) and (other := load_card(source.dataset.card).name) != self._name:
                 raise explained_error(

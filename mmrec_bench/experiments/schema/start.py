@@ -9,7 +9,7 @@ from pydantic import model_validator
 
 import mmrec_bench.models  # noqa: F401 - importing the models fills their registry
 from mmrec_bench.errors import ConfigError, ConfigIssue
-from mmrec_bench.experiments.features.config import SUFFIXES
+from mmrec_bench.experiments.features.sources import SUFFIXES
 from mmrec_bench.models.base import MODELS, ModelField
 from mmrec_bench.resources import find_yaml, is_file
 from mmrec_bench.settings import BaseConfig, explained_error, load_yaml

@@ -1,0 +1,105 @@
+"""How YAMLs name features: by the path of another YAML, by what stands in it, or by a folder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+from mmrec_bench.errors import ConfigError
+from mmrec_bench.resources import find_yaml, is_file
+from mmrec_bench.settings import BaseConfig, explained_error, in_one_line, load_yaml
+
+SUFFIXES = (".yaml", ".yml")
+
+C = TypeVar("C", bound=BaseConfig)
+
+
+def source_of(config: type[C], what: str) -> Callable[[Any], C | str]:
+    """Return a validator that turns the path of a YAML, or its content, into a config, and leaves a folder as it is.
+
+    Args:
+        config: Class of the config.
+        what: What has to be given, for messages.
+    """
+
+    def source(value: Any) -> C | str:
+        if isinstance(value, config) or (isinstance(value, str) and not value.endswith(SUFFIXES)):
+            return value
+        if not isinstance(value, (str, dict)):
+            raise explained_error(f"needs {what}; got {str(value)[:80]!r}")
+        with in_one_line():
+            data = read_features(value) if isinstance(value, str) else value
+        return config.model_validate(data)
+
+    return source
+
+
+def card_beside(data: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Return the data of a YAML with the card's path made absolute, where the card lies beside the YAML or here.
+
+    A resolved config then loads again from anywhere.
+    """
+    dataset = data.get("dataset")
+    card = dataset.get("card") if isinstance(dataset, dict) else None
+    if isinstance(card, str) and card.endswith(SUFFIXES):
+        for path in (folder / card, Path(card)):
+            if path.is_file():
+                return {**data, "dataset": {**data["dataset"], "card": str(path.resolve())}}
+    return data
+
+
+def read_features(name_or_path: str | Path, folder: Path | None = None) -> dict[str, Any]:
+    """Return the content of a YAML that makes features, the path of its card made absolute.
+
+    Args:
+        name_or_path: Path, or name of a bundled file.
+        folder: Where it may lie as well, such as beside the experiment that names it.
+
+    Raises:
+        ConfigError: There is no such file, or it is no YAML.
+    """
+    beside = None if folder is None else folder / name_or_path
+    path = beside if beside is not None and is_file(beside) else find_yaml("configs", name_or_path)
+    return card_beside(load_yaml(path).data, path.parent)
+
+
+def features_beside(data: dict[str, Any], section: str, folder: Path) -> dict[str, Any]:
+    """Return the data of a YAML in which the features of a section are given by their content; see `sources_beside`."""
+    found = data.get(section)
+    features = found.get("features") if isinstance(found, dict) else None
+    if not isinstance(found, dict) or not isinstance(features, dict):
+        return data
+    return {**data, section: {**found, "features": sources_beside(features, folder)}}
+
+
+def sets_beside(data: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Return the data of a YAML in which the sets under ``features`` are given by their content."""
+    if not isinstance(sets := data.get("features"), dict):
+        return data
+    read = {name: sources_beside(item, folder) if isinstance(item, dict) else item for name, item in sets.items()}
+    return {**data, "features": read}
+
+
+def sources_beside(sources: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Return a mapping in which paths of YAMLs are replaced by what stands there; folders beside become absolute paths.
+
+    A path without a file stays, and is refused where its place in the document is known.
+    """
+    return {name: _beside(value, folder) if isinstance(value, str) else value for name, value in sources.items()}
+
+
+def _beside(value: str, folder: Path) -> Any:
+    if value.endswith(SUFFIXES):
+        return read_features(value, folder) if _is_there(value, folder) else value
+    return str((folder / value).resolve()) if (folder / value).is_dir() else value
+
+
+def _is_there(value: str, folder: Path) -> bool:
+    if is_file(folder / value):
+        return True
+    try:
+        find_yaml("configs", value)
+    except ConfigError:
+        return False
+    return True
