@@ -353,7 +353,7 @@ def test_features_of_other_items_are_refused(
     other = tmp_path / "other"
     card = write_world(other)
     card.write_text(card.read_text(encoding="utf-8").replace("name: tiny", "name: huge"), encoding="utf-8")
-    with pytest.raises(ArtefactError, match="made for data set 'tiny', not for 'huge'"):
+    with pytest.raises(ArtefactError, match="are of data set 'tiny', not of 'huge'"):
         Preparer(None)(load_experiment(write_config(other, "lightgcn", extra=extra)))
     renamed = tmp_path / "renamed"
     card = write_world(renamed)
@@ -361,7 +361,7 @@ def test_features_of_other_items_are_refused(
         "asin\titemID\n" + "".join(f"x{row}\t{row}\n" for row in range(N_ITEMS)), encoding="utf-8"
     )
     card.write_text(card.read_text(encoding="utf-8") + "item_ids: i_id_mapping.csv\n", encoding="utf-8")
-    with pytest.raises(ArtefactError, match="made for other items of 'tiny'"):
+    with pytest.raises(ArtefactError, match="are of other items of 'tiny'"):
         Preparer(None)(load_experiment(write_config(renamed, "lightgcn", extra=extra)))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from pydantic import TypeAdapter
@@ -66,33 +66,41 @@ class FeaturesKey(ArtefactKey):
 
 
 @dataclass(frozen=True, slots=True)
-class FeaturesArtefact(Artefact):
-    """Features that were made."""
+class ItemFeatures(Artefact):
+    """Vectors of the items of a data set; a subclass says how they came to be."""
 
-    KIND, FILES, REQUIRED = "folder of made features", FILES, REQUIRED
-
-    @property
-    def fingerprint(self) -> str:
-        """Digest of config, items and feature tables."""
-        return str(self.manifest["fingerprints"]["config"])
+    NAMED_UNDER: ClassVar[str]
+    """Where experiments name such features, for messages."""
 
     def check(self, dataset: str, item_ids: StringArray) -> None:
         """Refuse features of other items.
 
         Raises:
-            ArtefactError: They were made for another data set, or other items or another order of them.
+            ArtefactError: They are of another data set, or of other items or another order of them.
         """
-        made_for = self.manifest["dataset"]
-        if made_for != dataset:
+        if (made_for := self.manifest["dataset"]) != dataset:
             raise ArtefactError(
-                f"{self.folder}: these features were made for data set '{made_for}', not for '{dataset}'. Name others "
-                "under inputs.features"
+                f"{self.folder}: these features are of data set '{made_for}', not of '{dataset}'. Name others under "
+                f"{self.NAMED_UNDER}"
             )
         if self.manifest["fingerprints"]["items"] != items_digest(item_ids):
             raise ArtefactError(
-                f"{self.folder}: these features were made for other items of '{dataset}', or for the same in another "
-                "order. Make them again from these data"
+                f"{self.folder}: these features are of other items of '{dataset}', or of the same in another order. "
+                "Make them again from these data"
             )
+
+
+@dataclass(frozen=True, slots=True)
+class FeaturesArtefact(ItemFeatures):
+    """Features that were made."""
+
+    KIND, FILES, REQUIRED = "folder of made features", FILES, REQUIRED
+    NAMED_UNDER = "inputs.features"
+
+    @property
+    def fingerprint(self) -> str:
+        """Digest of config, items and feature tables."""
+        return str(self.manifest["fingerprints"]["config"])
 
     def check_tables(self, tables: Mapping[str, FeatureTable]) -> None:
         """Refuse to encode tables other than those the encoder was trained on.

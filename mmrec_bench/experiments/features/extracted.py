@@ -15,11 +15,10 @@ from mmrec_bench.data.features import FeatureTable
 from mmrec_bench.data.formats.vectors import read_vectors
 from mmrec_bench.errors import ArtefactError
 from mmrec_bench.experiments.environment import PACKAGE_FOLDER
-from mmrec_bench.experiments.features.artefact import items_digest
+from mmrec_bench.experiments.features.artefact import ItemFeatures, items_digest
 from mmrec_bench.experiments.features.contents import Contents
 from mmrec_bench.experiments.features.extract_config import ExtractConfig
-from mmrec_bench.experiments.folders import CONFIG, MANIFEST, PARTIAL, Artefact, ArtefactKey, State, fingerprint_of
-from mmrec_bench.types import StringArray
+from mmrec_bench.experiments.folders import CONFIG, MANIFEST, PARTIAL, ArtefactKey, State, fingerprint_of
 
 FEATURES_VARIABLE = "MMREC_BENCH_FEATURES"
 """Environment variable with the root of extracted features; the folder ``features`` by default."""
@@ -92,27 +91,11 @@ class ExtractedKey(ArtefactKey):
 
 
 @dataclass(frozen=True, slots=True)
-class ExtractedFeatures(Artefact):
+class ExtractedFeatures(ItemFeatures):
     """Features that were extracted; the manifest is the feature card."""
 
     KIND, FILES, REQUIRED = "folder of extracted features", FILES, REQUIRED
-
-    def check(self, dataset: str, item_ids: StringArray) -> None:
-        """Refuse features of other items.
-
-        Raises:
-            ArtefactError: They were made for another data set, or other items or another order of them.
-        """
-        if (made_for := self.manifest["dataset"]) != dataset:
-            raise ArtefactError(
-                f"{self.folder}: these features are of data set '{made_for}', not of '{dataset}'. Name others under "
-                "dataset.features"
-            )
-        if self.manifest["fingerprints"]["items"] != items_digest(item_ids):
-            raise ArtefactError(
-                f"{self.folder}: these features are of other items of '{dataset}', or of the same in another order. "
-                "Extract them again from these data"
-            )
+    NAMED_UNDER = "dataset.features"
 
     def table(self, name: str) -> FeatureTable:
         """Return the vectors as a feature table of this name.
