@@ -126,7 +126,7 @@ def run(
     team = joined(settings.device)
     made_by = executor_of(team, choice.executor(data_dir, device))
     preparer = Preparer(data_dir)
-    extract_for([experiment], preparer, data_dir, settings.device)
+    extract_for(experiment.config.to_extract, preparer, data_dir, settings.device)
     preparer(experiment)  # bad data is bad input: one error, exit code 2
     if team.rank:
         follow_leader([experiment, *tampered], team, settings, preparer)
@@ -170,7 +170,9 @@ def bench(
     choice = Choice(executor, workers, run_memory, address, data_url, shards)
     settings = choice.settings(out_dir, device, threads, resume=True, reuse_stale=reuse_stale, energy=energy)
     preparer = Preparer(data_dir)
-    extract_for(loaded.experiments, preparer, data_dir, settings.device)
+    read = [source for one in loaded.experiments for source in one.config.to_extract]
+    read += [source for probe in loaded.probes for source in probe.config.to_extract]
+    extract_for(read, preparer, data_dir, settings.device)
     failures: list[Failure] = []
     studies: dict[int, StudyArtefact] = {}
     if (tuning := loaded.config.tuning) is not None:

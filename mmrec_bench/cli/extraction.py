@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
@@ -20,7 +20,6 @@ from mmrec_bench.experiments.features.extract_config import ExtractConfig, load_
 from mmrec_bench.experiments.features.extracted import ExtractedFeatures, features_root
 from mmrec_bench.experiments.features.tables import extract_missing
 from mmrec_bench.experiments.prepare import Preparer
-from mmrec_bench.experiments.schema.experiment import Experiment
 from mmrec_bench.extraction.base import Modality
 
 FeaturesDir = Annotated[
@@ -53,7 +52,7 @@ def extract_features(
     """Make a feature table of the texts or pictures of items; a killed extraction goes on where it was."""
     loaded = load_extraction(config, modality, encoder, tuple(overrides))
     settings = run_settings(Path(), device, threads, resume=True)
-    dataset = Preparer(data_dir).tables(loaded.dataset.card, ())
+    dataset = Preparer(data_dir).items(loaded.dataset.card)
     with items_bar() as bar:
         made = extract(
             loaded, dataset, data_dir, features_dir or features_root(), settings.device, bar(described(loaded))
@@ -73,7 +72,7 @@ def fetch_images(
     again: Annotated[bool, typer.Option("--again", help="Ask again for what was refused for good.")] = False,
 ) -> None:
     """Fetch the pictures of items, politely; what is there is not asked for again."""
-    loaded = Preparer(data_dir).tables(dataset, ())
+    loaded = Preparer(data_dir).items(dataset)
     folder = (features_dir or features_root()) / loaded.name / IMAGES
     manners = Manners(per_host=per_host, rate=rate, contact=contact)
     with items_bar() as bar:
@@ -96,22 +95,16 @@ def fetch_images(
 
 
 def extract_for(
-    experiments: Iterable[Experiment], preparer: Preparer, data_dir: Path | None, device: torch.device
+    sources: Sequence[ExtractConfig], preparer: Preparer, data_dir: Path | None, device: torch.device
 ) -> None:
-    """Extract what experiments name under ``dataset.features`` and is not there yet.
+    """Extract what YAMLs name under ``dataset.features`` and is not there yet.
 
-    What cannot be extracted is told; the experiments that need it are then refused as others whose data is missing.
+    What cannot be extracted is told; whatever needs it is then refused as if other data were missing.
     """
-    sources = [
-        source
-        for experiment in experiments
-        for source in experiment.config.dataset.features.values()
-        if isinstance(source, ExtractConfig)
-    ]
     if not sources:
         return  # a bar of nothing is a line all the same
     with items_bar() as bar:
-        failed = extract_missing(sources, preparer.tables, data_dir, device, lambda one: bar(described(one)))
+        failed = extract_missing(sources, preparer.items, data_dir, device, lambda one: bar(described(one)))
     for error in failed:
         errors.print(f"not extracted: {error}", style="red", highlight=False, markup=False)
 

@@ -23,7 +23,7 @@ from mmrec_bench.cli.console import (
     print_table,
     run_settings,
 )
-from mmrec_bench.cli.extraction import extract_features, fetch_images
+from mmrec_bench.cli.extraction import extract_features, extract_for, fetch_images
 from mmrec_bench.cli.progress import EpochBar
 from mmrec_bench.experiments.features.align import SCORE, align
 from mmrec_bench.experiments.features.config import load_features
@@ -58,7 +58,9 @@ def align_features(
     """Train an encoder on feature tables, without interactions, and write the vectors it makes of every item."""
     loaded, _ = load_features(config, tuple(overrides))
     settings = run_settings(out_dir, device, threads, resume, reuse_stale)
-    dataset = Preparer(data_dir).tables(loaded.dataset.card, loaded.dataset.modalities)
+    preparer = Preparer(data_dir)
+    extract_for(loaded.dataset.to_extract, preparer, data_dir, settings.device)
+    dataset = preparer.tables(loaded.dataset)
     with _epochs() as bar:
         made = align(loaded, dataset, settings, bar)
     facts = made.manifest
@@ -91,8 +93,10 @@ def evaluate(
     """Judge feature sets side by side: zero-shot, as similarities of items, and with modalities masked."""
     loaded, path = load_evaluation(config, tuple(overrides))
     settings = run_settings(out_dir, device, threads, resume, reuse_stale)
+    preparer = Preparer(data_dir)
+    extract_for(loaded.to_extract, preparer, data_dir, settings.device)
     with _epochs() as bar:
-        judged = evaluate_features(loaded, Preparer(data_dir).dataset, settings, part, bar)
+        judged = evaluate_features(loaded, preparer, settings, part, bar)
     report = FeatureReport(path.stem, command_line(), judged)
     print_table(report.table())
     name = path.stem if part == "valid" else f"{path.stem}-{part}"

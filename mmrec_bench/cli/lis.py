@@ -25,6 +25,7 @@ from mmrec_bench.cli.console import (
     print_table,
     run_settings,
 )
+from mmrec_bench.cli.extraction import extract_for
 from mmrec_bench.errors import ConfigError, ConfigIssue
 from mmrec_bench.experiments.lis.config import LoadedProbe, is_lis, load_lis
 from mmrec_bench.experiments.lis.features import feature_sets, measure_features
@@ -134,4 +135,6 @@ def _reported(
 ) -> tuple[LisReport, str]:
     """Return the report of a probe's YAML, and its name."""
     loaded = load_lis(config, (*overrides, *((f"seeds={seeds}",) if seeds else ())))
-    return measured(loaded, Preparer(data_dir), settings), loaded.path.stem
+    preparer = Preparer(data_dir)
+    extract_for(loaded.config.to_extract, preparer, data_dir, settings.device)
+    return measured(loaded, preparer, settings), loaded.path.stem

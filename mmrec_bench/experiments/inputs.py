@@ -19,15 +19,16 @@ from mmrec_bench.data.features import FeatureTable
 from mmrec_bench.experiments.features.align import align
 from mmrec_bench.experiments.features.artefact import FeaturesArtefact, FeaturesKey
 from mmrec_bench.experiments.features.config import FeaturesConfig
+from mmrec_bench.experiments.features.extract_config import ExtractedTables
 from mmrec_bench.experiments.run_settings import RunSettings
 from mmrec_bench.training.records import Observer
 
 
 class LoadTables(Protocol):
-    """Reads a data set."""
+    """Reads feature tables."""
 
-    def __call__(self, card: str, modalities: Sequence[str] | None) -> Dataset[Any]:
-        """Return the data set of a card with these feature tables."""
+    def __call__(self, ref: ExtractedTables) -> Dataset[Any]:
+        """Return the data set with these tables."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,10 +102,11 @@ def plan_features(
     if isinstance(source, str):
         artefact = FeaturesArtefact.load(Path(source))
         artefact.check(dataset.name, dataset.item_ids)
-        modalities = tuple(artefact.manifest["dims"])
-        concerned = tuple(change for change in alterations if change.modality in modalities)
-        return FeatureInput(name, artefact.fingerprint, made, lambda: load(card, modalities).features, concerned)
-    tables = load(source.dataset.card, source.dataset.modalities)
+        concerned = tuple(change for change in alterations if change.modality in artefact.manifest["dims"])
+        return FeatureInput(
+            name, artefact.fingerprint, made, lambda: load(artefact.trained_on(card)).features, concerned
+        )
+    tables = load(source.dataset)
     concerned = tuple(change for change in alterations if change.modality in tables.features)
     key = FeaturesKey.of(source, tables)
     return FeatureInput(name, key.fingerprint, aligned, lambda: tables.features, concerned, key)

@@ -25,6 +25,7 @@ from mmrec_bench.evaluation.interactive_protocol import InteractiveProtocol
 from mmrec_bench.evaluation.protocol import ProtocolConfig, RetrievalProtocol
 from mmrec_bench.experiments.artefact import WEIGHTS, RunArtefact, RunKey
 from mmrec_bench.experiments.audit import Auditor
+from mmrec_bench.experiments.features.extract_config import ExtractedTables
 from mmrec_bench.experiments.features.tables import with_extracted
 from mmrec_bench.experiments.inputs import plan_features
 from mmrec_bench.experiments.lexicons import lexicon_of
@@ -99,10 +100,7 @@ class Preparer:
         return self._with_lexicon(prepared, ref.card, protocol)
 
     def _read(self, ref: DatasetRef, kind: PayloadKind, protocol: ProtocolConfig, source: str) -> Dataset[Any]:
-        read = self.lists if kind == "lists" else self.dataset
-        dataset: Dataset[Any] = read(ref.card, ref.read)
-        if ref.features:
-            dataset = self._with_extracted(dataset, ref)
+        dataset = self.tables(ref, kind)
         if ref.impressions is not None:
             dataset = self._points(dataset, ref.impressions)
         protocol.check_catalogue(dataset.payload.n_items, source)
@@ -126,7 +124,7 @@ class Preparer:
             self._prepared[key] = Prepared(lambda: dataset, split, ties, auditor, fingerprints, fingerprints)
         return self._prepared[key]
 
-    def _with_extracted(self, dataset: Dataset[Any], ref: DatasetRef) -> Dataset[Any]:
+    def _with_extracted(self, dataset: Dataset[Any], ref: ExtractedTables) -> Dataset[Any]:
         """Return the data set with extracted feature tables, read once; a new object would be split again."""
         key = f"{id(dataset)}/{ref.model_dump_json(include={'features'})}"
         if key not in self._extracted:
@@ -171,13 +169,31 @@ class Preparer:
             self._lists[key] = load_lists(found, self._data_dir, modalities)
         return self._lists[key]
 
-    def tables(self, card: str, modalities: Sequence[str] | None = None) -> Dataset[Any]:
-        """Return the data set of a card for its feature tables, whatever else it holds; read once.
+    def tables(self, ref: ExtractedTables, kind: PayloadKind | None = None) -> Dataset[Any]:
+        """Return a data set with its feature tables, extracted ones among them; read once.
+
+        Args:
+            ref: Which data, with which tables.
+            kind: What is read besides; what the card gives by default.
+
+        Raises:
+            DataError: The data is missing or broken, or a table has not been extracted.
+        """
+        dataset = self._of_card(ref.card, ref.read, kind)
+        return self._with_extracted(dataset, ref) if ref.features else dataset
+
+    def items(self, card: str) -> Dataset[Any]:
+        """Return the data set of a card for its items, without feature tables; read once.
 
         Raises:
             DataError: The data is missing or broken.
         """
-        read = self.dataset if "interactions" in load_card(card).payloads else self.lists
+        return self._of_card(card, (), None)
+
+    def _of_card(self, card: str, modalities: Sequence[str] | None, kind: PayloadKind | None) -> Dataset[Any]:
+        if kind is None:
+            kind = "interactions" if "interactions" in load_card(card).payloads else "lists"
+        read = self.lists if kind == "lists" else self.dataset
         return read(card, modalities)
 
     def _with_inputs(self, prepared: Prepared, dataset: Dataset[Any], config: ExperimentConfig) -> Prepared:

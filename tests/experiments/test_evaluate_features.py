@@ -44,7 +44,7 @@ def judged_world(world: Path) -> Path:
 
 
 def judge(path: Path, settings: RunSettings, *overrides: str, part: Part = "valid") -> FeatureEvaluation:
-    return evaluate_features(load_evaluation(path, overrides)[0], Preparer(None).dataset, settings, part)
+    return evaluate_features(load_evaluation(path, overrides)[0], Preparer(None), settings, part)
 
 
 def test_the_numbers_of_a_row_can_be_made_by_hand(judged_world: Path, settings: RunSettings) -> None:

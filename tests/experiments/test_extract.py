@@ -33,36 +33,14 @@ from mmrec_bench.extraction.svd import TfidfSvdConfig
 from mmrec_bench.types import FloatArray
 from tests.data.fetching.server import Answer, running
 
+from .shop import N, write_shop
+
 CPU = torch.device("cpu")
-KINDS = ("apple", "bolt", "hose", "lamp")
-N = 40
 
 
 @pytest.fixture
 def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A shop of 40 items with texts, the last without, whose users each like one kind."""
-    items = {
-        f"i{i:02d}": {"title": "" if i == N - 1 else f"{KINDS[i % 4]} {KINDS[i % 4]} of style {i % 8}",
-                      "about": "long text " * i, "sold": f"rank {i}"}
-        for i in range(N)
-    }  # fmt: skip
-    users = {f"u{u}": [f"i{i:02d}" for i in range(N) if i % 4 == u % 4 and (i + u) % 3] for u in range(24)}
-    (tmp_path / "users.json").write_text(json.dumps(users))
-    (tmp_path / "items.json").write_text(json.dumps(items))
-    (tmp_path / "shop.yaml").write_text(
-        "schema_version: 1\nname: shop\nformat: sequences\nsequences: users.json\nitems: items.json\n"
-        "title_field: title\nword_fields: {sold: whole}\n"
-        "provenance: {fields: {sold: {made_of: interactions}}}\n"
-    )
-    (tmp_path / "texts.yaml").write_text(
-        "schema_version: 1\ndataset: {card: shop.yaml}\nmodality: text\ntexts: {fields: [title]}\n"
-        "encoder: {name: tfidf-svd, dim: 3}\n"
-    )
-    (tmp_path / "run.yaml").write_text(
-        "schema_version: 1\ndataset: {card: shop.yaml, features: {text: texts.yaml}}\n"
-        "protocol: {split: leave-last-out, cutoffs: [5], select_by: recall@5}\n"
-        "model: {name: itemknn-content, n_neighbors: 3}\nretriever: {backend: torch}\nseeds: [0]\n"
-    )
+    write_shop(tmp_path)
     monkeypatch.setenv("MMREC_BENCH_FEATURES", str(tmp_path / "features"))
     return tmp_path
 

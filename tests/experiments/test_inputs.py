@@ -67,7 +67,7 @@ def trainings(monkeypatch: pytest.MonkeyPatch) -> Count:
 
 
 def dataset_of(config: FeaturesConfig) -> Dataset[Interactions]:
-    return Preparer(None).dataset(config.dataset.card, config.dataset.modalities)
+    return Preparer(None).tables(config.dataset)
 
 
 def make(

@@ -98,7 +98,7 @@ def _make(order: Mapping[str, Any], preparer: Preparer, *, wait: bool) -> None:
     use_threads(settings.threads)
     if "features" in order:
         config = FeaturesConfig.model_validate(order["features"])
-        made = align(config, preparer.tables(config.dataset.card, config.dataset.modalities), settings)
+        made = align(config, preparer.tables(config.dataset), settings)
         _check_name(order["name"], made.folder.relative_to(settings.out).as_posix())
         return
     source = Path(order["source"])

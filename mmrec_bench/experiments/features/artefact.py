@@ -18,9 +18,10 @@ from mmrec_bench.data.features import FeatureTable
 from mmrec_bench.data.interactions import Interactions
 from mmrec_bench.errors import ArtefactError
 from mmrec_bench.experiments.features.config import EncoderField, FeaturesConfig
+from mmrec_bench.experiments.features.extract_config import ExtractedTables
 from mmrec_bench.experiments.folders import CONFIG, HISTORY, MANIFEST, Artefact, ArtefactKey, fingerprint_of
 from mmrec_bench.models.encoders.base import ENCODERS, Encoder
-from mmrec_bench.settings import load_yaml
+from mmrec_bench.settings import Document, load_yaml
 from mmrec_bench.types import StringArray
 
 FEATURES = "features"
@@ -116,6 +117,18 @@ class FeaturesArtefact(ItemFeatures):
                 f"{self.folder}: the encoder was trained on other feature tables: {', '.join(wrong)} (here: "
                 f"{', '.join(sorted(tables)) or 'none'}). Make the features again from these data, with all its tables"
             )
+
+    def trained_on(self, card: str) -> ExtractedTables:
+        """Return the feature tables that the encoder was trained on, as those of a card of the same data set."""
+        told = load_yaml(self.folder / CONFIG).data["dataset"].get("features", {})
+        # The card may lie elsewhere by now, or on another machine; what it says of texts is that of the card given.
+        extracted = {
+            name: source | {"dataset": {"card": card}} if isinstance(source, dict) else source
+            for name, source in told.items()
+        }
+        read = [name for name in self.manifest["dims"] if name not in extracted]
+        data = {"card": card, "modalities": read, "features": extracted}
+        return Document(str(self.folder / CONFIG), data).parse(ExtractedTables)
 
     def table(self, name: str) -> FeatureTable:
         """Return the vectors as a feature table of this name."""

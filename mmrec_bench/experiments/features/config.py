@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, PlainValidator, SerializeAsAny, model_validator
 
 import mmrec_bench.models.encoders  # noqa: F401 - importing the encoders fills their registry
-from mmrec_bench.data.cards import load_card
 from mmrec_bench.data.formats.base import BY_MODALITY
-from mmrec_bench.experiments.features.sources import card_beside, features_beside, source_of
+from mmrec_bench.experiments.features.extract_config import ExtractConfig, ExtractedTables
+from mmrec_bench.experiments.features.sources import data_beside, features_beside, read_features, source_of
 from mmrec_bench.experiments.schema.seeds import Seed
 from mmrec_bench.models.encoders.base import ENCODERS, EncoderConfig
 from mmrec_bench.resources import find_yaml
-from mmrec_bench.settings import BaseConfig, Document, explained_error, in_one_line, load_yaml, named
+from mmrec_bench.settings import BaseConfig, Document, explained_error, load_yaml, named
 from mmrec_bench.training.config import TrainerConfig
 
 EncoderField = Annotated[
@@ -24,19 +26,12 @@ EncoderField = Annotated[
 """An encoder config, resolved by the registry from ``{name: ..., ...}``."""
 
 
-class TablesRef(BaseConfig):
+class TablesRef(ExtractedTables):
     """Which feature tables of which data."""
-
-    card: str
-    """Name of a card in ``datasets/``, or the path of a card file."""
-    modalities: tuple[str, ...] | None = None
-    """Feature tables to read; all of the card's by default."""
 
     @model_validator(mode="after")
     def _some(self) -> Self:
-        with in_one_line():
-            chosen = load_card(self.card).chosen(self.modalities)
-        if not chosen:
+        if not self.given:
             raise explained_error(f"an encoder needs at least one modality; '{self.card}' gives none here")
         return self
 
@@ -58,11 +53,17 @@ class FeaturesConfig(BaseConfig):
     """Seed of everything random."""
 
 
+_NEEDED = "the path of a features YAML, its content, or a folder"
+
 FeatureSource = Annotated[
-    SerializeAsAny[FeaturesConfig | str],
-    PlainValidator(source_of(FeaturesConfig, "the path of a features YAML, its content, or a folder")),
+    SerializeAsAny[FeaturesConfig | str], PlainValidator(source_of(FeaturesConfig, _NEEDED, read_features))
 ]
 """Made features: the path of their YAML, what stands in it, or the folder of features that were made."""
+
+
+def extracted_for(sources: Iterable[FeaturesConfig | str | None]) -> tuple[ExtractConfig, ...]:
+    """Return how the tables are extracted that made features are made of."""
+    return tuple(one for source in sources if isinstance(source, FeaturesConfig) for one in source.dataset.to_extract)
 
 
 class Inputs(BaseConfig):
@@ -75,7 +76,7 @@ class Inputs(BaseConfig):
 
 def inputs_beside(data: dict[str, Any], folder: Path) -> dict[str, Any]:
     """Return the data of an experiment's YAML in which paths of features YAMLs are replaced by what stands there."""
-    return features_beside(data, "inputs", folder)
+    return features_beside(data, "inputs", folder, read_features)
 
 
 def load_features(name_or_path: str | Path, overrides: tuple[str, ...] = ()) -> tuple[FeaturesConfig, Path]:
@@ -85,6 +86,10 @@ def load_features(name_or_path: str | Path, overrides: tuple[str, ...] = ()) -> 
         ConfigError: With all issues of the file at once.
     """
     path = find_yaml("configs", name_or_path)
-    document = load_yaml(path).with_overrides(overrides)
-    data = card_beside(document.data, path.parent)
-    return Document(document.source, data, document.lines).parse(FeaturesConfig), path
+    # Before the overrides, so that these can change how tables are extracted; and after them: they may name others.
+    document = _beside(_beside(load_yaml(path), path.parent).with_overrides(overrides), path.parent)
+    return document.parse(FeaturesConfig), path
+
+
+def _beside(document: Document, folder: Path) -> Document:
+    return dataclasses.replace(document, data=data_beside(document.data, folder))

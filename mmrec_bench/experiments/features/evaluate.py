@@ -19,7 +19,8 @@ from mmrec_bench.evaluation.features import FeatureJudge
 from mmrec_bench.evaluation.retrieval import RetrievalEvaluator
 from mmrec_bench.experiments.environment import code_digest, git_state, package_versions
 from mmrec_bench.experiments.features.evaluate_config import EvaluateConfig, FeatureSetConfig
-from mmrec_bench.experiments.inputs import LoadTables, encoded, plan_features
+from mmrec_bench.experiments.inputs import encoded, plan_features
+from mmrec_bench.experiments.prepare import Preparer
 from mmrec_bench.experiments.run_settings import RunSettings
 from mmrec_bench.retrieval.base import tie_ranks
 from mmrec_bench.retrieval.config import RetrieverConfig, build_retriever
@@ -84,7 +85,7 @@ class _Set:
 
 def evaluate_features(
     config: EvaluateConfig,
-    load: LoadTables,
+    preparer: Preparer,
     settings: RunSettings,
     part: Part = "valid",
     observer: Observer | None = None,
@@ -93,7 +94,7 @@ def evaluate_features(
 
     Args:
         config: What to judge, and how.
-        load: Reads data.
+        preparer: Reads data.
         settings: Where made features lie, and how they are made where they are not there.
         part: ``test`` opens the vault.
         observer: Is told of the epochs of an encoder that has to be trained first.
@@ -101,9 +102,11 @@ def evaluate_features(
     Raises:
         MMRecBenchError: The data or the made features do not fit what is asked.
     """
-    dataset, ledger = load(config.dataset.card, config.dataset.modalities), VaultLedger()
+    dataset, ledger = preparer.tables(config.dataset, "interactions"), VaultLedger()
     config.protocol.check_catalogue(dataset.payload.n_items, "the evaluation of features")
-    sets = {name: _set(name, item, config, dataset, load, settings, observer) for name, item in config.features.items()}
+    sets = {
+        name: _set(name, item, config, dataset, preparer, settings, observer) for name, item in config.features.items()
+    }
     split = make_split(dataset.payload, config.protocol.split, config.protocol.cold_users)
     truth = split.valid if part == "valid" else split.test.open(VAULT_PURPOSE, ledger)
     judge = _judge(config, dataset, split, truth, part, settings)
@@ -134,7 +137,7 @@ def _set(
     item: FeatureSetConfig,
     config: EvaluateConfig,
     dataset: Dataset[Interactions],
-    load: LoadTables,
+    preparer: Preparer,
     settings: RunSettings,
     observer: Observer | None,
 ) -> _Set:
@@ -151,7 +154,7 @@ def _set(
         control = FeatureTable("random", values.astype(np.float32), np.ones(len(values), np.bool_), "random")
         return _Set((), lambda tables: control)
     assert item.made is not None
-    artefact = plan_features("made", item.made, dataset, config.dataset.card, load).make(settings, observer)
+    artefact = plan_features("made", item.made, dataset, config.dataset.card, preparer.tables).make(settings, observer)
     artefact.check_tables(dataset.features)
     facts = {"made": artefact.fingerprint, "code": artefact.manifest["fingerprints"]["code"]}
     return _Set(

@@ -8,10 +8,10 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt, model_validator
 
-from mmrec_bench.data.cards import load_card
 from mmrec_bench.evaluation.protocol import RetrievalProtocol
-from mmrec_bench.experiments.features.config import FeatureSource, TablesRef
-from mmrec_bench.experiments.features.sources import card_beside, sets_beside
+from mmrec_bench.experiments.features.config import FeatureSource, TablesRef, extracted_for
+from mmrec_bench.experiments.features.extract_config import ExtractConfig
+from mmrec_bench.experiments.features.sources import data_beside, sets_beside
 from mmrec_bench.registry import unknown_message
 from mmrec_bench.resources import find_yaml
 from mmrec_bench.retrieval.config import RetrieverConfig
@@ -60,7 +60,7 @@ class EvaluateConfig(BaseConfig):
 
     @model_validator(mode="after")
     def _tables_are_there(self) -> Self:
-        known = self.modalities
+        known = self.dataset.given
         for name, item in self.features.items():
             for table in item.tables or ():
                 if table not in known:
@@ -68,9 +68,9 @@ class EvaluateConfig(BaseConfig):
         return self
 
     @property
-    def modalities(self) -> tuple[str, ...]:
-        """Feature tables of the data set that may be named, and are masked."""
-        return load_card(self.dataset.card).chosen(self.dataset.modalities)
+    def to_extract(self) -> tuple[ExtractConfig, ...]:
+        """How the tables are extracted that are read here, or of which features are made."""
+        return self.dataset.to_extract + extracted_for(item.made for item in self.features.values())
 
 
 def load_evaluation(name_or_path: str | Path, overrides: tuple[str, ...] = ()) -> tuple[EvaluateConfig, Path]:
@@ -87,4 +87,4 @@ def load_evaluation(name_or_path: str | Path, overrides: tuple[str, ...] = ()) -
 
 def _beside(document: Document, folder: Path) -> Document:
     """Return the document with paths beside the file made absolute, or replaced by what stands there."""
-    return dataclasses.replace(document, data=sets_beside(card_beside(document.data, folder), folder))
+    return dataclasses.replace(document, data=sets_beside(data_beside(document.data, folder), folder))

@@ -5,15 +5,15 @@ from __future__ import annotations
 import contextlib
 import json
 import shlex
-from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, PlainValidator, PositiveInt, SerializeAsAny, model_validator
 
 import mmrec_bench.extraction  # noqa: F401 - importing the encoders fills their registry
 from mmrec_bench.data.cards import load_card
+from mmrec_bench.data.formats.base import BY_MODALITY
 from mmrec_bench.errors import ConfigError
-from mmrec_bench.experiments.features.sources import features_beside, read_features, source_of
+from mmrec_bench.experiments.features.sources import read_extraction, source_of
 from mmrec_bench.extraction.base import CONTENT_ENCODERS, ContentEncoderConfig, Modality
 from mmrec_bench.settings import BaseConfig, Document, explained_error, in_one_line, named, parse_yaml
 
@@ -112,8 +112,51 @@ class ExtractConfig(BaseConfig):
 
 _NEEDED = "the path of a YAML for `mmrec-bench features extract`, its content, or a folder of extracted features"
 
-ExtractSource = Annotated[SerializeAsAny[ExtractConfig | str], PlainValidator(source_of(ExtractConfig, _NEEDED))]
+ExtractSource = Annotated[
+    SerializeAsAny[ExtractConfig | str], PlainValidator(source_of(ExtractConfig, _NEEDED, read_extraction))
+]
 """Extracted features: the path of their YAML, what stands in it, or the folder where they lie."""
+
+
+class ExtractedTables(CardRef):
+    """Which data, with which feature tables: those of the card, and extracted ones."""
+
+    modalities: tuple[str, ...] | None = None
+    """Feature tables to load; all of the card's by default."""
+    features: Annotated[dict[str, ExtractSource], BY_MODALITY] = Field(default_factory=dict)
+    """Feature tables that ``mmrec-bench features extract`` makes of texts or pictures, by name: the path of their YAML,
+    its content, or a folder of extracted features. They stand beside the card's, and in place of those of the same
+    name."""
+
+    @model_validator(mode="after")
+    def _tables_fit(self) -> Self:
+        with in_one_line():
+            _ = self.given
+        own = load_card(self.card).name
+        for name, source in self.features.items():
+            if isinstance(source, ExtractConfig) and (other := load_card(source.dataset.card).name) != own:
+                raise explained_error(
+                    f"features.{name}: these features are of data set '{other}', the experiment is on '{own}'. Set "
+                    f"features.{name}.dataset.card, or name other features"
+                )
+        return self
+
+    @property
+    def read(self) -> tuple[str, ...] | None:
+        """The feature tables that are read of the card's files; None for all."""
+        if not self.features:
+            return self.modalities
+        return tuple(name for name in load_card(self.card).chosen(self.modalities) if name not in self.features)
+
+    @property
+    def given(self) -> tuple[str, ...]:
+        """Names of all feature tables."""
+        return (*load_card(self.card).chosen(self.read), *self.features)
+
+    @property
+    def to_extract(self) -> tuple[ExtractConfig, ...]:
+        """How the tables are extracted that are not named by a folder."""
+        return tuple(source for source in self.features.values() if isinstance(source, ExtractConfig))
 
 
 def load_extraction(
@@ -132,7 +175,7 @@ def load_extraction(
     """
     data: dict[str, Any] = {}
     with contextlib.suppress(ConfigError):  # no YAML of configs/; then it must be a card, which says so if it is none
-        data = read_features(name_or_card)
+        data = read_extraction(name_or_card)
     given: Any = None if encoder is None else parse_yaml(encoder, "--encoder", mapping=False).data["value"]
     if "encoder" not in data:
         load_card(name_or_card)
@@ -149,11 +192,3 @@ def _read_by(encoder: Any) -> Modality:
     """Return what an encoder of this name, or mapping, reads; ``text`` where it is not known."""
     name = encoder.get("name") if isinstance(encoder, dict) else encoder
     return CONTENT_ENCODERS[name].modality if isinstance(name, str) and name in CONTENT_ENCODERS else "text"
-
-
-def tables_beside(data: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """Return the data of a YAML in which paths of extractions under ``dataset.features`` are replaced by their content.
-
-    Folders of extracted features beside the file become absolute paths.
-    """
-    return features_beside(data, "dataset", folder)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 from mmrec_bench.errors import ConfigError
 from mmrec_bench.resources import find_yaml, is_file
@@ -14,13 +14,17 @@ SUFFIXES = (".yaml", ".yml")
 
 C = TypeVar("C", bound=BaseConfig)
 
+Reader: TypeAlias = Callable[[str, Path | None], dict[str, Any]]
+"""Returns the content of a YAML by its path, or name; a folder may be told where it may lie as well."""
 
-def source_of(config: type[C], what: str) -> Callable[[Any], C | str]:
+
+def source_of(config: type[C], what: str, read: Reader) -> Callable[[Any], C | str]:
     """Return a validator that turns the path of a YAML, or its content, into a config, and leaves a folder as it is.
 
     Args:
         config: Class of the config.
         what: What has to be given, for messages.
+        read: Reads such a YAML.
     """
 
     def source(value: Any) -> C | str:
@@ -29,7 +33,7 @@ def source_of(config: type[C], what: str) -> Callable[[Any], C | str]:
         if not isinstance(value, (str, dict)):
             raise explained_error(f"needs {what}; got {str(value)[:80]!r}")
         with in_one_line():
-            data = read_features(value) if isinstance(value, str) else value
+            data = read(value, None) if isinstance(value, str) else value
         return config.model_validate(data)
 
     return source
@@ -49,8 +53,13 @@ def card_beside(data: dict[str, Any], folder: Path) -> dict[str, Any]:
     return data
 
 
-def read_features(name_or_path: str | Path, folder: Path | None = None) -> dict[str, Any]:
-    """Return the content of a YAML that makes features, the path of its card made absolute.
+def data_beside(data: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Return the data of a YAML whose section ``dataset`` loads again from anywhere: card and extracted tables."""
+    return features_beside(card_beside(data, folder), "dataset", folder, read_extraction)
+
+
+def read_extraction(name_or_path: str | Path, folder: Path | None = None) -> dict[str, Any]:
+    """Return the content of the YAML of an extraction, the path of its card made absolute.
 
     Args:
         name_or_path: Path, or name of a bundled file.
@@ -59,47 +68,54 @@ def read_features(name_or_path: str | Path, folder: Path | None = None) -> dict[
     Raises:
         ConfigError: There is no such file, or it is no YAML.
     """
-    beside = None if folder is None else folder / name_or_path
-    path = beside if beside is not None and is_file(beside) else find_yaml("configs", name_or_path)
+    path = _found(name_or_path, folder)
     return card_beside(load_yaml(path).data, path.parent)
 
 
-def features_beside(data: dict[str, Any], section: str, folder: Path) -> dict[str, Any]:
+def read_features(name_or_path: str | Path, folder: Path | None = None) -> dict[str, Any]:
+    """Return the content of a features YAML, whose data can be read from anywhere; see `read_extraction`."""
+    path = _found(name_or_path, folder)
+    return data_beside(load_yaml(path).data, path.parent)
+
+
+def features_beside(data: dict[str, Any], section: str, folder: Path, read: Reader) -> dict[str, Any]:
     """Return the data of a YAML in which the features of a section are given by their content; see `sources_beside`."""
     found = data.get(section)
     features = found.get("features") if isinstance(found, dict) else None
     if not isinstance(found, dict) or not isinstance(features, dict):
         return data
-    return {**data, section: {**found, "features": sources_beside(features, folder)}}
+    return {**data, section: {**found, "features": sources_beside(features, folder, read)}}
 
 
 def sets_beside(data: dict[str, Any], folder: Path) -> dict[str, Any]:
     """Return the data of a YAML in which the sets under ``features`` are given by their content."""
     if not isinstance(sets := data.get("features"), dict):
         return data
-    read = {name: sources_beside(item, folder) if isinstance(item, dict) else item for name, item in sets.items()}
-    return {**data, "features": read}
+    found = {
+        name: sources_beside(item, folder, read_features) if isinstance(item, dict) else item
+        for name, item in sets.items()
+    }
+    return {**data, "features": found}
 
 
-def sources_beside(sources: dict[str, Any], folder: Path) -> dict[str, Any]:
+def sources_beside(sources: dict[str, Any], folder: Path, read: Reader) -> dict[str, Any]:
     """Return a mapping in which paths of YAMLs are replaced by what stands there; folders beside become absolute paths.
 
     A path without a file stays, and is refused where its place in the document is known.
     """
-    return {name: _beside(value, folder) if isinstance(value, str) else value for name, value in sources.items()}
+    return {name: _beside(value, folder, read) if isinstance(value, str) else value for name, value in sources.items()}
 
 
-def _beside(value: str, folder: Path) -> Any:
-    if value.endswith(SUFFIXES):
-        return read_features(value, folder) if _is_there(value, folder) else value
-    return str((folder / value).resolve()) if (folder / value).is_dir() else value
-
-
-def _is_there(value: str, folder: Path) -> bool:
-    if is_file(folder / value):
-        return True
+def _beside(value: str, folder: Path, read: Reader) -> Any:
+    if not value.endswith(SUFFIXES):
+        return str((folder / value).resolve()) if (folder / value).is_dir() else value
     try:
-        find_yaml("configs", value)
+        _found(value, folder)
     except ConfigError:
-        return False
-    return True
+        return value
+    return read(value, folder)
+
+
+def _found(name_or_path: str | Path, folder: Path | None) -> Path:
+    beside = None if folder is None else folder / name_or_path
+    return beside if beside is not None and is_file(beside) else find_yaml("configs", name_or_path)

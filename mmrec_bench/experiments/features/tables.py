@@ -53,7 +53,7 @@ def with_extracted(
 
 def extract_missing(
     sources: Iterable[ExtractConfig],
-    load: Callable[[str, tuple[str, ...]], Dataset[Any]],
+    load: Callable[[str], Dataset[Any]],
     data_dir: Path | None,
     device: torch.device,
     observer: Callable[[ExtractConfig], Callable[[int, int], None]],
@@ -62,7 +62,7 @@ def extract_missing(
 
     Args:
         sources: What to extract.
-        load: Returns a data set by its card, with these feature tables.
+        load: Returns a data set by its card.
         data_dir: Where data folders lie.
         device: Where encoders with weights compute.
         observer: Returns what is told how many items of a config are done.
@@ -73,7 +73,7 @@ def extract_missing(
         if (text := source.model_dump_json()) not in done:
             done.add(text)
             try:
-                extract(source, load(source.dataset.card, ()), data_dir, features_root(), device, observer(source))
+                extract(source, load(source.dataset.card), data_dir, features_root(), device, observer(source))
             except MMRecBenchError as error:
                 errors.append(error)
     return errors

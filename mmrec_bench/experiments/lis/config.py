@@ -12,8 +12,10 @@ from pydantic import Field, NonNegativeInt, PlainValidator, PositiveFloat, Posit
 from mmrec_bench.data.point_rules import TimeWindow
 from mmrec_bench.errors import ConfigError, ConfigIssue
 from mmrec_bench.evaluation.ctr_protocol import CtrProtocol
+from mmrec_bench.experiments.features.config import extracted_for
 from mmrec_bench.experiments.features.evaluate_config import FeatureSetConfig
-from mmrec_bench.experiments.features.sources import card_beside, sets_beside
+from mmrec_bench.experiments.features.extract_config import ExtractConfig
+from mmrec_bench.experiments.features.sources import data_beside, sets_beside
 from mmrec_bench.experiments.schema.experiment import ExperimentConfig
 from mmrec_bench.experiments.schema.parts import AlterationField, DatasetRef
 from mmrec_bench.experiments.schema.seeds import Seedlist
@@ -241,6 +243,11 @@ class LisConfig(BaseConfig):
         )
         return ExperimentConfig.model_validate(facts)
 
+    @property
+    def to_extract(self) -> tuple[ExtractConfig, ...]:
+        """How the tables are extracted that are read here, or of which features are made."""
+        return self.dataset.to_extract + extracted_for(item.made for item in self.features.values())
+
 
 def _with_fields() -> list[str]:
     return [name for name in MODELS if issubclass(MODELS[name].config, FieldsConfig)]
@@ -280,4 +287,4 @@ def is_lis(document: Document) -> bool:
 
 
 def _beside(document: Document, folder: Path) -> Document:
-    return dataclasses.replace(document, data=sets_beside(card_beside(document.data, folder), folder))
+    return dataclasses.replace(document, data=sets_beside(data_beside(document.data, folder), folder))

@@ -14,9 +14,9 @@ from mmrec_bench.data.cards import load_card
 from mmrec_bench.data.formats.base import PayloadKind
 from mmrec_bench.errors import ConfigError, ConfigIssue
 from mmrec_bench.evaluation.ranking_protocol import RankingProtocol
-from mmrec_bench.experiments.features.config import FeaturesConfig, inputs_beside
-from mmrec_bench.experiments.features.extract_config import tables_beside
-from mmrec_bench.experiments.features.sources import card_beside
+from mmrec_bench.experiments.features.config import FeaturesConfig, extracted_for, inputs_beside
+from mmrec_bench.experiments.features.extract_config import ExtractConfig
+from mmrec_bench.experiments.features.sources import data_beside
 from mmrec_bench.experiments.schema.base import base_beside
 from mmrec_bench.experiments.schema.candidates import FirstStageConfig, stage_beside
 from mmrec_bench.experiments.schema.parts import DatasetRef, ExperimentInputs, ProtocolField, entry_of
@@ -201,6 +201,11 @@ class ExperimentConfig(BaseConfig):
         return base if candidates is None else candidates.first_stage
 
     @property
+    def to_extract(self) -> tuple[ExtractConfig, ...]:
+        """How the tables are extracted that models see, or of which features are made."""
+        return self.dataset.to_extract + extracted_for(self.inputs.features.values())
+
+    @property
     def parts(self) -> tuple[ModelConfig, ...]:
         """The model and the models nested in it, then those of the first stage."""
         return (*self.model.parts(), *(() if self.stage is None else self.stage.model.parts()))
@@ -278,7 +283,7 @@ def _beside(document: Document, folder: Path) -> Document:
     """Return the document with paths beside the file made absolute, or replaced by what stands there."""
     data = document.data
     try:
-        for beside in (card_beside, tables_beside, inputs_beside, stage_beside, start_beside, base_beside):
+        for beside in (data_beside, inputs_beside, stage_beside, start_beside, base_beside):
             data = beside(data, folder)
     except ConfigError as error:
         raise ConfigError(document.source, error.within()) from None

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Self
+from typing import Annotated
 
-from pydantic import Field, PlainValidator, SerializeAsAny, ValidationInfo, model_validator
+from pydantic import PlainValidator, SerializeAsAny, ValidationInfo
 
 import mmrec_bench.data.folds
 import mmrec_bench.models  # noqa: F401 - importing the models fills their registry
 from mmrec_bench.data.alterations import ALTERATIONS, Alteration, modalities_left
-from mmrec_bench.data.cards import load_card
-from mmrec_bench.data.formats.base import BY_MODALITY
 from mmrec_bench.data.recipes import RecipeField
 from mmrec_bench.evaluation.ctr_protocol import CtrProtocol
 from mmrec_bench.evaluation.interactive_protocol import InteractiveProtocol
@@ -19,12 +17,12 @@ from mmrec_bench.evaluation.protocol import ProtocolConfig, RetrievalProtocol
 from mmrec_bench.evaluation.ranking_protocol import RankingProtocol
 from mmrec_bench.experiments.click_log import ClickLogConfig
 from mmrec_bench.experiments.features.config import Inputs
-from mmrec_bench.experiments.features.extract_config import ExtractConfig, ExtractSource
+from mmrec_bench.experiments.features.extract_config import ExtractedTables
 from mmrec_bench.experiments.schema.base import BaseRef
 from mmrec_bench.experiments.schema.candidates import CandidatesConfig
 from mmrec_bench.experiments.schema.start import StartConfig
 from mmrec_bench.models.base import MODELS, ModelConfig, ModelEntry
-from mmrec_bench.settings import BaseConfig, explained_error, in_one_line, named
+from mmrec_bench.settings import explained_error, named
 from mmrec_bench.types import Task
 
 AlterationField = Annotated[
@@ -66,17 +64,9 @@ def _protocol(value: object, info: ValidationInfo) -> ProtocolConfig:
 ProtocolField = Annotated[SerializeAsAny[ProtocolConfig], PlainValidator(_protocol)]
 
 
-class DatasetRef(BaseConfig):
+class DatasetRef(ExtractedTables):
     """Which data."""
 
-    card: str
-    """Name of a card in ``datasets/``, or the path of a card file."""
-    modalities: tuple[str, ...] | None = None
-    """Feature tables to load; all of the card's by default."""
-    features: Annotated[dict[str, ExtractSource], BY_MODALITY] = Field(default_factory=dict)
-    """Feature tables that ``mmrec-bench features extract`` makes of texts or pictures, by name: the path of their YAML,
-    its content, or a folder of extracted features. They stand beside the card's, and in place of those of the same
-    name."""
     alter: tuple[AlterationField, ...] = ()
     """Changes of the features, one after the other, to learn what a model makes of them."""
     clicks: ClickLogConfig | None = None
@@ -86,33 +76,10 @@ class DatasetRef(BaseConfig):
     """How impressions with a label are made of the data, such as ``{name: rated, threshold: 4}``; of the CTR task
     alone, which needs it."""
 
-    @model_validator(mode="after")
-    def _known(self) -> Self:
-        with in_one_line():
-            _ = self.given
-        for name, source in self.features.items():
-            if isinstance(source, ExtractConfig) and (other := load_card(source.dataset.card).name) != self._name:
-                raise explained_error(
-                    f"features.{name}: these features are of data set '{other}', the experiment is on '{self._name}'. "
-                    f"Set features.{name}.dataset.card, or name other features"
-                )
-        return self
-
-    @property
-    def _name(self) -> str:
-        return load_card(self.card).name
-
-    @property
-    def read(self) -> tuple[str, ...] | None:
-        """The feature tables that are read of the card's files; None for all."""
-        if not self.features:
-            return self.modalities
-        return tuple(name for name in load_card(self.card).chosen(self.modalities) if name not in self.features)
-
     @property
     def given(self) -> tuple[str, ...]:
         """The modalities a model sees."""
-        return modalities_left((*(load_card(self.card).chosen(self.read)), *self.features), self.alter)
+        return modalities_left(super().given, self.alter)
 
 
 class ExperimentInputs(Inputs):
