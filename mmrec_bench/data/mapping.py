@@ -50,7 +50,8 @@ def temporary(dtype: DTypeLike, shape: tuple[int, ...]) -> tuple[BinaryIO, NDArr
     size = int(np.prod(shape)) * np.dtype(dtype).itemsize
     file = cast(BinaryIO, tempfile.TemporaryFile())  # noqa: SIM115 - it lives as long as the mappings of it
     try:
-        # Blocks are asked for now: a mapping without them would end the process where the disk is full.
+        # The blocks are reserved before anything is written: a write to a mapping for which the disk has no block left
+        # would end the process by a signal, where this is an error that can be told.
         _allocate(file, size)
     except OSError as error:
         file.close()
