@@ -126,7 +126,7 @@ def run(
     team = joined(settings.device)
     made_by = executor_of(team, choice.executor(data_dir, device))
     preparer = Preparer(data_dir)
-    extract_for(experiment.config.to_extract, preparer, data_dir, settings.device)
+    team.leader_first(lambda: extract_for(experiment.config.to_extract, preparer, data_dir, settings.device))
     preparer(experiment)  # bad data is bad input: one error, exit code 2
     if team.rank:
         follow_leader([experiment, *tampered], team, settings, preparer)

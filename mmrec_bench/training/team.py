@@ -53,6 +53,10 @@ class Team:
         """Return what the leader finds."""
         return validate()
 
+    def leader_first(self, work: Callable[[], None]) -> None:
+        """Have the leader alone do some work, and wait until it is done."""
+        work()
+
     @property
     def facts(self) -> dict[str, Any] | None:
         """What a manifest says of them; None where there is nobody else."""
@@ -149,6 +153,16 @@ class Group(Team):
         mine = validate() if self.rank == 0 else None
         told = self._told_by_leader(mine and {"score": mine.score, "metrics": dict(mine.metrics)})
         return Validation(told["score"], told["metrics"])
+
+    def leader_first(self, work: Callable[[], None]) -> None:
+        """Have the leader alone do some work, while the others wait; they are told if it fails."""
+        if self.rank == 0:
+            try:
+                work()
+            except BaseException:
+                self.close()
+                raise
+        self._told_by_leader({"done": True})
 
     @property
     def facts(self) -> dict[str, Any]:

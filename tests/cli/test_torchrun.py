@@ -18,6 +18,7 @@ from safetensors.torch import load_file
 
 from mmrec_bench.cli import app as cli
 from tests.experiments.conftest import write_config, write_world
+from tests.experiments.shop import write_shop
 
 RUN = ["-m", "mmrec_bench", "run"]
 LONG = ["--set", "trainer.max_epochs=40", "--set", "trainer.patience=40", "--set", "trainer.checkpoint_seconds=0"]
@@ -78,6 +79,28 @@ def test_two_processes_make_the_run_of_one(monkeypatch: pytest.MonkeyPatch, tmp_
     assert manifest["determinism"] == "seeded"
     assert alone["data_parallel"] is None
     assert alone["determinism"] == "exact"
+
+
+def test_the_leader_alone_extracts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_shop(tmp_path)
+    monkeypatch.setenv("MMREC_BENCH_FEATURES", str(tmp_path / "features"))
+    noted = (
+        "import os, pathlib\n"
+        "from mmrec_bench.experiments.features import tables\n"
+        "extract = tables.extract\n"
+        "def note(*arguments):\n"
+        f"    pathlib.Path({str(tmp_path)!r}, 'by-' + os.environ['RANK']).touch()\n"
+        "    return extract(*arguments)\n"
+        "tables.extract = note\n"
+        "from mmrec_bench.cli import main\n"
+        "main()\n"
+    )
+    run = ["run", str(tmp_path / "run.yaml"), "--device", "cpu", "--out", str(tmp_path / "runs")]
+    leader, other = by_two("-c", noted, *run)
+    assert leader[0] == other[0] == 0, (leader, other)
+    assert [path.name for path in tmp_path.glob("by-*")] == ["by-0"]
+    assert other[1] == ""
+    assert len(list(tmp_path.glob("features/shop/text-tfidf-svd/*"))) == 1
 
 
 @pytest.mark.slow
