@@ -13,6 +13,9 @@ os.environ.setdefault("GOMP_SPINCOUNT", "10000")  # as the command line does
 
 import torch
 
+from mmrec_bench.data.fetching.fetch import MIRROR_VARIABLE
+from tests.data.fetching.server import Server, running
+
 # Until it is set, MKL may choose the number of threads by the load of the machine, and the last bits of sums with it.
 torch.set_num_threads(torch.get_num_threads())
 
@@ -31,6 +34,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def data_dir() -> Path:
     """Folder of real data; only for tests marked `data`."""
     return Path(os.environ["MMREC_BENCH_DATA"])
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    """A server on this machine; whatever mirror the environment names is not asked."""
+    monkeypatch.delenv(MIRROR_VARIABLE, raising=False)
+    with running() as made:
+        yield made
 
 
 CHROMIUM = Path("/usr/bin/chromium")

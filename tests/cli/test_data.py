@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,21 +11,14 @@ from mmrec_bench.cli import app as cli
 from mmrec_bench.data.cards import DATA_VARIABLE, load_card, load_dataset
 from mmrec_bench.data.fetching.fetch import raw_folder
 from mmrec_bench.errors import DataError
-from tests.data.fetching.server import Answer, Server, running
+from tests.data.fetching.server import Answer, Server
 
 INTER = b"userID\titemID\n0\t0\n0\t1\n1\t1\n"
-
-
-@pytest.fixture
-def server() -> Iterator[Server]:
-    with running() as made:
-        yield made
 
 
 @pytest.fixture(autouse=True)
 def _no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(DATA_VARIABLE, raising=False)
-    monkeypatch.delenv("MMREC_BENCH_MIRROR", raising=False)
 
 
 def call(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:

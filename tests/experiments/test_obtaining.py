@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import json
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +13,9 @@ import pytest
 
 from mmrec_bench.cli import app as cli
 from mmrec_bench.data.cards import DATA_VARIABLE, find_data, load_card, load_dataset
-from mmrec_bench.data.fetching.fetch import MIRROR_VARIABLE
 from mmrec_bench.experiments.obtaining import missing_cards, obtain
 from mmrec_bench.reports.inspection.inspect import inspect
-from tests.data.fetching.server import Answer, Server, running
+from tests.data.fetching.server import Answer, Server
 
 CARD = """\
 schema_version: 1
@@ -57,17 +55,6 @@ model: {{name: {name}}}
 TRAINER = (
     "trainer: {optimizer: adam, learning_rate: 0.01, batch_size: 512, max_epochs: 2, validate_every: 1, patience: 2}\n"
 )
-
-
-@pytest.fixture
-def server() -> Iterator[Server]:
-    with running() as made:
-        yield made
-
-
-@pytest.fixture(autouse=True)
-def _no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv(MIRROR_VARIABLE, raising=False)
 
 
 def packed(rows: list[dict[str, Any]], loose: bool = False) -> bytes:
