@@ -47,9 +47,8 @@ class Manners:
         rate: Questions a second to one host.
         n_hosts: Hosts that are asked at a time.
         give_up_after: Failures of a host in a row after which it is left alone for this time.
-        max_bytes: Size above which no picture is fetched.
         contact: Address or page of whoever fetches, told to the servers; empty for none.
-        policy: How patiently one picture is asked for.
+        policy: How patiently one picture is asked for, and how large it may be.
         clock: Tells seconds.
     """
 
@@ -57,9 +56,8 @@ class Manners:
     rate: float = 5.0
     n_hosts: int = 8
     give_up_after: int = 20
-    max_bytes: int = 32 << 20
     contact: str = ""
-    policy: Policy = field(default_factory=lambda: Policy(attempts=3, timeout=30.0))
+    policy: Policy = field(default_factory=lambda: Policy(attempts=3, timeout=30.0, max_bytes=32 << 20))
     clock: Callable[[], float] = time.monotonic
 
 
@@ -245,8 +243,8 @@ class _Host:
             try:
                 for chunk in response.raw.stream(CHUNK, decode_content=True):
                     content += chunk
-                    if len(content) > self._manners.max_bytes:
-                        raise Refusal(f"gives more than {self._manners.max_bytes:,} bytes")
+                    if len(content) > (most := self._manners.policy.max_bytes):
+                        raise Refusal(f"gives more than {most:,} bytes")
             except (urllib3.exceptions.HTTPError, requests.RequestException):
                 raise Refusal("broke", again=True) from None
             length = response.headers.get("Content-Length", "")

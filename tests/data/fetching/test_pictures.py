@@ -35,10 +35,16 @@ class Clock:
 
 
 def fetched(
-    wanted: Mapping[str, str], folder: Path, clock: Clock | None = None, *, again: bool = False, **told: Any
+    wanted: Mapping[str, str],
+    folder: Path,
+    clock: Clock | None = None,
+    *,
+    again: bool = False,
+    max_bytes: int = 1 << 20,
+    **told: Any,
 ) -> FetchedPictures:
     clock = clock or Clock()
-    policy = Policy(attempts=3, timeout=5.0, sleep=clock.sleep)
+    policy = Policy(attempts=3, timeout=5.0, max_bytes=max_bytes, sleep=clock.sleep)
     manners = Manners(**{"per_host": 1, "policy": policy, "clock": lambda: clock.now, **told})
     return fetch_pictures({item: (item, url) for item, url in wanted.items()}, folder, manners, again=again)
 
