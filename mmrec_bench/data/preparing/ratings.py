@@ -19,7 +19,7 @@ Between: TypeAlias = Literal[",", "\t", "::", ";", " "]
 
 @recipe("ratings")
 class RatingsRecipe(Recipe):
-    """From text with a row a line and no quotes around separators; a first line without a number is a header."""
+    """From text with a row a line and no quotes around separators; a first line that names its columns is a header."""
 
     reader: Literal["ratings"] = "ratings"
     """Delimited text."""

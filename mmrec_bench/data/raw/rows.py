@@ -25,6 +25,12 @@ FILLED = "text NOT IN ('', chr(10), chr(13) || chr(10))"
 _ODD_ROWS = 2048
 """Lines of loose JSON taken up at a time."""
 
+NAMES: dict[str, tuple[str, ...]] = {
+    "rating": ("rating", "ratings", "score", "stars", "overall", "value", "preference"),
+    "time": ("time", "timestamp", "timestamps", "date", "datetime", "unixtime", "unixreviewtime"),
+}
+"""What headers call the columns of numbers, by their letters in lower case."""
+
 Column: TypeAlias = Literal["user", "item", "rating", "time", "skip"]
 """What a column of delimited text holds."""
 
@@ -100,13 +106,15 @@ def add_reviews(store: Store, source: Source, keys: Keys) -> None:
 
 
 def add_delimited(store: Store, source: Source, columns: Sequence[Column], separator: str, per_second: int) -> None:
-    """Add the rows of delimited text; a first line whose rating, or time, is no number is a header, and left out."""
+    """Add the rows of delimited text; a first line that calls rating and time by a name is a header, and no row.
+
+    Any other first line is a row, so that one whose rating or time cannot be read is counted as such.
+    """
     cells = f"string_split(rtrim(text, chr(10) || chr(13)), {quoted(separator)})"
     place = {name: f"trim(cells[{number}], ' \"')" for number, name in enumerate(columns, 1)}
     relation = f"(SELECT line, {cells} AS cells FROM source WHERE {FILLED})"
-    number = place.get("rating", place.get("time"))
-    header = f"(line = 1 AND TRY_CAST({number} AS DOUBLE) IS NULL)"
-    relation = f"(SELECT * FROM {relation} WHERE NOT {header})"
+    named = (f"{_letters(place[name])} IN {known}" for name, known in NAMES.items() if name in place)
+    relation = f"(SELECT * FROM {relation} WHERE NOT (line = 1 AND coalesce({' AND '.join(named)}, false)))"
     wrong = f"WHEN len(cells) <> {len(columns)} THEN 'columns'"
     found = tuple(place.get(name, "NULL") for name in ("user", "item", "rating", "time"))
     store.feed(source.lines(), LINES, _insert(source, relation, found, per_second, wrong))
@@ -180,6 +188,10 @@ NO_OBJECT = "WHEN json_type(doc) <> 'OBJECT' THEN 'not-an-object'"
 def bad_id(name: str) -> str:
     """Return the case of an id that is missing, empty or too long."""
     return f"WHEN {name} IS NULL OR length({name}) NOT BETWEEN 1 AND {MAX_ID} THEN {quoted(name)}"
+
+
+def _letters(cell: str) -> str:
+    return f"lower(regexp_replace({cell}, '[^A-Za-z]', '', 'g'))"
 
 
 def _insert_json(source: Source, keys: Keys) -> str:

@@ -166,6 +166,25 @@ def test_delimited_text(tmp_path: Path, separator: str, header: str, columns: li
     assert problems(done) == {"columns": (1, first), "rating": (1, first + 1)}
 
 
+@pytest.mark.parametrize(
+    ("first", "told"),
+    [
+        ("u9,B9,?,1400000000", "rating"),
+        ("u9,B9,4,soon", "time"),
+        ("u9,B9,,", "rating"),
+        ("u9,B9,bad,worse", "rating"),
+        ("u9,B9,rating,1400000000", "rating"),
+        ("# ratings of a shop", "columns"),
+        ("User ID,Item ID,'Rating',Unix_Time", None),
+    ],
+)
+def test_a_first_row_that_is_no_header_is_counted(tmp_path: Path, first: str, told: str | None) -> None:
+    (tmp_path / "a.csv").write_text(first + "\n" + "".join(",".join(map(str, row)) + "\n" for row in ROWS))
+    done, data = made(tmp_path, {"reader": "ratings", "ratings": "a.csv"})
+    assert rows(data) == sorted(ROWS)
+    assert problems(done) == ({} if told is None else {told: (1, 1)})
+
+
 @pytest.mark.parametrize("known", ["rating", "time"])
 def test_ratings_or_times_may_be_missing(tmp_path: Path, known: str) -> None:
     (tmp_path / "a.csv").write_text("u1,B1,4\nu2,B1,3\nu1,B1,5\nu3,B1,?\n")
