@@ -19,7 +19,7 @@ from mmrec_bench.data.formats.prepared import PreparedCard
 from mmrec_bench.data.interactions import Interactions
 from mmrec_bench.data.preparing.prepare import PreparedData, prepare
 from mmrec_bench.data.raw import image_features
-from mmrec_bench.errors import ConfigError, DataError
+from mmrec_bench.errors import ConfigError, DataError, ProtocolError
 from mmrec_bench.settings import Document
 
 ROWS = [("u1", "B1", 5.0, 1_400_000_000), ("u1", "B2", 3.5, 1_400_000_100), ("u2", "B1", 1.0, 1_400_000_050)]
@@ -352,6 +352,13 @@ def test_layouts_of_other_toolkits(tmp_path: Path) -> None:
     names = {"train": "train.json", "valid": "val.json", "test": "test.json"}
     done, data = made(tmp_path / ".", {"reader": "lattice", "layout": names}, name="lattice")
     assert done.built.split == (2, 1, 1)
+
+    (tmp_path / "s.json").write_text('{"u": ["b", "a", "c"]}')
+    build = {"reader": "sequences", "layout": {"sequences": "s.json"}}
+    _, data = made(tmp_path, build, name="places")
+    assert (data.payload.order, data.payload.timestamps) == (None, None), "places are no moments, and not kept"
+    with pytest.raises(ProtocolError, match="needs timestamps or an order, and the data has neither"):
+        made(tmp_path, build | {"split": "leave-last-out"}, name="last")
     with pytest.raises(ConfigError, match="layout: needs the keys of a card of this format"):
         card_of({"reader": "lattice"})
     with pytest.raises(ConfigError, match=r"interaction: unknown key; did you mean 'interactions'"):
