@@ -5,6 +5,9 @@ BIN := $(VENV)/bin
 SUITE ?= configs/suites/quick.yaml
 DATA ?= $(MMREC_BENCH_DATA)
 OUT ?= runs
+# Processes that share the tests, and the cores; files of tests stay together, and so does what their tests share.
+WORKERS ?= 2
+PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadscope
 # faiss-gpu where an NVIDIA driver answers, faiss-cpu elsewhere; both share the import name `faiss`.
 FAISS ?= $(shell nvidia-smi >/dev/null 2>&1 && echo gpu || echo cpu)
 STAMP := $(VENV)/.installed-$(FAISS)
@@ -26,11 +29,11 @@ $(STAMP): pyproject.toml constraints.txt
 bench: install ## Run a suite (SUITE=..., DATA=..., OUT=...) and write its report; data that is not there is fetched
 	$(BIN)/mmrec-bench bench "$(SUITE)" --fetch --out "$(OUT)" $(if $(DATA),--data-dir "$(DATA)") $(ARGS)
 
-test: install ## Run the tests (slow ones left out)
-	MMREC_BENCH_DATA="$(DATA)" $(BIN)/python -m pytest $(ARGS)
+test: install ## Run the tests (slow ones left out) in WORKERS processes
+	MMREC_BENCH_DATA="$(DATA)" $(PYTEST) $(ARGS)
 
 test-slow: install ## Run the slow tests: trainings, wheel, kill and resume
-	MMREC_BENCH_DATA="$(DATA)" $(BIN)/python -m pytest -m slow $(ARGS)
+	MMREC_BENCH_DATA="$(DATA)" $(PYTEST) -m slow $(ARGS)
 
 lint: install ## Check style, types, layers, and that the leaderboard is up to date
 	$(BIN)/ruff format --check .
