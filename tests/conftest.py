@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 os.environ.setdefault("GOMP_SPINCOUNT", "10000")  # as the command line does
-if workers := int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", 0)):
+if workers := int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "0")):
     # Each of several processes has its share of the cores, and so has what it starts.
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // workers)))
 
