@@ -39,6 +39,11 @@ def import_pillow(otherwise: str = "") -> Any:
     return import_module("PIL")
 
 
+def import_py3langid() -> Any:
+    """Return the module of py3langid, or raise `MissingExtraError`."""
+    return _module("py3langid.langid", "guessing the languages of titles needs py3langid", "languages")
+
+
 def import_ray() -> Any:
     """Return the module of Ray, or raise `MissingExtraError`."""
     return _module("ray", "--executor ray needs Ray", "distributed")

@@ -20,6 +20,8 @@ EXTRAS = {
     "distributed": ("ray", "fsspec"),
     "energy": ("codecarbon",),
     "images": ("pillow",),
+    "features": ("sentence-transformers", "transformers", "huggingface-hub"),
+    "languages": ("py3langid",),
     "dev": ("pytest", "hypothesis", "mypy", "ruff", "ranx"),
 }
 """Extras of the package and distributions they bring; faiss-cpu and faiss-gpu share one import name."""

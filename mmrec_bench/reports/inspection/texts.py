@@ -1,4 +1,4 @@
-"""Titles and words of items: how long, in which script, how often repeated."""
+"""Titles and words of items: how long, in which script and language, how often repeated."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from functools import cache
 import numpy as np
 
 from mmrec_bench.data.items import ItemTable, Words
+from mmrec_bench.errors import MissingExtraError
 from mmrec_bench.reports.inspection.base import QUANTILES, Section, percent, quantile_row, quantiles, share, warned
+from mmrec_bench.reports.inspection.languages import languages
 from mmrec_bench.reports.table import Cell, Table, number
 from mmrec_bench.types import StringArray
 
@@ -26,7 +28,7 @@ SCRIPTS = {"CJK": "Han"}
 
 
 def texts(items: ItemTable, item_ids: StringArray) -> Section:
-    """Return how long titles are, in which script, and which are repeated; and the fields of words."""
+    """Return how long titles are, in which script and language, and which are repeated; and the fields of words."""
     if items.titles is None:
         return Section("texts", "Texts", ("Items have no titles.",), tuple(_words_tables(items.words)))
     titles = [str(title) for title in items.titles]
@@ -50,7 +52,16 @@ def texts(items: ItemTable, item_ids: StringArray) -> Section:
         if repeated:
             tables.append(_repeated_table(repeated))
         data |= {"lengths": told, "scripts": dict(found), "repeated": n_repeated, "with_markup": n_markup(present)}
-    facts.append("Scripts are counted by letters; which language a title is in is not guessed.")
+        try:
+            spoken = languages(present)
+        except MissingExtraError as error:
+            facts.append(f"No languages: {error}")
+        else:
+            if spoken is None:
+                facts.append("Too few titles are long enough to tell their languages.")
+            else:
+                tables.insert(2, spoken.table())
+                data["languages"] = spoken.json()
     return Section("texts", "Texts", tuple(facts), (*tables, *_words_tables(items.words)), data=data)
 
 

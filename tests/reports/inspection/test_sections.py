@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 
 import numpy as np
@@ -194,6 +195,30 @@ def test_titles_are_measured_and_repeated_ones_told() -> None:
     ]
     assert texts(ItemTable(), ids).facts == ("Items have no titles.",)
     assert texts(ItemTable(np.array(["", ""])), ids[:2]).tables == ()
+
+
+@pytest.mark.parametrize("titles", [["A mug"] * 40, ["A large mug for coffee or tea"] * 3])
+def test_few_or_short_titles_tell_no_language(titles: list[str]) -> None:
+    pytest.importorskip("py3langid")
+    found = texts(ItemTable(np.array(titles)), np.arange(len(titles)).astype(np.str_))
+    assert "Languages of titles" not in {shown.title for shown in found.tables}
+    assert "Too few titles are long enough to tell their languages." in found.facts
+
+
+def test_languages_stand_in_table_and_data() -> None:
+    pytest.importorskip("py3langid")
+    titles = [f"Stainless steel kitchen knife number {n} with a wooden handle" for n in range(40)] + ["Mug"] * 10
+    found = texts(ItemTable(np.array(titles)), np.arange(50).astype(np.str_))
+    (shown,) = (shown for shown in found.tables if shown.title == "Languages of titles")
+    assert shown.rows == (("en", "40", "80.0%"), ("too short to tell", "10", "20.0%"))
+    assert found.data["languages"] == {"sample": 50, "counts": {"en": 40}, "unsure": 0, "too_short": 10}
+
+
+def test_without_the_guesser_the_report_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "py3langid.langid", None)
+    found = texts(ItemTable(np.array(["A mug"])), np.array(["0"]))
+    assert any("pip install 'mmrec-bench[languages]'" in fact for fact in found.facts)
+    assert "languages" not in found.data
 
 
 def test_signs_that_are_no_markup_are_left_alone() -> None:
