@@ -20,8 +20,8 @@ from mmrec_bench.experiments.run import RunSettings
 from mmrec_bench.extras import import_codecarbon
 from mmrec_bench.reports.table import Table
 
-out = Console(soft_wrap=True)
-errors = Console(stderr=True, soft_wrap=True)
+out = Console(soft_wrap=True, emoji=False)  # :Baby: is part of the name of a data set, not a picture
+errors = Console(stderr=True, soft_wrap=True, emoji=False)
 
 Overrides = Annotated[list[str], typer.Option("--set", metavar="A.B=C", help="Override a value; may be repeated.")]
 Seeds = Annotated[list[int], typer.Option("--seed", help="Run these seeds instead; may be repeated.")]
@@ -100,4 +100,4 @@ def print_rows(header: Sequence[str], rows: Iterable[Sequence[str]], n_texts: in
         shown.add_row(*(escape(cell) for cell in row))
     # A table is never cut to the terminal's width: in a log file or a pipe there is none.
     width = Measurement.get(out, out.options.update(width=10_000), shown).maximum
-    Console(width=max(width, out.width)).print(shown)
+    Console(width=max(width, out.width), emoji=False).print(shown)

@@ -50,7 +50,7 @@ def open_picture(path: Path) -> Any:
     except PictureError:
         raise
     except Exception as error:  # damaged files raise nearly anything
-        reasons = {"UnidentifiedImageError": "no picture", "DecompressionBombError": "too many pixels"}
+        reasons = {"UnidentifiedImageError": "unknown kind of file", "DecompressionBombError": "too many pixels"}
         raise PictureError(reasons.get(type(error).__name__, "broken picture")) from None
 
 

@@ -114,7 +114,11 @@ def check_weights(folder: Path) -> None:
         DataError: They are not fit to be read; says why.
     """
     if not any((folder / name).is_file() for name in ("config.json", "modules.json")):
-        raise DataError(f"{folder}: holds neither config.json nor modules.json, so it is no folder of a model")
+        below = sorted({path.parent.name for path in folder.glob("*/config.json")})
+        raise DataError(
+            f"{folder}: holds neither config.json nor modules.json, so it is no folder of a model. "
+            + (f"Write /{below[0]} behind it, which holds one" if below else "Give the folder in which they are")
+        )
     if not any(folder.rglob("*.safetensors")):
         pickled = any(path.suffix in (".bin", ".pt", ".pth", ".ckpt") for path in folder.rglob("*") if path.is_file())
         raise DataError(

@@ -215,6 +215,8 @@ def test_features_are_made_and_judged(
         (["features", "align", "configs/features/synthetic-ica.yaml", "--set", "encoder.n_chunks=3"], "multiple of"),
         (["features", "evaluate", "configs/features/synthetic-ica.yaml"], "did you mean"),
         (["features", "evaluate", "configs/features/synthetic-evaluate.yaml", "--part", "train"], "'valid', 'test'"),
+        (["data", "fetch", "synthetic", "--data-dir", "data"], "is made on the fly"),
+        (["data", "fetch", "amazon-2018:Baby"], "amazon-2018:Baby: 1 error"),  # and no picture of a baby
         (["run"], "Missing argument"),
         (["fly"], "No such command"),
     ],

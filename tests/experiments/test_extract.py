@@ -398,7 +398,7 @@ def test_pictures_of_a_folder(world: Path) -> None:
          "encoder": "colour-edges", "pictures": {"folder": str(world / "pictures")}}
     )  # fmt: skip
     features = extract(config, dataset(world), None, world / "features", CPU)
-    assert features.manifest["missing"] == {"broken picture": 1, "no picture": 6}
+    assert features.manifest["missing"] == {"broken picture": 1, "unknown kind of file": 1, "no picture": 5}
     table = features.table("image")
     assert table.n_missing == 7
     near = table.values[2:6] @ table.values[2:6].T

@@ -85,7 +85,7 @@ def test_what_gives_no_picture_has_a_reason(tmp_path: Path) -> None:
     files = {
         "too many pixels": png_of(100_000, 100_000),
         "broken picture": whole[: len(whole) // 2],
-        "no picture": b"<html>404</html>",
+        "unknown kind of file": b"<html>404</html>",
     }
     for reason, content in files.items():
         (tmp_path / "a.png").write_bytes(content)

@@ -49,7 +49,8 @@ def test_the_identity_of_a_folder_is_its_content(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("files", "message"),
     [
-        ({"config.json": None}, "neither config.json nor modules.json"),
+        ({"config.json": None}, "neither config.json nor modules.json.* Give the folder in which they are"),
+        ({"config.json": None, "model/config.json": {}}, "neither config.json nor modules.* Write /model behind it"),
         ({"model.safetensors": None}, "no weights as safetensors. Fetch it again"),
         ({"model.safetensors": None, "pytorch_model.bin": "pickle"}, "pickled, and could run code"),
         ({"config.json": {"auto_map": {"AutoModel": "evil.Model"}}}, "brings code of its own"),

@@ -44,11 +44,11 @@ def check_whole(download: Download, path: Path) -> str:
     Raises:
         Refusal: It is not the file of the card, or is broken.
     """
-    with path.open("rb") as file:
-        check_head(download.file, file.read(HEAD))
     n_bytes = path.stat().st_size
     if n_bytes == 0:
         raise Refusal("gives an empty file")
+    with path.open("rb") as file:
+        check_head(download.file, file.read(HEAD))
     if download.n_bytes not in (None, n_bytes):
         raise Refusal(f"gives {n_bytes:,} bytes; the card says {download.n_bytes:,}")
     digest = digest_of(path)

@@ -87,6 +87,8 @@ def fetch(
     """
     if mirror is not None and (fault := address_fault(mirror)):
         raise ConfigError("mirror", [ConfigIssue("", f"{fault}; got {mirror[:120]!r}")])
+    if card.embedded:
+        raise DataError(f"data set '{card.name}': is made on the fly; there is nothing to fetch, use it as it is")
     if not card.downloads:
         sources = "; or ".join(card.sources) or "its publisher"
         raise DataError(f"data set '{card.name}': its card names no file to fetch. Get it by hand from {sources}")

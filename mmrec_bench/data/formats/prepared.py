@@ -198,8 +198,9 @@ class PreparedCard(DatasetCard):
             )
         for name, facts in card.built.files.items():
             path = folder / name
-            size = path.stat().st_size if path.is_file() else None
-            if size != facts.n_bytes:
+            if not path.is_file():
+                raise DataError(f"{path}: is missing, and {CARD} names it. {again}")
+            if (size := path.stat().st_size) != facts.n_bytes:
                 raise DataError(f"{path}: has {size} bytes, {CARD} says {facts.n_bytes}; it has changed. {again}")
             if name.endswith(".parquet"):
                 with path.open("rb") as file:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 import pyarrow as pa
-from pydantic import SerializeAsAny, model_validator
+from pydantic import Field, SerializeAsAny, ValidationInfo, field_validator, model_validator
 
 # Importing a format registers its card.
 import mmrec_bench.data.formats.lattice
@@ -20,6 +20,7 @@ from mmrec_bench.data.interactions import Interactions
 from mmrec_bench.data.preparing.recipes import Recipe, recipe
 from mmrec_bench.data.raw.metadata import items_schema
 from mmrec_bench.data.raw.rows import add_known
+from mmrec_bench.errors import DataError
 from mmrec_bench.settings import explained_error
 from mmrec_bench.types import IntArray
 
@@ -45,18 +46,21 @@ class LayoutRecipe(Recipe):
 
     reader: Literal["mmrec", "recbole", "lattice", "sequences"]
     """The layout."""
-    layout: SerializeAsAny[DatasetCard]
+    layout: SerializeAsAny[DatasetCard] = Field(default=None, validate_default=True)
     """Keys of a card of this format, such as ``{interactions: baby.inter}``."""
 
-    @model_validator(mode="before")
+    @field_validator("layout", mode="before")
     @classmethod
-    def _read_layout(cls, data: Any) -> Any:
-        if not isinstance(data, Mapping) or isinstance(data.get("layout"), DatasetCard):
-            return data
-        if not isinstance(layout := data.get("layout"), Mapping):
-            raise explained_error("layout: needs the keys of a card of this format, such as {interactions: baby.inter}")
-        told = {"schema_version": 1, "name": "layout", "format": data.get("reader"), **layout}
-        return {**data, "layout": FORMATS[str(data.get("reader"))].model_validate(told)}
+    def _read_layout(cls, layout: Any, told: ValidationInfo) -> Any:
+        reader = told.data.get("reader")
+        if isinstance(layout, DatasetCard) or reader is None:  # an unknown reader is told on its own
+            return layout
+        if not isinstance(layout, Mapping):
+            raise explained_error(
+                "layout: needs the keys of a card of this format, such as {interactions: baby.inter}; got "
+                + ("nothing" if layout is None else repr(str(layout)[:80]))
+            )
+        return FORMATS[reader].model_validate({"schema_version": 1, "name": "layout", "format": reader, **layout})
 
     @model_validator(mode="after")
     def _only_what_is_read(self) -> Self:
@@ -84,6 +88,7 @@ class LayoutRecipe(Recipe):
     def read_rows(self, reading: Reading) -> None:
         """Add the interactions."""
         dataset = reading.dataset = self.layout.read(reading.raw, None)
+        self._check_repeats(reading, dataset.report.n_duplicates)
         one = dataset.payload
         n = len(one)
         columns = {
@@ -94,6 +99,22 @@ class LayoutRecipe(Recipe):
             "part": pa.nulls(n, pa.int8()) if one.labels is None else pa.array(one.labels),
         }
         add_known(reading.store, pa.table(columns))
+
+    def _check_repeats(self, reading: Reading, n_repeated: int) -> None:
+        """Count the rows that the format's own reader has merged; refuse steps that would have to see them.
+
+        Raises:
+            DataError: The first row of a pair was kept before anything asked for another one.
+        """
+        file = self.raw_files[0]
+        asked = "repeats: last" if self.repeats == "last" else "min_rating" if self.min_rating is not None else None
+        if n_repeated and asked is not None:
+            raise DataError(
+                f"{reading.raw / file}: {n_repeated:,} rows repeat a pair of user and item, and the reader "
+                f"'{self.reader}' keeps the first of each before build.{asked} is looked at. Read the file by the "
+                f"reader 'ratings', remove the repeated rows, or leave out build.{asked}"
+            )
+        reading.problems.add(file, "repeated-pair", 0, n_repeated)
 
     def write_items(self, reading: Reading, item_ids: Any) -> None:
         """Write titles, pictures, words and vectors of the items that are left."""

@@ -31,7 +31,9 @@ from mmrec_bench.data.preparing.steps import Core, Stage
 from mmrec_bench.data.raw import rows
 from mmrec_bench.data.raw.files import RawFile
 from mmrec_bench.data.raw.store import Store
-from mmrec_bench.errors import DataError, ResourceError
+from mmrec_bench.data.rules import SplitRule
+from mmrec_bench.data.split_rule import PARTS, UNUSED
+from mmrec_bench.errors import DataError, ProtocolError, ResourceError
 from mmrec_bench.types import IntArray
 
 PARTIAL = ".partial"
@@ -138,7 +140,7 @@ def _build(
         external = natural_order(core.item_ids)
         item_rows = rows_of(core.item_ids, external)
         interactions = _interactions(core, item_rows, len(external))
-        labels = core.parts if recipe.split is None else recipe.split.assign(interactions).labels
+        labels = core.parts if recipe.split is None else _assigned(recipe.split, interactions)
         watch("writing interactions")
         write_interactions(folder / INTERACTIONS, core, labels)
         interactions = _labelled(interactions, labels)
@@ -200,6 +202,28 @@ def _interactions(core: Core, item_rows: IntArray, n_items: int) -> Interactions
     )
 
 
+def _assigned(split: SplitRule, interactions: Interactions) -> NDArray[np.int8]:
+    """Return the part of each row; no part is empty, and no row is in none."""
+    try:
+        labels = split.assign(interactions).labels
+    except ProtocolError as error:
+        raise ProtocolError(str(error).replace("protocol.split", "build.split")) from None
+    if n_nowhere := int((labels == UNUSED).sum()):
+        raise DataError(
+            f"build.split '{split.name}' leaves {n_nowhere:,} rows in no part, and a delivered split has all rows. "
+            "Choose another rule here, and this one under protocol.split of an experiment"
+        )
+    sizes = _sizes(labels)
+    if empty := [part for part, n in zip(PARTS, sizes, strict=True) if not n]:
+        counts = " / ".join(f"{n:,}" for n in sizes)
+        raise DataError(
+            f"build.split '{split.name}' leaves the part '{empty[0]}' empty (train / valid / test have {counts} rows), "
+            "and no run could be judged by it. Choose another rule, other shares or moments of it, or data with more "
+            "rows"
+        )
+    return labels
+
+
 def _labelled(interactions: Interactions, labels: NDArray[np.int8] | None) -> Interactions:
     one = interactions
     return Interactions(
@@ -251,7 +275,10 @@ def _there(card: PreparedCard, folder: Path, facts: dict[str, FileFacts], replac
     """Return how the data set in the folder was made, if it is the one to make; None if there is none, or it may go."""
     if not folder.exists():
         return None
-    read_card(folder)  # a folder of anything else is never touched
+    try:
+        read_card(folder)  # a folder of anything else is never touched
+    except DataError as error:
+        raise DataError(f"{error}. Move it away, or choose another --data-dir or another name in the card") from None
     try:
         built = card.checked(folder)
     except DataError:

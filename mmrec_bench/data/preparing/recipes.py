@@ -6,7 +6,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, TypeVar
 
-from pydantic import FiniteFloat, PlainValidator, PositiveInt, SerializeAsAny
+from pydantic import FiniteFloat, PlainValidator, PositiveInt, SerializeAsAny, TypeAdapter, WrapValidator
 
 from mmrec_bench.data.formats.base import FileName
 from mmrec_bench.data.preparing.steps import Repeats
@@ -18,7 +18,18 @@ from mmrec_bench.settings import BaseConfig, explained_error
 if TYPE_CHECKING:
     from mmrec_bench.data.preparing.reading import Reading
 
-Files: TypeAlias = FileName | tuple[FileName, ...]
+_ONE, _SEVERAL = TypeAdapter[str](FileName), TypeAdapter[tuple[str, ...]](tuple[FileName, ...])
+
+
+def _files(value: Any, _: object) -> str | tuple[str, ...]:
+    if isinstance(value, str):
+        return _ONE.validate_python(value)
+    if isinstance(value, (list, tuple)) and value:
+        return _SEVERAL.validate_python(tuple(value))
+    raise explained_error(f"needs the name of a file, or a list of names; got {str(value)[:80]!r}")
+
+
+Files: TypeAlias = Annotated[str | tuple[str, ...], WrapValidator(_files)]
 """A file, or several; a member of a zip archive is written ``archive.zip/folder/member``."""
 
 

@@ -63,14 +63,16 @@ class RawFile:
         raise DataError(f"{folder / name}: no such file. Put it there, or correct its name under 'build' of the card")
 
     @property
-    def kind(self) -> Literal["parquet", "gzip", "plain"]:
+    def kind(self) -> Literal["parquet", "gzip", "zip", "plain"]:
         """What the first bytes say of the file."""
         try:
             with self.path.open("rb") as file:
                 magic = file.read(4)
         except OSError as error:
             raise self._unreadable(error) from None
-        return "parquet" if magic == b"PAR1" else "gzip" if magic[:2] == b"\x1f\x8b" else "plain"
+        if magic[:2] == b"\x1f\x8b":
+            return "gzip"
+        return "parquet" if magic == b"PAR1" else "zip" if magic == b"PK\x03\x04" else "plain"
 
     @property
     def n_bytes(self) -> int:
@@ -115,16 +117,21 @@ class RawFile:
     def _opened(self, stack: ExitStack) -> BufferedIOBase:
         if self.member is not None:
             return self._of_archive(stack)
+        if self.kind == "zip":
+            with zipfile.ZipFile(self.path) as archive:
+                listed = _listed(archive)
+            raise DataError(
+                f"{self.path}: is a zip archive, of which one member is read; write it behind the name of the archive, "
+                f"such as {self.name}/ratings.csv. It holds {listed}"
+            )
         file = stack.enter_context(self.path.open("rb"))
         return gzip.GzipFile(fileobj=file) if self.kind == "gzip" else file
 
     def _of_archive(self, stack: ExitStack) -> BufferedIOBase:
         assert self.member is not None
         archive = stack.enter_context(zipfile.ZipFile(self.path))
-        names = archive.namelist()
-        if self.member not in names:
-            found = ", ".join(repr(name[:80]) for name in names[:10])
-            raise DataError(f"{self.path}: has no member {self.member!r}; it holds {found}")
+        if self.member not in archive.namelist():
+            raise DataError(f"{self.path}: has no member {self.member!r}; it holds {_listed(archive)}")
         try:
             return cast("BufferedIOBase", stack.enter_context(archive.open(self.member)))
         except (RuntimeError, NotImplementedError) as error:  # encrypted, or packed in a way that is not known
@@ -132,3 +139,8 @@ class RawFile:
 
     def _unreadable(self, error: OSError) -> DataError:
         return DataError(f"{self.path}: cannot be read: {error.strerror or error}")
+
+
+def _listed(archive: zipfile.ZipFile) -> str:
+    names = archive.namelist()
+    return ", ".join(repr(name[:80]) for name in names[:10]) + (f" and {len(names) - 10} more" * (len(names) > 10))

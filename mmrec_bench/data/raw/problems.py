@@ -11,7 +11,7 @@ from mmrec_bench.settings import BaseConfig
 
 ProblemKind: TypeAlias = Literal[
     "not-utf8", "too-long", "cut-short", "not-json", "not-an-object", "columns", "user", "item", "rating", "time",
-    "repeated-item", "title-junk", "title-type", "text-type", "text-cut", "vector",
+    "repeated-item", "repeated-pair", "title-junk", "title-type", "text-type", "text-cut", "vector",
 ]  # fmt: skip
 """Kinds of dirt; `MEANING` says each in words."""
 
@@ -19,7 +19,7 @@ MEANING: dict[ProblemKind, str] = {
     "not-utf8": "lines that are no UTF-8 text; left out",
     "too-long": "lines longer than 16 MiB; left out",
     "cut-short": "the file ends in the middle of a line, a record or its packed data; what is whole before is read",
-    "not-json": "lines that are neither JSON nor a Python literal; left out",
+    "not-json": "lines that are neither JSON nor a Python literal of at most 1 MiB; left out",
     "not-an-object": "lines of JSON that hold no object; left out",
     "columns": "lines with another number of columns; left out",
     "user": "rows without a usable user id (text or whole number, 1 to 255 characters); left out",
@@ -27,6 +27,7 @@ MEANING: dict[ProblemKind, str] = {
     "rating": "rows without a finite rating; left out",
     "time": "rows without a time in seconds before the year 5138; left out",
     "repeated-item": "further lines about an item; the first line of each item counts",
+    "repeated-pair": "further rows of a pair of user and item, left out by the reader of the layout; the first counts",
     "title-junk": "titles that are code of a page instead of text; taken as missing",
     "title-type": "titles that are neither text nor a number; taken as missing",
     "text-type": "fields that hold neither text, numbers nor lists of these; taken as missing",
@@ -49,9 +50,8 @@ class Problem(BaseConfig):
     """Number of the first line (or record, or row of Parquet) it was met in, from 1; 0 for the whole file."""
 
     def __str__(self) -> str:
-        return f"{self.file}: {self.count:,} {MEANING[self.kind]}" + (
-            f"; first in line {self.first}" * bool(self.first)
-        )
+        told = MEANING[self.kind] if self.kind == "cut-short" else f"{self.count:,} {MEANING[self.kind]}"
+        return f"{self.file}: {told}" + f"; first in line {self.first}" * bool(self.first)
 
 
 class Problems:

@@ -19,7 +19,7 @@ from mmrec_bench.data.raw.store import Store
 LATEST = 10**11
 """The year 5138; a larger number of seconds is a number of milliseconds."""
 
-FILLED = "text NOT IN ('', chr(10), chr(13) || chr(10))"
+FILLED = "text NOT IN ('', chr(10), chr(13), chr(13) || chr(10))"
 """Condition of lines that are not blank."""
 
 _ODD_ROWS = 2048

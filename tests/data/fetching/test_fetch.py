@@ -311,7 +311,8 @@ def test_a_page_with_status_200_is_refused(server: Server, tmp_path: Path, file:
 
 
 def test_an_empty_file_and_one_of_another_kind_are_refused(server: Server, tmp_path: Path) -> None:
-    assert "empty file" in refused(tmp_path, [server.at("/empty", Answer(b""))])
+    for file in ("empty.bin", "empty.gz"):
+        assert "gives an empty file" in refused(tmp_path, [server.at("/empty", Answer(b""))], file=file)
     assert "no .gz file" in refused(tmp_path, [server.at("/plain", Answer(DATA))], file="baby.gz")
 
 

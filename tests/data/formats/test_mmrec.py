@@ -346,6 +346,7 @@ def test_broken_features_are_explained(load: Load, content: bytes, message: str)
     with pytest.raises(DataError, match=message) as caught:
         load(card="features: {image: image.npy}\n", image_npy=content)
     assert "image.npy" in str(caught.value)
+    assert "allow_pickle" not in str(caught.value), "nobody is told to read it unsafely"
 
 
 class Bomb:

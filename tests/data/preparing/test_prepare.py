@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+import mmrec_bench.data.folds  # noqa: F401 (registers the rule without-fold)
 from mmrec_bench.data.cards import load_card, load_dataset
 from mmrec_bench.data.formats.prepared import read_card
 from mmrec_bench.data.interactions import Interactions
@@ -20,7 +21,7 @@ from mmrec_bench.data.kcore import Here
 from mmrec_bench.data.preparing import canonical
 from mmrec_bench.data.preparing.prepare import Means, prepare
 from mmrec_bench.data.rules import Random811
-from mmrec_bench.errors import DataError
+from mmrec_bench.errors import DataError, ProtocolError
 from tests.data.preparing.small import BUILD, card_of, files, left_behind, metadata, reviews, write
 
 
@@ -234,6 +235,9 @@ def test_a_changed_file_is_noticed_when_it_is_read(tmp_path: Path) -> None:
     (folder / "items.parquet").write_bytes(whole[:-1] + b"x")
     with pytest.raises(DataError, match="content has changed"):
         load_dataset(card_of(), data)
+    (folder / "items.parquet").unlink()
+    with pytest.raises(DataError, match=r"items\.parquet: is missing, and card\.yaml names it\. Prepare it again"):
+        load_dataset(card_of(), data)
     (folder / "items.parquet").write_bytes(whole)
     (folder / "card.yaml").unlink()
     with pytest.raises(DataError, match="is no prepared data set"):
@@ -266,7 +270,32 @@ def test_bad_input_is_told(tmp_path: Path) -> None:
     wanted = {"file": "reviews.json.gz", "urls": ["https://example.org/r.gz"], "sha256": "0" * 64}
     with pytest.raises(DataError, match="the card says 0000"):
         prepare(card_of(downloads=[wanted]), raw, data)
+    parted = {"split": {"name": "global-time", "valid_from": "2100-01-01", "test_from": "2101-01-01"}}
+    with pytest.raises(
+        DataError, match=r"build\.split 'global-time' leaves the part 'valid' empty .* \d+ / 0 / 0 rows"
+    ):
+        prepare(card_of(BUILD | parted), raw, data)
+    with pytest.raises(ProtocolError, match=r"does not part interactions; .* Change build\.split"):
+        prepare(card_of(BUILD | {"split": "by-user"}), raw, data)
+    with pytest.raises(DataError, match=r"build\.split 'without-fold' leaves \d+ rows in no part"):
+        prepare(card_of(BUILD | {"split": {"name": "without-fold", "of": "random-811"}}), raw, data)
+    (data / "tiny").mkdir()
+    for replace in (False, True):
+        with pytest.raises(
+            DataError, match=r"(?s)is no prepared data set\..* Move it away, or choose another --data-dir"
+        ):
+            prepare(card_of(), raw, data, replace=replace)
+    (data / "tiny").rmdir()
     os.remove(raw / "meta.json.gz")
     with pytest.raises(DataError, match=r"meta\.json\.gz: no such file"):
         prepare(card_of(), raw, data)
     assert left_behind(data) == []
+
+
+def test_blank_lines_are_no_dirt_beside_a_line_that_is_no_text(tmp_path: Path) -> None:
+    raw = write(tmp_path / "raw")
+    (raw / "reviews.json.gz").write_bytes(
+        b"\r\n".join([b"\xff\xfe", b"", *(json.dumps(row).encode() for row in reviews()), b"", b""])
+    )
+    problems = prepare(card_of(), raw, tmp_path / "data").built.problems
+    assert [(one.kind, one.count) for one in problems if one.file == "reviews.json.gz"] == [("not-utf8", 1)]

@@ -277,6 +277,10 @@ R14 = {"reader": "amazon-2014", "reviews": "r"}
         ),
         ({"reviews": "r"}, r"build: needs a mapping with the key 'reader', one of amazon-2014"),
         ({"reader": "amazon-2014"}, r"reviews: required, but missing"),
+        (R14 | {"reviews": 5}, r"build\.reviews: needs the name of a file, or a list of names; got '5'"),
+        (R14 | {"reviews": []}, r"build\.reviews: needs the name of a file"),
+        (R14 | {"reviews": ["a", 5]}, r"build\.reviews\[1\]: input should be a valid string; got 5"),
+        (R14 | {"metadata": "m.pkl"}, r"build\.metadata: pickled files are never read"),
         (R14 | {"kcore": 5}, r"kcore: unknown key; did you mean 'k_core'"),
         (R14 | {"fields": ["brand"]}, r"fields are keys of the metadata; add 'metadata'"),
         (R14 | {"metadata": "m", "fields": ["title"]}, r"'title' is a column of every"),
@@ -361,5 +365,22 @@ def test_layouts_of_other_toolkits(tmp_path: Path) -> None:
         made(tmp_path, build | {"split": "leave-last-out"}, name="last")
     with pytest.raises(ConfigError, match="layout: needs the keys of a card of this format"):
         card_of({"reader": "lattice"})
-    with pytest.raises(ConfigError, match=r"interaction: unknown key; did you mean 'interactions'"):
+    with pytest.raises(ConfigError, match=r"build\.layout\.interaction: unknown key; did you mean 'interactions'"):
         card_of({"reader": "mmrec", "layout": {"interaction": "x"}})
+
+
+def test_rows_that_a_layout_merges_are_counted_and_never_steps_of_their_own(tmp_path: Path) -> None:
+    """The first row of (u, a) has a low rating, its second a high one: what is kept hangs on who looks first."""
+    (tmp_path / "r.inter").write_text("user_id:token\titem_id:token\trating:float\nu\ta\t1\nu\ta\t5\nv\ta\t4\n")
+    build = {"reader": "recbole", "layout": {"interactions": "r.inter"}}
+    done, data = made(tmp_path, build)
+    assert data.payload.values is not None
+    assert data.payload.values.tolist() == [1, 4]
+    assert problems(done) == {"repeated-pair": (1, 0)}
+    for asked in ({"min_rating": 3}, {"repeats": "last"}):
+        with pytest.raises(DataError, match=rf"r\.inter: 1 rows repeat a pair .* leave out build\.{next(iter(asked))}"):
+            made(tmp_path / ".", build | asked, name="other")
+    delimited = {"reader": "ratings", "ratings": "r.inter", "separator": "\t", "columns": ["user", "item", "rating"]}
+    _, data = made(tmp_path, delimited | {"min_rating": 3}, name="delimited")
+    assert data.payload.values is not None
+    assert data.payload.values.tolist() == [5, 4]

@@ -100,6 +100,8 @@ def test_members_of_archives_are_read_where_they_are(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.rglob("*")) == ["ml.zip", "raw"], "nothing is unpacked"
     with pytest.raises(DataError, match=r"no member 'ml/movies.csv'; it holds 'ml/ratings.csv'"):
         read(RawFile.find(folder, "ml.zip/ml/movies.csv"))
+    with pytest.raises(DataError, match=r"such as ml\.zip/ratings\.csv\. It holds 'ml/ratings\.csv', "):
+        read(RawFile.find(folder, "ml.zip"))
     for name in ("ml.zip/../../escaped.txt", "../x", "/etc/passwd", "a\\..\\b", ".."):
         with pytest.raises(DataError, match="do not lead out of the folder"):
             RawFile.find(folder, name)

@@ -20,6 +20,7 @@ def test_kinds_are_counted_by_file_with_the_first_line() -> None:
     assert told[1].startswith("a: 3 rows without a usable user id")
     assert told[1].endswith("first in line 7")
     assert "line 0" not in told[0]
+    assert told[0].startswith("a: the file ends in the middle"), "a file ends once"
 
 
 def test_every_kind_is_said_in_words() -> None:
