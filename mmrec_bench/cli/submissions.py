@@ -37,6 +37,9 @@ def pack(
         list[str], typer.Option("--external", help="What it has seen beside the data of the track; may be repeated.")
     ] = [],  # noqa: B006
     lists_url: Annotated[str | None, typer.Option("--lists-url", help="Where lists kept outside are.")] = None,
+    replaces: Annotated[
+        str | None, typer.Option("--replaces", help="Earlier entry of yours that this one stands in the place of.")
+    ] = None,
     out_dir: Annotated[Path, typer.Option("--out", help="Folder of all submissions.")] = SUBMISSIONS,
 ) -> None:
     """Make the folder of a submission from run folders of all seeds."""
@@ -52,6 +55,7 @@ def pack(
         tier=tier,
         external_data=external,
         lists_url=lists_url,
+        replaces=replaces,
     )
     out.print(f"submission: {folder}", highlight=False, markup=False)
 

@@ -82,8 +82,8 @@ class Board:
     def ranks(self) -> dict[str, int]:
         """Return the rank of each entry within its tier; equal means share one.
 
-        Ranked are entries whose numbers were recomputed by the newest metrics, over enough seeds. The others stand at
-        their place without one.
+        Ranked are entries whose numbers were recomputed by the newest metrics, over enough seeds, and that no other
+        stands in the place of. The others stand at their place without one.
         """
         metric = self.track.headline[0]
         found: dict[str, int] = {}
@@ -97,19 +97,40 @@ class Board:
         """Return what to know before an entry is read, each a key of `board_tables.MARKS`."""
         record = entry.record
         older = any(version < self.metric_versions[name] for name, version in record.metric_versions.items())
-        marks = {"provisional": record.provisional, "flagged": bool(record.flags), "older metrics": older}
+        marks = {
+            "replaced": entry.name in self.replaced(),
+            "provisional": record.provisional,
+            "flagged": bool(record.flags),
+            "older metrics": older,
+        }
         return [name for name, holds in marks.items() if holds]
 
     def titles(self) -> dict[str, str]:
-        """Return what each entry is called: its title, with its name where two have one title."""
-        counts = Counter(entry.submission.title for entry in self.entries)
+        """Return what each entry is called: its title, with its name where two have one title.
+
+        An entry in whose place another stands leaves the title to that one.
+        """
+        replaced = self.replaced()
+        counts = Counter(entry.submission.title for entry in self.entries if entry.name not in replaced)
+
+        def title(entry: Entry) -> str:
+            told = entry.submission.title
+            same = counts[told] if entry.name in replaced else counts[told] - 1
+            return f"{told} ({entry.name})" if same else told
+
+        return {entry.name: title(entry) for entry in self.entries}
+
+    def replaced(self) -> dict[str, str]:
+        """Return by which entry each is replaced that another of its authors stands in the place of."""
+        authors = {entry.name: set(entry.submission.authors) for entry in self.entries}
         return {
-            entry.name: entry.submission.title + (f" ({entry.name})" if counts[entry.submission.title] > 1 else "")
+            earlier: entry.name
             for entry in self.entries
+            if (earlier := entry.submission.replaces) is not None and authors.get(earlier, set()) & authors[entry.name]
         }
 
     def _is_ranked(self, entry: Entry) -> bool:
-        stale = {"provisional", "older metrics"} & set(self.marks(entry))
+        stale = {"replaced", "provisional", "older metrics"} & set(self.marks(entry))
         return entry.record.status in RECOMPUTED and not stale and entry.test(self.track.headline[0]) is not None
 
 

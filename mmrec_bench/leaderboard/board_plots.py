@@ -23,11 +23,12 @@ def plots_of(board: Board) -> list[Plot]:
 
 def _pareto(board: Board, cost: str) -> Plot | None:
     """Return accuracy against a cost, with the Pareto front; None for fewer than two points."""
-    metric, titles = board.track.headline[0], board.titles()
+    metric, titles, replaced = board.track.headline[0], board.titles(), board.replaced()
     known = [
         (entry, found, value)
         for entry in board.entries
         if entry.record.status in RECOMPUTED
+        and entry.name not in replaced
         and (found := entry.test(metric)) is not None
         and (value := _cost(entry, cost)) is not None
     ]

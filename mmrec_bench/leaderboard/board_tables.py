@@ -24,6 +24,7 @@ STATUSES: Mapping[str, str] = {
 """What is known of the numbers of an entry, most first."""
 
 MARKS: Mapping[str, str] = {
+    "replaced": "a later entry of its authors stands in its place; it has no rank",
     "provisional": "fewer than five seeds, of a system that seeds can move; it has no rank",
     "flagged": "a check found something for people to look at; its page says what",
     "older metrics": "a metric has a newer version than the one that judged it; it has no rank",

@@ -41,8 +41,11 @@ def agreement(left: Sequence[int], right: Sequence[int]) -> float:
     return float((one == other)[held].mean()) if held.any() else 0.0
 
 
-def flag_copies(own: Sequence[int], others: Sequence[VerificationRecord], findings: Findings) -> None:
-    """Flag entries that place almost everything alike."""
+def flag_copies(
+    own: Sequence[int], others: Sequence[VerificationRecord], replaced: str | None, findings: Findings
+) -> None:
+    """Flag entries that place almost everything alike; the one that is replaced may well be alike."""
+    others = [other for other in others if other.entry != replaced]
     for other in others:
         if (share := agreement(own, other.sketch)) >= COPY:
             findings.flag("copies", "lists", f"{share:.1%} of looked-at places are those of entry {other.entry}")

@@ -49,6 +49,7 @@ def pack(
     tier: str = "closed",
     external_data: Sequence[str] = (),
     lists_url: str | None = None,
+    replaces: str | None = None,
 ) -> Path:
     """Write the folder of a submission, whole or not at all.
 
@@ -63,6 +64,7 @@ def pack(
         tier: ``closed`` or ``open``.
         external_data: What it has seen beside the data of the track.
         lists_url: Where the lists are, of tracks whose lists are kept outside.
+        replaces: Earlier entry of one of the authors that this one stands in the place of.
 
     Returns:
         The folder.
@@ -101,6 +103,7 @@ def pack(
             "code": CodeReference.model_construct(url=code[0], commit=code[1]).model_dump(),
             "tier": tier,
             "external_data": list(external_data),
+            "replaces": replaces,
             "seeds": list(row.seeds),
             "deterministic": deterministic,
             "claimed": {

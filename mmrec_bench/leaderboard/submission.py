@@ -79,6 +79,9 @@ class Submission(BaseConfig):
     """``closed``: features, split and tuning budget of the track. ``open``: anything that is declared."""
     external_data: Annotated[tuple[Line, ...], Field(max_length=20)] = ()
     """What it has seen beside the data of the track, one line each: data sets, pretrained models, language models."""
+    replaces: Slug | None = None
+    """Earlier entry of the track, by one of the same authors, that this one stands in the place of: with more seeds, or
+    corrected."""
     seeds: Annotated[Seedlist, Field(max_length=MAX_SEEDS)]
     """Seeds of its runs."""
     deterministic: bool
@@ -105,6 +108,8 @@ class Submission(BaseConfig):
             raise explained_error("seeds: a deterministic system has one; more would tell the same run several times")
         if self.tier == "closed" and self.external_data:
             raise explained_error("external_data: a closed system has seen none; declare tier open")
+        if self.replaces == self.entry:
+            raise explained_error("replaces: an entry cannot stand in its own place; name the earlier one")
         return self
 
     @property

@@ -10,7 +10,8 @@ import mmrec_bench
 from mmrec_bench.errors import ArtefactError, ConfigError, DataError, MMRecBenchError
 from mmrec_bench.experiments.environment import code_digest
 from mmrec_bench.leaderboard.declared import Declared, check_declared
-from mmrec_bench.leaderboard.findings import Findings
+from mmrec_bench.leaderboard.documents import parse_object, read_bytes
+from mmrec_bench.leaderboard.findings import Findings, shown
 from mmrec_bench.leaderboard.flags import flag_copies, flag_numbers, sketch
 from mmrec_bench.leaderboard.folder import SubmissionFolder, open_folder
 from mmrec_bench.leaderboard.judges import COLUMNS, JUDGES, NUMBERS, Judge
@@ -35,11 +36,12 @@ from mmrec_bench.leaderboard.record import (
     read_record,
 )
 from mmrec_bench.leaderboard.scoring import score_lists
-from mmrec_bench.leaderboard.submission import SUBMISSION
+from mmrec_bench.leaderboard.submission import SUBMISSION, Submission
 from mmrec_bench.leaderboard.track import Track, load_tracks
 from mmrec_bench.leaderboard.truth import Truth, load_truth
 from mmrec_bench.leaderboard.versions import changed_metrics, metric_versions
 from mmrec_bench.leaderboard.words import Part
+from mmrec_bench.settings import Document
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,8 +128,9 @@ class Verification:
             check_claims(submission, metrics, changed, findings)
             check_seeds_differ(submission, found, findings)
             cells = sketch(found[0].looks.cells)
-            flag_copies(cells, others, findings)
+            flag_copies(cells, others, submission.replaces, findings)
             flag_numbers(track, metrics, max(one.looks.ties for one in found), others, findings)
+        check_replaced(path, submission, findings)
         findings.passed("digests", f"{len(submission.files)} files are those that were packed")
         if declared is None:
             return Verified(path, tuple(findings.checks), None, writable)
@@ -214,6 +217,23 @@ def other_records(path: Path) -> list[VerificationRecord]:
             except (ArtefactError, ConfigError):
                 continue  # it is told when that entry is verified
     return [one for one in found if one.status != "refused"]
+
+
+def check_replaced(path: Path, submission: Submission, findings: Findings) -> None:
+    """Check that the entry that a submission replaces is there, and has an author of its own."""
+    if submission.replaces is None:
+        return
+    earlier = path.resolve().parent / submission.replaces / SUBMISSION
+    try:
+        authors = Document(str(earlier), parse_object(read_bytes(earlier), earlier)).parse(Submission).authors
+    except (ArtefactError, ConfigError):
+        told = f"replaces {submission.replaces}, and there is no such submission in {submission.track}"
+        findings.fail("replaces", SUBMISSION, f"{told}. Name an entry that lies beside it")
+        return
+    if not set(authors) & set(submission.authors):
+        told = f"replaces {submission.replaces}, which is by {', '.join(map(shown, authors[:5]))}"
+        findings.fail("replaces", SUBMISSION, f"{told}; only one of its authors may do that")
+    findings.passed("replaces", submission.replaces)
 
 
 def _table(

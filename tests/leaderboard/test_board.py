@@ -11,6 +11,7 @@ import pytest
 from mmrec_bench.errors import ArtefactError
 from mmrec_bench.leaderboard.board import Board, read_boards
 from mmrec_bench.leaderboard.board_files import MARKDOWN, contents, stale, write
+from mmrec_bench.leaderboard.board_plots import plots_of
 from mmrec_bench.leaderboard.board_tables import standing
 from mmrec_bench.leaderboard.record import VerificationRecord
 from mmrec_bench.leaderboard.site import values_of
@@ -79,6 +80,26 @@ def test_entries_of_one_title_are_told_apart() -> None:
     )
     assert board.titles() == {"a": "MF (a)", "b": "MF (b)", "c": "c"}
     assert [entry["title"] for entry in values_of(board)["entries"]] == ["MF (a)", "MF (b)", "c"]
+
+
+def test_who_is_replaced_by_one_of_its_authors_keeps_its_place_without_a_rank() -> None:
+    old = entry_of(RETRIEVAL, "old", 0.3, title="MF", n_seeds=3)
+    others = [entry_of(RETRIEVAL, name, level) for name, level in (("low", 0.1), ("lower", 0.05))]
+    board = board_of(old, entry_of(RETRIEVAL, "new", 0.2, title="MF", replaces="old"), *others)
+    assert board.ranks() == {"new": 1, "low": 2, "lower": 3}
+    assert {entry.name: board.marks(entry) for entry in board.entries}["old"] == ["replaced", "provisional"]
+    assert board.titles() == {"old": "MF (old)", "new": "MF", "low": "low", "lower": "lower"}
+    assert all("Mean test recall@20 of 3 entries" in plot.note for plot in plots_of(board))
+
+
+def test_nobody_replaces_what_others_have_made() -> None:
+    board = board_of(
+        entry_of(RETRIEVAL, "old", 0.3),
+        entry_of(RETRIEVAL, "new", 0.2, authors=("Somebody",), replaces="old"),
+        entry_of(RETRIEVAL, "lost", 0.1, replaces="gone"),
+    )
+    assert board.replaced() == {}
+    assert board.ranks() == {"old": 1, "new": 2, "lost": 3}
 
 
 @pytest.fixture

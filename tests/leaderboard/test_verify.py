@@ -82,6 +82,35 @@ def test_near_copies_are_flagged(board: Board, tmp_path: Path) -> None:
     assert "entry mine" in next(check.message for check in flags if check.name == "copies")
 
 
+@pytest.mark.parametrize(
+    ("replaces", "author", "message"),
+    [
+        ("mine", "A. Author", None),
+        ("mine", "Somebody", "replaces mine, which is by 'A. Author'; only one of its authors may do that"),
+        ("gone", "A. Author", "replaces gone, and there is no such submission in retrieval"),
+        ("copy", "A. Author", "cannot stand in its own place"),
+        ("../mine", "A. Author", "replaces"),
+    ],
+)
+def test_an_author_may_replace_an_entry_that_is_there_and_may_be_alike(
+    board: Board, tmp_path: Path, replaces: str, author: str, message: str | None
+) -> None:
+    mine, copy = tmp_path / "mine", tmp_path / "copy"
+    shutil.copytree(board.root / "retrieval" / "retrieval", mine)
+    told = json.loads((mine / "submission.json").read_text())
+    (mine / "submission.json").write_text(json.dumps({**told, "entry": "mine", "authors": ["A. Author"]}))
+    shutil.copytree(mine, copy)
+    changed = {**told, "entry": "copy", "authors": [author], "replaces": replaces}
+    (copy / "submission.json").write_text(json.dumps(changed))
+    write_record(mine, _record(board.verification(mine)).text())
+    verified = board.verification(copy)
+    assert verified.refused == (message is not None)
+    if message is None:
+        assert not [check for check in verified.checks if check.name == "copies" and check.verdict == "flag"]
+    else:
+        assert message in "".join(check.message for check in verified.failures)
+
+
 def test_without_data_only_the_form_is_checked(board: Board, monkeypatch: pytest.MonkeyPatch) -> None:
     from mmrec_bench.errors import DataError
     from mmrec_bench.leaderboard import verify
