@@ -54,7 +54,7 @@ def test_it_tells_steps_problems_and_the_digest(
         "read 15 5 5",
         "first row of each pair 14 5 5",
         "2 a user, 2 an item: round 1 12 4 4",
-        "r.json: 1 lines that are neither JSON nor a Python literal; left out; first in line 16",
+        "r.json: 1 lines that are neither JSON nor a Python literal of at most 1 MiB; left out; first in line 16",
         "train / valid / test: 4 / 4 / 4",
         f"pairs_digest: {data.pairs_digest()}",
     ):
