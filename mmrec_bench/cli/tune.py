@@ -76,8 +76,8 @@ def tune(
     choice = Choice(executor, workers, run_memory, address, data_url, shards)
     settings = choice.settings(out_dir, device, threads, resume=True, reuse_stale=reuse_stale)
     preparer = Preparer(data_dir)
-    read = [source for one in experiments for source in one.config.to_extract]
-    extract_for(read, preparer, data_dir, settings.device)
+    to_extract = [source for one in experiments for source in one.config.to_extract]
+    extract_for(to_extract, preparer, data_dir, settings.device)
     studies, failures = run_studies(spaces, search, budget, preparer, settings, storage)
     chosen = with_winners(experiments, spaces, studies)
     winners = [one for one in chosen if one is not None]

@@ -55,12 +55,14 @@ class Board:
             name. Those whose numbers were recomputed come first: nobody stands above them by a claim.
         refused: Records of entries of which a check failed, by name.
         metric_versions: Newest version of each metric that judged an entry.
+        replaced: By which entry each is replaced that another of its authors stands in the place of.
     """
 
     track: Track
     entries: tuple[Entry, ...]
     refused: tuple[VerificationRecord, ...]
     metric_versions: Mapping[str, int]
+    replaced: Mapping[str, str]
 
     @classmethod
     def of(cls, track: Track, found: Sequence[Entry | VerificationRecord]) -> Board:
@@ -77,7 +79,7 @@ class Board:
         for entry in listed:
             for name, version in entry.record.metric_versions.items():
                 versions[name] = max(version, versions.get(name, version))
-        return cls(track, tuple(listed), tuple(refused), dict(sorted(versions.items())))
+        return cls(track, tuple(listed), tuple(refused), dict(sorted(versions.items())), _replaced(listed))
 
     def ranks(self) -> dict[str, int]:
         """Return the rank of each entry within its tier; equal means share one.
@@ -98,7 +100,7 @@ class Board:
         record = entry.record
         older = any(version < self.metric_versions[name] for name, version in record.metric_versions.items())
         marks = {
-            "replaced": entry.name in self.replaced(),
+            "replaced": entry.name in self.replaced,
             "provisional": record.provisional,
             "flagged": bool(record.flags),
             "older metrics": older,
@@ -110,28 +112,27 @@ class Board:
 
         An entry in whose place another stands leaves the title to that one.
         """
-        replaced = self.replaced()
-        counts = Counter(entry.submission.title for entry in self.entries if entry.name not in replaced)
+        counts = Counter(entry.submission.title for entry in self.entries if entry.name not in self.replaced)
 
         def title(entry: Entry) -> str:
             told = entry.submission.title
-            same = counts[told] if entry.name in replaced else counts[told] - 1
+            same = counts[told] if entry.name in self.replaced else counts[told] - 1
             return f"{told} ({entry.name})" if same else told
 
         return {entry.name: title(entry) for entry in self.entries}
 
-    def replaced(self) -> dict[str, str]:
-        """Return by which entry each is replaced that another of its authors stands in the place of."""
-        authors = {entry.name: set(entry.submission.authors) for entry in self.entries}
-        return {
-            earlier: entry.name
-            for entry in self.entries
-            if (earlier := entry.submission.replaces) is not None and authors.get(earlier, set()) & authors[entry.name]
-        }
-
     def _is_ranked(self, entry: Entry) -> bool:
         stale = {"replaced", "provisional", "older metrics"} & set(self.marks(entry))
         return entry.record.status in RECOMPUTED and not stale and entry.test(self.track.headline[0]) is not None
+
+
+def _replaced(entries: Sequence[Entry]) -> dict[str, str]:
+    authors = {entry.name: set(entry.submission.authors) for entry in entries}
+    return {
+        earlier: entry.name
+        for entry in entries
+        if (earlier := entry.submission.replaces) is not None and authors.get(earlier, set()) & authors[entry.name]
+    }
 
 
 def read_boards(submissions: Path, tracks: Mapping[str, Track]) -> list[Board]:

@@ -23,7 +23,7 @@ def plots_of(board: Board) -> list[Plot]:
 
 def _pareto(board: Board, cost: str) -> Plot | None:
     """Return accuracy against a cost, with the Pareto front; None for fewer than two points."""
-    metric, titles, replaced = board.track.headline[0], board.titles(), board.replaced()
+    metric, titles, replaced = board.track.headline[0], board.titles(), board.replaced
     known = [
         (entry, found, value)
         for entry in board.entries

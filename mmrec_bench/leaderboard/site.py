@@ -120,7 +120,7 @@ def _entry(made: Environment, board: Board, entry: Entry) -> str:
     tables = {"metrics": metrics_of(entry), "slices": slices_of_entry(entry), "checks": checks_of(entry.record)}
     return made.get_template("entry.html.jinja").render(
         board=board, entry=entry, sections=list(sections(entry.card)), marked_by=board.marks(entry),
-        replaced_by=board.replaced().get(entry.name),
+        replaced_by=board.replaced.get(entry.name),
         hardware=hardware_words(entry.record.hardware),
         tables={name: table for name, table in tables.items() if table is not None},
     )  # fmt: skip

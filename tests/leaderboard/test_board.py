@@ -98,7 +98,7 @@ def test_nobody_replaces_what_others_have_made() -> None:
         entry_of(RETRIEVAL, "new", 0.2, authors=("Somebody",), replaces="old"),
         entry_of(RETRIEVAL, "lost", 0.1, replaces="gone"),
     )
-    assert board.replaced() == {}
+    assert board.replaced == {}
     assert board.ranks() == {"old": 1, "new": 2, "lost": 3}
 
 

@@ -126,9 +126,8 @@ def _open(path: Path) -> NDArray[Any]:
     except FileNotFoundError:
         raise DataError(f"{path}: no such file. Check the name in the card and the folder of the data") from None
     except Exception as error:  # a damaged header may raise nearly anything
-        reason = (
-            "" if "pickle" in str(error) else f" ({' '.join(str(error).split())[:200]})"
-        )  # numpy names the unsafe way
+        # Where numpy would unpickle, its message names the unsafe way.
+        reason = "" if "pickle" in str(error) else f" ({' '.join(str(error).split())[:200]})"
         raise DataError(
             f"{str(path)!r}: cannot be read as a .npy matrix of numbers{reason}. It is damaged, cut short or holds "
             "Python objects, which are never unpickled; write it again with numpy.save of a float32 array"

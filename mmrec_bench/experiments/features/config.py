@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -12,11 +11,17 @@ from pydantic import Field, PlainValidator, SerializeAsAny, model_validator
 import mmrec_bench.models.encoders  # noqa: F401 - importing the encoders fills their registry
 from mmrec_bench.data.formats.base import BY_MODALITY
 from mmrec_bench.experiments.features.extract_config import ExtractConfig, ExtractedTables
-from mmrec_bench.experiments.features.sources import data_beside, features_beside, read_features, source_of
+from mmrec_bench.experiments.features.sources import (
+    data_beside,
+    features_beside,
+    read_features,
+    self_contained,
+    source_of,
+)
 from mmrec_bench.experiments.schema.seeds import Seed
 from mmrec_bench.models.encoders.base import ENCODERS, EncoderConfig
 from mmrec_bench.resources import find_yaml
-from mmrec_bench.settings import BaseConfig, Document, explained_error, load_yaml, named
+from mmrec_bench.settings import BaseConfig, explained_error, load_yaml, named
 from mmrec_bench.training.config import TrainerConfig
 
 EncoderField = Annotated[
@@ -86,10 +91,4 @@ def load_features(name_or_path: str | Path, overrides: tuple[str, ...] = ()) -> 
         ConfigError: With all issues of the file at once.
     """
     path = find_yaml("configs", name_or_path)
-    # Before the overrides, so that these can change how tables are extracted; and after them: they may name others.
-    document = _beside(_beside(load_yaml(path), path.parent).with_overrides(overrides), path.parent)
-    return document.parse(FeaturesConfig), path
-
-
-def _beside(document: Document, folder: Path) -> Document:
-    return dataclasses.replace(document, data=data_beside(document.data, folder))
+    return self_contained(load_yaml(path), path.parent, overrides, (data_beside,)).parse(FeaturesConfig), path

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -11,11 +10,11 @@ from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt, model
 from mmrec_bench.evaluation.protocol import RetrievalProtocol
 from mmrec_bench.experiments.features.config import FeatureSource, TablesRef, extracted_for
 from mmrec_bench.experiments.features.extract_config import ExtractConfig
-from mmrec_bench.experiments.features.sources import data_beside, sets_beside
+from mmrec_bench.experiments.features.sources import data_beside, self_contained, sets_beside
 from mmrec_bench.registry import unknown_message
 from mmrec_bench.resources import find_yaml
 from mmrec_bench.retrieval.config import RetrieverConfig
-from mmrec_bench.settings import BaseConfig, Document, explained_error, load_yaml
+from mmrec_bench.settings import BaseConfig, explained_error, load_yaml
 
 
 class FeatureSetConfig(BaseConfig):
@@ -80,11 +79,5 @@ def load_evaluation(name_or_path: str | Path, overrides: tuple[str, ...] = ()) -
         ConfigError: With all issues of the file at once.
     """
     path = find_yaml("configs", name_or_path)
-    # Before the overrides, so that these can change how features are made; and after them, since they may name others.
-    document = _beside(_beside(load_yaml(path), path.parent).with_overrides(overrides), path.parent)
+    document = self_contained(load_yaml(path), path.parent, overrides, (data_beside, sets_beside))
     return document.parse(EvaluateConfig), path
-
-
-def _beside(document: Document, folder: Path) -> Document:
-    """Return the document with paths beside the file made absolute, or replaced by what stands there."""
-    return dataclasses.replace(document, data=sets_beside(data_beside(document.data, folder), folder))

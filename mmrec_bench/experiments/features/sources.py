@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import dataclasses
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias, TypeVar
 
 from mmrec_bench.errors import ConfigError
 from mmrec_bench.resources import find_yaml, is_file
-from mmrec_bench.settings import BaseConfig, explained_error, in_one_line, load_yaml
+from mmrec_bench.settings import BaseConfig, Document, explained_error, in_one_line, load_yaml
 
 SUFFIXES = (".yaml", ".yml")
 
@@ -16,6 +17,9 @@ C = TypeVar("C", bound=BaseConfig)
 
 Reader: TypeAlias = Callable[[str, Path | None], dict[str, Any]]
 """Returns the content of a YAML by its path, or name; a folder may be told where it may lie as well."""
+
+Step: TypeAlias = Callable[[dict[str, Any], Path], dict[str, Any]]
+"""Returns the data of a YAML of this folder with one of its sections told in full."""
 
 
 def source_of(config: type[C], what: str, read: Reader) -> Callable[[Any], C | str]:
@@ -37,6 +41,24 @@ def source_of(config: type[C], what: str, read: Reader) -> Callable[[Any], C | s
         return config.model_validate(data)
 
     return source
+
+
+def self_contained(document: Document, folder: Path, overrides: tuple[str, ...], steps: Sequence[Step]) -> Document:
+    """Return the document of a file with what is overridden; it loads again from anywhere.
+
+    The steps are taken before the overrides, so that these can change what a named file holds, and after them, since
+    they may name others.
+
+    Args:
+        document: The document, as its file gives it.
+        folder: Where its file lies.
+        overrides: Each ``a.b=c``.
+        steps: What makes paths beside the file absolute, or replaces them by what stands there.
+
+    Raises:
+        ConfigError: With what is wrong in a file that is named, said of this one.
+    """
+    return _told(_told(document, folder, steps).with_overrides(overrides), folder, steps)
 
 
 def card_beside(data: dict[str, Any], folder: Path) -> dict[str, Any]:
@@ -104,6 +126,16 @@ def sources_beside(sources: dict[str, Any], folder: Path, read: Reader) -> dict[
     A path without a file stays, and is refused where its place in the document is known.
     """
     return {name: _beside(value, folder, read) if isinstance(value, str) else value for name, value in sources.items()}
+
+
+def _told(document: Document, folder: Path, steps: Sequence[Step]) -> Document:
+    data = document.data
+    try:
+        for step in steps:
+            data = step(data, folder)
+    except ConfigError as error:
+        raise ConfigError(document.source, error.within()) from None
+    return dataclasses.replace(document, data=data)
 
 
 def _beside(value: str, folder: Path, read: Reader) -> Any:

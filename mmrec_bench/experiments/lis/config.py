@@ -15,7 +15,7 @@ from mmrec_bench.evaluation.ctr_protocol import CtrProtocol
 from mmrec_bench.experiments.features.config import extracted_for
 from mmrec_bench.experiments.features.evaluate_config import FeatureSetConfig
 from mmrec_bench.experiments.features.extract_config import ExtractConfig
-from mmrec_bench.experiments.features.sources import data_beside, sets_beside
+from mmrec_bench.experiments.features.sources import data_beside, self_contained, sets_beside
 from mmrec_bench.experiments.schema.experiment import ExperimentConfig
 from mmrec_bench.experiments.schema.parts import AlterationField, DatasetRef
 from mmrec_bench.experiments.schema.seeds import Seedlist
@@ -277,14 +277,10 @@ def load_lis(name_or_path: str | Path, overrides: tuple[str, ...] = ()) -> Loade
     if not is_lis(document):
         issue = ConfigIssue("", "is no probe, which says `kind: lis`; run an experiment with `mmrec-bench run`")
         raise ConfigError(str(path), [issue])
-    document = _beside(_beside(document, path.parent).with_overrides(overrides), path.parent)
+    document = self_contained(document, path.parent, overrides, (data_beside, sets_beside))
     return LoadedProbe(document.parse(LisConfig), path)
 
 
 def is_lis(document: Document) -> bool:
     """Return whether a document is a probe rather than an experiment."""
     return document.data.get("kind") == "lis"
-
-
-def _beside(document: Document, folder: Path) -> Document:
-    return dataclasses.replace(document, data=sets_beside(data_beside(document.data, folder), folder))

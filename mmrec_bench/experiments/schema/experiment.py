@@ -16,7 +16,7 @@ from mmrec_bench.errors import ConfigError, ConfigIssue
 from mmrec_bench.evaluation.ranking_protocol import RankingProtocol
 from mmrec_bench.experiments.features.config import FeaturesConfig, extracted_for, inputs_beside
 from mmrec_bench.experiments.features.extract_config import ExtractConfig
-from mmrec_bench.experiments.features.sources import data_beside
+from mmrec_bench.experiments.features.sources import Step, data_beside, self_contained
 from mmrec_bench.experiments.schema.base import base_beside
 from mmrec_bench.experiments.schema.candidates import FirstStageConfig, stage_beside
 from mmrec_bench.experiments.schema.parts import DatasetRef, ExperimentInputs, ProtocolField, entry_of
@@ -249,6 +249,10 @@ class Experiment:
     tuning: Mapping[str, Any] | None = dataclasses.field(default=None, compare=False)
 
 
+STEPS: tuple[Step, ...] = (data_beside, inputs_beside, stage_beside, start_beside, base_beside)
+"""What makes the YAML of an experiment load again from anywhere."""
+
+
 def load_experiment(name_or_path: str | Path, overrides: tuple[str, ...] = (), label: str | None = None) -> Experiment:
     """Read an experiment's YAML.
 
@@ -273,21 +277,8 @@ def load_experiment(name_or_path: str | Path, overrides: tuple[str, ...] = (), l
     if is_space(document):
         issue = ConfigIssue("", "is a search space; give it to `mmrec-bench tune`, after the YAML of an experiment")
         raise ConfigError(str(path), [issue])
-    # Before the overrides, so that these can change inputs; and after them, since they may name others.
-    document = _beside(_beside(document, path.parent).with_overrides(overrides), path.parent)
-    config = document.parse(ExperimentConfig)
+    config = self_contained(document, path.parent, overrides, STEPS).parse(ExperimentConfig)
     return Experiment(config, path, label or config.label)
-
-
-def _beside(document: Document, folder: Path) -> Document:
-    """Return the document with paths beside the file made absolute, or replaced by what stands there."""
-    data = document.data
-    try:
-        for beside in (data_beside, inputs_beside, stage_beside, start_beside, base_beside):
-            data = beside(data, folder)
-    except ConfigError as error:
-        raise ConfigError(document.source, error.within()) from None
-    return dataclasses.replace(document, data=data)
 
 
 def is_suite(document: Document) -> bool:

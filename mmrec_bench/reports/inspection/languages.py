@@ -37,11 +37,13 @@ class Languages:
         counts: Number of titles by language, as codes of ISO 639.
         unsure: Titles that could be of several languages.
         too_short: Titles that are too short to tell.
+        drawn: Whether the sample was drawn; otherwise it is every title.
     """
 
     counts: Mapping[str, int]
     unsure: int
     too_short: int
+    drawn: bool
 
     @property
     def n_titles(self) -> int:
@@ -61,7 +63,7 @@ class Languages:
             (name, number(n, ",d"), share(n, self.n_titles)) for name, n in (*self.counts.items(), *rest.items()) if n
         )
         note = (
-            f"Of {self.n_titles:,} titles{' drawn by a seed' * (self.n_titles == N_SAMPLE)}, as codes of ISO 639. "
+            f"Of {self.n_titles:,} titles{' drawn by a seed' if self.drawn else ''}, as codes of ISO 639. "
             "Guessed by py3langid, and judged with the shares that fit all of them best; unsure: no language has a "
             f"probability of {SURE:g}; too short: fewer than {MIN_BYTES} letters (7 of Han)."
         )
@@ -82,9 +84,9 @@ def languages(titles: Sequence[str]) -> Languages | None:
         MissingExtraError: The guesser is not installed.
     """
     guesser = import_py3langid()
-    if len(titles) > N_SAMPLE:
-        drawn = Seeds(0).numpy("titles-of-languages").choice(len(titles), N_SAMPLE, replace=False)
-        titles = [titles[row] for row in np.sort(drawn).tolist()]
+    if drawn := len(titles) > N_SAMPLE:
+        rows = Seeds(0).numpy("titles-of-languages").choice(len(titles), N_SAMPLE, replace=False)
+        titles = [titles[row] for row in np.sort(rows).tolist()]
     long = [title[:MAX_CHARS] for title in titles if _letters(title) >= MIN_BYTES]
     if len(long) < MIN_TITLES:
         return None
@@ -94,7 +96,7 @@ def languages(titles: Sequence[str]) -> Languages | None:
     posterior = with_shares(np.array([[guess[name] for name in known] for guess in guessed]))
     sure = posterior.max(axis=1) >= SURE
     found = Counter(known[place] for place in posterior.argmax(axis=1)[sure].tolist())
-    return Languages(dict(found.most_common()), int((~sure).sum()), len(titles) - len(long))
+    return Languages(dict(found.most_common()), int((~sure).sum()), len(titles) - len(long), drawn)
 
 
 def with_shares(posterior: NDArray[np.float64]) -> NDArray[np.float64]:
