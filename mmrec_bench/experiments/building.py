@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import io
 import json
+import logging
 import math
 import os
 import shutil
@@ -24,6 +25,8 @@ from mmrec_bench import strict_yaml
 from mmrec_bench.errors import ArtefactError, ResourceError
 from mmrec_bench.experiments.folders import MANIFEST, STALE, ArtefactKey, digest_of
 
+logger = logging.getLogger(__name__)
+
 
 class RunLockedError(ArtefactError):
     """Another process is making the same run."""
@@ -36,7 +39,7 @@ def run_lock(key: ArtefactKey, out: Path, *, wait: bool) -> Iterator[None]:
     Args:
         key: What is made.
         out: Root of all artefacts.
-        wait: Whether to wait for another process.
+        wait: Whether to wait for another process; that it waits is logged as a warning.
 
     Raises:
         RunLockedError: Another process holds it, and ``wait`` is false.
@@ -46,17 +49,25 @@ def run_lock(key: ArtefactKey, out: Path, *, wait: bool) -> Iterator[None]:
     lock = filelock.FileLock(partial.with_name(partial.name + ".lock"))
     try:
         partial.parent.mkdir(parents=True, exist_ok=True)
-        lock.acquire(timeout=-1 if wait else 0)
-    except filelock.Timeout:
-        raise RunLockedError(
-            f"another process is making {key.folder(out)}; wait for it, or stop it and run again with --resume"
-        ) from None
+        _acquire(lock, str(key.folder(out)), wait=wait)
     except OSError as error:
         raise disk_error(partial, error) from None
     try:
         yield
     finally:
         lock.release()
+
+
+def _acquire(lock: filelock.BaseFileLock, what: str, *, wait: bool) -> None:
+    try:
+        lock.acquire(timeout=0)
+    except filelock.Timeout:
+        if not wait:
+            raise RunLockedError(
+                f"another process is making {what}; wait for it, or stop it and run again with --resume"
+            ) from None
+        logger.warning("another process is making %s; waiting for it", what)
+        lock.acquire()
 
 
 @contextmanager

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import errno
 import io
+import logging
 import multiprocessing
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -164,3 +166,29 @@ def test_scores_in_parquet_are_split_by_place_and_come_back_as_they_were() -> No
     assert "BYTE_STREAM_SPLIT" in found["score"]
     assert not any("BYTE_STREAM_SPLIT" in found[name] for name in ("user_id", "rank"))
     assert len(content) < len(table.to_parquet(index=False, compression="zstd", engine="pyarrow"))
+
+
+def test_who_waits_for_another_process_says_so(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    held, waits = threading.Event(), threading.Event()
+
+    def other() -> None:
+        with run_lock(KEY, tmp_path, wait=False):
+            held.set()
+            waits.wait(10)
+
+    class Release(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            waits.set()
+
+    thread, release = threading.Thread(target=other), Release()
+    logging.getLogger(building.__module__).addHandler(release)
+    thread.start()
+    try:
+        held.wait(10)
+        with run_lock(KEY, tmp_path, wait=True):
+            assert not caplog.records[1:]
+    finally:
+        logging.getLogger(building.__module__).removeHandler(release)
+        waits.set()
+        thread.join()
+    assert caplog.messages == [f"another process is making {KEY.folder(tmp_path)}; waiting for it"]

@@ -73,6 +73,11 @@ class PGLConfig(ModelConfig):
     train_features: bool = True
     """Whether the raw features are fine-tuned, as released; false is a deviation, and faster."""
 
+    @property
+    def label(self) -> str:
+        """``pgl``, or ``pgl(global)``: the paper reports the two as systems of their own."""
+        return self.name if self.subgraph == "local" else f"{self.name}({self.subgraph})"
+
 
 @MODELS.add(
     "pgl",
