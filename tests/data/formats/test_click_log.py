@@ -203,7 +203,7 @@ def test_vectors_belong_to_the_items_of_a_file(load: Load, tmp_path: Path) -> No
         (with_cell(5, "price", "cheap"), "line 6: column 'price' holds 'cheap'"),
         (with_cell(5, "price", "1e39"), "line 6: column 'price' holds '1e39'"),
         (b"PAR1 and no more", "cannot be read as Parquet .* damaged or cut short"),
-        (gzip.compress(LOG.encode())[:40], "is a damaged gzip file"),
+        (gzip.compress(LOG.encode(), mtime=0)[:40], "is a damaged gzip file"),
     ],
 )
 def test_broken_logs_are_explained(load: Load, log: str | bytes, message: str) -> None:
