@@ -59,13 +59,8 @@ def choose_device(wish: str) -> torch.device:
 
 
 def use_threads(count: int | None = None) -> int:
-    """Set torch and faiss to ``count`` threads (all cores given by default) and return the number.
-
-    From here on numbers below float32's normal range (about 1e-38) are zero: processors are many times slower
-    on them, and weight decay leaves them wherever a gradient dies out. Threads made before keep theirs.
-    """
+    """Set torch and faiss to ``count`` threads (all cores given by default) and return the number."""
     threads = count or available_cores()
-    torch.set_flush_denormal(True)
     torch.set_num_threads(threads)
     try:
         import faiss
