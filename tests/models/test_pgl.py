@@ -146,3 +146,8 @@ def test_what_cannot_be_is_refused(context: ModelContext) -> None:
         build(context, subgraph="global")
     with pytest.raises(ConfigError, match=r"n_triplets.*multiple of 4"):
         Document("test", {"name": "pgl", "n_triplets": 6}).parse(PGLConfig)
+
+
+def test_the_two_forms_are_told_apart_in_tables() -> None:
+    assert PGLConfig().label == "pgl"
+    assert PGLConfig(**GLOBAL).label == "pgl(global)"
