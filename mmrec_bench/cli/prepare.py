@@ -27,12 +27,14 @@ def prepare_data(
     ] = None,
     data_dir: DataDir = None,
     replace: Annotated[bool, typer.Option("--replace", help="Make it again, of other files or recipe.")] = False,
-    memory: Annotated[int, typer.Option("--memory", min=256, help="MiB that duckdb may hold in memory.")] = 2048,
+    memory: Annotated[
+        int, typer.Option("--memory", min=256, help="MiB of memory for duckdb; ray: of each task.")
+    ] = 2048,
     threads: Annotated[int | None, typer.Option("--threads", min=1, help="Threads; all cores by default.")] = None,
     temp: Annotated[Path | None, typer.Option("--temp", help="Folder for what does not fit into memory.")] = None,
     executor: ExecutorOption = "local",
     address: Address = "auto",
-    shards: Annotated[int, typer.Option("--shards", min=1, help="ray: shards of rows for the k-core.")] = 8,
+    shards: Annotated[int, typer.Option("--shards", min=1, help="ray: shards of rows, each a task.")] = 8,
 ) -> None:
     """Make a data set of raw files: k-core, split, texts and vectors of items."""
     loaded = load_card(card)
@@ -43,9 +45,9 @@ def prepare_data(
         )
     if data_dir is None:
         raise DataError(f"say where data folders lie: --data-dir, or the environment variable {DATA_VARIABLE}")
-    spread = RayTasks() if executor == "ray" else None
-    means = Means(memory, threads or available_cores(), temp, spread, shards)
-    with connected(address) if spread else nullcontext(), errors.status("preparing") as status:
+    tasks = RayTasks() if executor == "ray" else None
+    means = Means(memory, threads or available_cores(), temp, tasks, shards)
+    with connected(address) if tasks else nullcontext(), errors.status("preparing") as status:
         folder = raw or raw_folder(loaded, data_dir)
         made = prepare(loaded, folder, data_dir, means, replace=replace, watch=status.update)
     out.print(f"{'already there' if made.was_there else 'prepared'}: {made.folder}", highlight=False, markup=False)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import pyarrow as pa
 
 from mmrec_bench.data.formats.external import natural_order, rows_of
+from mmrec_bench.data.tasks import Here, Tasks, of_each
 from mmrec_bench.errors import DataError
 from mmrec_bench.types import BoolArray, IntArray, StringArray
 
@@ -56,29 +57,7 @@ class KCore:
     steps: tuple[Step, ...]
 
 
-class Spread(Protocol):
-    """Calls a function for each shard, here or elsewhere."""
-
-    def hold(self, shards: Sequence[Any]) -> Sequence[Any]:
-        """Put shards where they are worked on; what is returned goes into `map`."""
-
-    def map(self, function: Callable[..., Any], held: Sequence[Any], *shared: Any) -> list[Any]:
-        """Return ``function(shard, *shared)`` of each shard."""
-
-
-class Here:
-    """Calls functions in this process (implements `Spread`)."""
-
-    def hold(self, shards: Sequence[Any]) -> Sequence[Any]:
-        """Return the shards as they are."""
-        return shards
-
-    def map(self, function: Callable[..., Any], held: Sequence[Any], *shared: Any) -> list[Any]:
-        """Return ``function(shard, *shared)`` of each shard."""
-        return [function(shard, *shared) for shard in held]
-
-
-def k_core(shards: Sequence[Rows], user_rows: int, item_rows: int, spread: Spread | None = None) -> KCore:
+def k_core(shards: Sequence[Rows], user_rows: int, item_rows: int, tasks: Tasks | None = None) -> KCore:
     """Drop users and items with too few rows, again and again, until none is left that has too few.
 
     The result does not depend on how the rows are parted into shards, nor on where these are. Rows are counted as they
@@ -88,12 +67,12 @@ def k_core(shards: Sequence[Rows], user_rows: int, item_rows: int, spread: Sprea
         shards: The rows, such as one shard a file.
         user_rows: Rows a user needs; 1 keeps all.
         item_rows: Rows an item needs; 1 keeps all.
-        spread: Where the shards are worked on; this process by default.
+        tasks: Where the shards are worked on; this process by default.
 
     Raises:
         DataError: A bound below 1, columns of different lengths, or nothing that is left.
     """
-    spread = spread or Here()
+    tasks = tasks or Here()
     if user_rows < 1 or item_rows < 1:
         raise DataError(f"a k-core needs at least 1 row a user and an item; got {user_rows} and {item_rows}")
     for users, items in shards:
@@ -101,13 +80,12 @@ def k_core(shards: Sequence[Rows], user_rows: int, item_rows: int, spread: Sprea
             raise DataError(f"each row needs a user and an item; got {len(users)} users and {len(items)} items")
     if not any(len(users) for users, _ in shards):
         raise DataError("a k-core of no rows: give at least one")
-    held = spread.hold(shards)
-    found = spread.map(ids_of, held)
+    held = [tasks.put(shard) for shard in shards]
+    found = tasks.get(of_each(tasks, ids_of, held))
     user_ids, item_ids = (_in_order([ids[column] for ids in found]) for column in (0, 1))
-    codes: list[Codes] = spread.map(codes_of, held, user_ids, item_ids)
-    keep_users, keep_items, steps = fixpoint(
-        spread, spread.hold(codes), len(user_ids), len(item_ids), user_rows, item_rows
-    )
+    coded = of_each(tasks, codes_of, held, user_ids, item_ids)
+    keep_users, keep_items, steps = fixpoint(tasks, coded, len(user_ids), len(item_ids), user_rows, item_rows)
+    codes: list[Codes] = tasks.get(coded)
     users, items = (np.concatenate([shard[column] for shard in codes]) for column in (0, 1))
     kept = keep_users[users] & keep_items[items]
     new_users, new_items = np.cumsum(keep_users) - 1, np.cumsum(keep_items) - 1
@@ -117,15 +95,15 @@ def k_core(shards: Sequence[Rows], user_rows: int, item_rows: int, spread: Sprea
 
 
 def fixpoint(
-    spread: Spread, codes: Sequence[Any], n_users: int, n_items: int, user_rows: int, item_rows: int
+    tasks: Tasks, codes: Sequence[Any], n_users: int, n_items: int, user_rows: int, item_rows: int
 ) -> tuple[BoolArray, BoolArray, tuple[Step, ...]]:
     """Return which users and items are kept, and the steps of `KCore`.
 
     Shards never change: a row is left while its user and item are.
 
     Args:
-        spread: Where the shards are worked on.
-        codes: Shards of row numbers of users and items, as `Spread.hold` returns them.
+        tasks: Where the shards are worked on.
+        codes: Held shards of row numbers of users and items, `Codes`.
         n_users: Number of users; their row numbers are below.
         n_items: Number of items.
         user_rows: Rows a user needs.
@@ -137,8 +115,10 @@ def fixpoint(
     keep_users, keep_items = np.ones(n_users, np.bool_), np.ones(n_items, np.bool_)
     steps: list[Step] = []
     while True:
-        counts = spread.map(counts_of, codes, keep_users, keep_items)
-        of_user, of_item = (sum(count[column] for count in counts) for column in (0, 1))
+        of_user, of_item = np.zeros(n_users, np.int64), np.zeros(n_items, np.int64)
+        for users, by_user, items, by_item in tasks.get(of_each(tasks, counts_of, codes, keep_users, keep_items)):
+            of_user[users] += by_user  # each user stands once among those of a shard
+            of_item[items] += by_item
         steps.append(Step(int(of_user.sum()), int((of_user > 0).sum()), int((of_item > 0).sum())))
         if not steps[-1].rows:
             raise nothing_left(steps, user_rows, item_rows)
@@ -168,14 +148,21 @@ def codes_of(shard: Rows, user_ids: StringArray, item_ids: StringArray) -> Codes
     )
 
 
-def counts_of(shard: Codes, keep_users: BoolArray, keep_items: BoolArray) -> Codes:
-    """Return the rows of each user and each item in a shard, of the rows whose user and item are both kept."""
+def counts_of(
+    shard: Codes, keep_users: BoolArray, keep_items: BoolArray
+) -> tuple[IntArray, IntArray, IntArray, IntArray]:
+    """Return users of a shard and their rows in it, and items and theirs, of the rows whose user and item are kept."""
     users, items = shard
     left = keep_users[users] & keep_items[items]
-    return (
-        np.bincount(users[left], minlength=len(keep_users)).astype(np.int64),
-        np.bincount(items[left], minlength=len(keep_items)).astype(np.int64),
-    )
+    return *_counted(users[left]), *_counted(items[left])
+
+
+def _counted(codes: IntArray) -> tuple[IntArray, IntArray]:
+    """Return the distinct codes and how often each comes: few of all in a shard, so that no count of 0 travels."""
+    first = codes.min() if len(codes) else 0
+    counts = np.bincount(codes - first)
+    found = np.flatnonzero(counts)
+    return found + first, counts[found]
 
 
 def _in_order(found: Sequence[StringArray]) -> StringArray:

@@ -11,13 +11,15 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 from pydantic import model_validator
 
 from mmrec_bench.data.formats.base import FileName
-from mmrec_bench.data.preparing.recipes import Files, Recipe, listed, recipe
+from mmrec_bench.data.preparing.recipes import FileRecipe, Files, listed, recipe
 from mmrec_bench.data.raw.metadata import ItemKeys
-from mmrec_bench.data.raw.rows import Keys, add_reviews
+from mmrec_bench.data.raw.rows import Keys, add_reviews, review_cells
 from mmrec_bench.settings import check_unique, explained_error
 
 if TYPE_CHECKING:
     from mmrec_bench.data.preparing.reading import Reading
+    from mmrec_bench.data.raw.rows import Cells, Origin, Source
+    from mmrec_bench.data.raw.store import Store
 
 _REVIEWS = {
     "amazon-2014": Keys("reviewerID", "asin", "overall", "unixReviewTime"),
@@ -32,7 +34,7 @@ _ITEMS = {
 
 
 @recipe("amazon-2014", "amazon-2018", "amazon-2023")
-class AmazonRecipe(Recipe):
+class AmazonRecipe(FileRecipe):
     """From reviews and metadata of one category, or several."""
 
     reader: Literal["amazon-2014", "amazon-2018", "amazon-2023"]
@@ -73,10 +75,18 @@ class AmazonRecipe(Recipe):
         """The declared ones."""
         return self.fields
 
-    def read_rows(self, reading: Reading) -> None:
-        """Add the reviews."""
-        for source in reading.sources(listed(self.reviews)):
-            add_reviews(reading.store, source, _REVIEWS[self.reader])
+    @property
+    def row_files(self) -> tuple[str, ...]:
+        """The reviews."""
+        return listed(self.reviews)
+
+    def cells(self, source: Source) -> Cells:
+        """Return lines, or columns of Parquet."""
+        return review_cells(source, _REVIEWS[self.reader])
+
+    def add_rows(self, store: Store, origin: Origin, cells: Cells) -> None:
+        """Add reviews."""
+        add_reviews(store, origin, cells, _REVIEWS[self.reader])
 
     def write_items(self, reading: Reading, item_ids: Any) -> None:
         """Write titles, pictures and fields, and the vectors of images."""

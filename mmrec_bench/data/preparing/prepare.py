@@ -22,9 +22,8 @@ from mmrec_bench.data.formats.base import Counts
 from mmrec_bench.data.formats.external import natural_order, rows_of
 from mmrec_bench.data.formats.prepared import CARD, INTERACTIONS, Built, FileFacts, PreparedCard, read_card
 from mmrec_bench.data.interactions import Interactions
-from mmrec_bench.data.kcore import Spread
 from mmrec_bench.data.pairs_digest import sorted_pairs_digest
-from mmrec_bench.data.preparing import steps
+from mmrec_bench.data.preparing import shards, steps
 from mmrec_bench.data.preparing.canonical import write_interactions
 from mmrec_bench.data.preparing.reading import Reading
 from mmrec_bench.data.preparing.steps import Core, Stage
@@ -33,6 +32,7 @@ from mmrec_bench.data.raw.files import RawFile
 from mmrec_bench.data.raw.store import Store
 from mmrec_bench.data.rules import SplitRule
 from mmrec_bench.data.split_rule import PARTS, UNUSED
+from mmrec_bench.data.tasks import Tasks
 from mmrec_bench.errors import DataError, ProtocolError, ResourceError
 from mmrec_bench.types import IntArray
 
@@ -48,17 +48,18 @@ class Means:
     """What preparing may use.
 
     Attributes:
-        memory_mib: Memory of duckdb; arrays of the rows that are left come on top, about 120 bytes a row.
+        memory_mib: Memory of duckdb, of each task where there are some; arrays of the rows that are left come on top,
+            about 120 bytes a row.
         threads: Threads of duckdb.
         temp: Folder for what does not fit into memory; beside the data set by default.
-        spread: Where the k-core is worked on; duckdb does it here by default.
-        n_shards: Shards of rows for ``spread``.
+        tasks: Makes the steps up to the rows that are left, over shards of the rows; duckdb makes them here by default.
+        n_shards: Shards of rows for ``tasks``.
     """
 
     memory_mib: int = 2048
     threads: int = 1
     temp: Path | None = None
-    spread: Spread | None = None
+    tasks: Tasks | None = None
     n_shards: int = 1
 
     @property
@@ -133,8 +134,6 @@ def _build(
     with Store(work, means.memory_mib, means.threads) as store:
         reading = Reading(store, raw, folder, recipe.allow_cut_short)
         watch(f"reading {', '.join(recipe.raw_files)}")
-        rows.create(store)
-        recipe.read_rows(reading)
         stages = _stages(card, reading, means, watch)
         core = steps.finish(store)
         external = natural_order(core.item_ids)
@@ -163,30 +162,39 @@ def _build(
 
 
 def _stages(card: PreparedCard, reading: Reading, means: Means, watch: Watch) -> tuple[Stage, ...]:
-    """Run the steps of the recipe and return what each left."""
-    store, recipe = reading.store, card.build
-    if not store.number("SELECT count(*) FROM rows"):
-        told = "\n  ".join(str(problem) for problem in reading.problems) or "the files hold no row"
-        raise DataError(
-            f"data set '{card.name}': no row of {', '.join(recipe.raw_files)} can be used by the reader "
-            f"'{recipe.reader}':\n  {told}"
-        )
-    made: list[Stage] = []
+    """Read the rows, make the steps of the recipe, and return what each left."""
+    recipe, made = card.build, list[Stage]()
 
-    def done(*stages: Stage) -> None:
-        for stage in stages:
-            made.append(stage)
-            watch(f"{stage.step}: {stage.rows:,} rows, {stage.users:,} users, {stage.items:,} items")
+    def done(stage: Stage) -> None:
+        made.append(stage)
+        watch(f"{stage.step}: {stage.rows:,} rows, {stage.users:,} users, {stage.items:,} items")
+        if not stage.rows:
+            raise _nothing_left(card, reading, len(made))
 
-    done(steps.number_ids(store))
-    if recipe.min_rating is not None:
-        done(steps.drop_low_ratings(store, recipe.min_rating))
-    done(steps.merge_repeats(store, recipe.repeats))
-    if (core := recipe.k_core) is not None and means.spread is None:
-        done(*steps.keep_core(store, core.user_rows, core.item_rows, means.held_rows))
-    elif core is not None and means.spread is not None:
-        done(*steps.keep_core_of_shards(store, core.user_rows, core.item_rows, means.spread, means.n_shards))
+    if means.tasks is not None:
+        shards.rows_left(recipe, reading, means.tasks, means.n_shards, means.memory_mib, done)
+        return tuple(made)
+    store = reading.store
+    rows.create(store)
+    recipe.read_rows(reading)
+    for name in steps.to_pairs(store, recipe.min_rating, recipe.repeats):
+        done(steps.stage(store, name))
+    if (core := recipe.k_core) is not None:
+        for stage in steps.keep_core(store, core.user_rows, core.item_rows, means.held_rows):
+            done(stage)
     return tuple(made)
+
+
+def _nothing_left(card: PreparedCard, reading: Reading, n_steps: int) -> DataError:
+    """Return the error of a step that leaves no row: of reading, or of the threshold."""
+    recipe = card.build
+    if n_steps > 1:
+        return DataError(f"no row has a rating of at least {recipe.min_rating:g}; lower build.min_rating")
+    told = "\n  ".join(str(problem) for problem in reading.problems) or "the files hold no row"
+    return DataError(
+        f"data set '{card.name}': no row of {', '.join(recipe.raw_files)} can be used by the reader "
+        f"'{recipe.reader}':\n  {told}"
+    )
 
 
 def _interactions(core: Core, item_rows: IntArray, n_items: int) -> Interactions:

@@ -6,19 +6,20 @@ from typing import TYPE_CHECKING, Literal, Self, TypeAlias
 
 from pydantic import model_validator
 
-from mmrec_bench.data.preparing.recipes import Files, Recipe, listed, recipe
+from mmrec_bench.data.preparing.recipes import FileRecipe, Files, listed, recipe
 from mmrec_bench.data.raw.rows import Column, add_delimited
 from mmrec_bench.settings import explained_error
 
 if TYPE_CHECKING:
-    from mmrec_bench.data.preparing.reading import Reading
+    from mmrec_bench.data.raw.rows import Cells, Origin, Source
+    from mmrec_bench.data.raw.store import Store
 
 Between: TypeAlias = Literal[",", "\t", "::", ";", " "]
 """What stands between two columns."""
 
 
 @recipe("ratings")
-class RatingsRecipe(Recipe):
+class RatingsRecipe(FileRecipe):
     """From text with a row a line and no quotes around separators; a first line that names its columns is a header."""
 
     reader: Literal["ratings"] = "ratings"
@@ -48,11 +49,19 @@ class RatingsRecipe(Recipe):
 
     @property
     def raw_files(self) -> tuple[str, ...]:
+        """The files of ratings, and no others."""
+        return self.row_files
+
+    @property
+    def row_files(self) -> tuple[str, ...]:
         """The files of ratings."""
         return listed(self.ratings)
 
-    def read_rows(self, reading: Reading) -> None:
-        """Add the rows."""
+    def cells(self, source: Source) -> Cells:
+        """Return lines."""
+        return source.lines()
+
+    def add_rows(self, store: Store, origin: Origin, cells: Cells) -> None:
+        """Add rows."""
         per_second = 1000 if self.timestamp_unit == "ms" else 1
-        for source in reading.sources(listed(self.ratings)):
-            add_delimited(reading.store, source, self.columns, self.separator, per_second)
+        add_delimited(store, origin, cells, self.columns, self.separator, per_second)

@@ -46,7 +46,8 @@ class Reading:
 
     def sources(self, names: Sequence[str]) -> list[Source]:
         """Return the files of these names, in their order."""
-        return [Source(n, RawFile.find(self.raw, name), self.problems, self.cut_short) for n, name in enumerate(names)]
+        files = [RawFile.find(self.raw, name) for name in names]
+        return [Source(n, file.name, self.problems, file, self.cut_short) for n, file in enumerate(files)]
 
     def write_items(
         self, item_ids: Any, names: Sequence[str] = (), keys: ItemKeys = _NONE, fields: tuple[str, ...] = ()

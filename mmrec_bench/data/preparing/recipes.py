@@ -17,6 +17,8 @@ from mmrec_bench.settings import BaseConfig, explained_error
 
 if TYPE_CHECKING:
     from mmrec_bench.data.preparing.reading import Reading
+    from mmrec_bench.data.raw.rows import Cells, Origin, Source
+    from mmrec_bench.data.raw.store import Store
 
 _ONE, _SEVERAL = TypeAdapter[str](FileName), TypeAdapter[tuple[str, ...]](tuple[FileName, ...])
 
@@ -80,6 +82,32 @@ class Recipe(BaseConfig):
     def write_items(self, reading: Reading, item_ids: Any) -> None:
         """Write what is known of the items, in the order of their ids: texts by `Reading.write_items`, and vectors."""
         reading.write_items(item_ids)
+
+
+class FileRecipe(Recipe):
+    """Base of recipes whose rows stand in files of their own, and can be read some lines at a time."""
+
+    @property
+    @abstractmethod
+    def row_files(self) -> tuple[str, ...]:
+        """Names of the files with rows, in their order."""
+
+    @abstractmethod
+    def cells(self, source: Source) -> Cells:
+        """Return what a file holds.
+
+        Raises:
+            DataError: It cannot be read.
+        """
+
+    @abstractmethod
+    def add_rows(self, store: Store, origin: Origin, cells: Cells) -> None:
+        """Add the rows of a file, or of some of its lines, to the store, and note what is wrong with them."""
+
+    def read_rows(self, reading: Reading) -> None:
+        """Add the rows of all files."""
+        for source in reading.sources(self.row_files):
+            self.add_rows(reading.store, source, self.cells(source))
 
 
 RECIPES: Registry[type[Recipe]] = Registry("reader")

@@ -5,7 +5,7 @@ Users and items are numbered while steps are made, in an order of no meaning; `f
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
@@ -14,11 +14,11 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from pydantic import NonNegativeInt
 
-from mmrec_bench.data.kcore import Here, Spread, Step, fixpoint, k_core, nothing_left
+from mmrec_bench.data.kcore import Step, fixpoint, nothing_left
 from mmrec_bench.data.raw.store import Store
-from mmrec_bench.errors import DataError
+from mmrec_bench.data.tasks import Here
 from mmrec_bench.settings import BaseConfig
-from mmrec_bench.types import FloatArray, IntArray, StringArray
+from mmrec_bench.types import FloatArray, IntArray
 
 Repeats: TypeAlias = Literal["first", "last"]
 """Which row of a repeated pair is kept, by time, and among equal times by its place in the files."""
@@ -37,7 +37,18 @@ class Stage(BaseConfig):
     """Number of items with a row."""
 
 
-def number_ids(store: Store) -> Stage:
+def to_pairs(store: Store, min_rating: float | None, repeats: Repeats) -> Iterator[str]:
+    """Make ``edges`` of ``rows``, one row a pair; yield the name of each step when it is done."""
+    number_ids(store)
+    yield "read"
+    if min_rating is not None:
+        store.run("DELETE FROM edges WHERE rating < ?", [min_rating])
+        yield f"rating of {min_rating:g} or more"
+    _merge_repeats(store, repeats)
+    yield f"{repeats} row of each pair"
+
+
+def number_ids(store: Store) -> None:
     """Make ``edges`` of ``rows``: the same with row numbers instead of ids, which ``users`` and ``items`` list."""
     for name in ("user", "item"):
         distinct = f"SELECT DISTINCT {name} AS id FROM rows"
@@ -49,7 +60,6 @@ def number_ids(store: Store) -> Stage:
         "JOIN users ON users.id = rows.user JOIN items ON items.id = rows.item"
     )
     store.run("DROP TABLE rows")
-    return stage(store, "read")
 
 
 def stage(store: Store, name: str) -> Stage:
@@ -65,28 +75,13 @@ def stage(store: Store, name: str) -> Stage:
     return Stage(step=name, rows=n_rows, users=n_users, items=n_items)
 
 
-def drop_low_ratings(store: Store, min_rating: float) -> Stage:
-    """Leave out rows with a smaller rating.
-
-    Raises:
-        DataError: No row is left.
-    """
-    store.run("DELETE FROM edges WHERE rating < ?", [min_rating])
-    left = stage(store, f"rating of {min_rating:g} or more")
-    if not left.rows:
-        raise DataError(f"no row has a rating of at least {min_rating:g}; lower build.min_rating")
-    return left
-
-
-def merge_repeats(store: Store, keep: Repeats) -> Stage:
-    """Keep one row of each pair."""
+def _merge_repeats(store: Store, keep: Repeats) -> None:
     store.run("CREATE TABLE twice AS SELECT u, i FROM edges GROUP BY u, i HAVING count(*) > 1")
     order = "time, file, line" if keep == "first" else "time DESC, file DESC, line DESC"
     place = f"row_number() OVER (PARTITION BY u, i ORDER BY {order})"
     repeats = f"SELECT edges.rowid AS r, {place} AS place FROM edges JOIN twice USING (u, i)"
     store.run(f"DELETE FROM edges WHERE rowid IN (SELECT r FROM ({repeats}) WHERE place > 1)")
     store.run("DROP TABLE twice")
-    return stage(store, f"{keep} row of each pair")
 
 
 def keep_core(store: Store, user_rows: int, item_rows: int, held_rows: int) -> list[Stage]:
@@ -125,7 +120,7 @@ def keep_core(store: Store, user_rows: int, item_rows: int, held_rows: int) -> l
         steps += _core_in_memory(store, user_rows, item_rows)
     store.run("CREATE TABLE left_over AS SELECT edges.* FROM edges SEMI JOIN pairs USING (u, i)")
     _replace(store, "edges")
-    return _rounds(steps, user_rows, item_rows)
+    return rounds(steps, user_rows, item_rows)
 
 
 def _core_in_memory(store: Store, user_rows: int, item_rows: int) -> list[Step]:
@@ -144,31 +139,6 @@ def _replace(store: Store, table: str) -> None:
     """Put ``left_over`` in the place of a table."""
     store.run(f"DROP TABLE {table}")
     store.run(f"ALTER TABLE left_over RENAME TO {table}")
-
-
-def keep_core_of_shards(store: Store, user_rows: int, item_rows: int, spread: Spread, n_shards: int) -> list[Stage]:
-    """Do the same by `kcore.k_core` on shards of the rows, which are worked on where ``spread`` holds them.
-
-    All ids are in memory, here and where the shards are.
-
-    Raises:
-        DataError: Nothing is left.
-    """
-    joined = "edges JOIN users ON users.code = u JOIN items ON items.code = i"
-    tables = [
-        store.table(
-            f"SELECT edges.rowid AS r, users.id AS user, items.id AS item FROM {joined} WHERE u % {n_shards} = {n}"
-        )
-        for n in range(n_shards)
-    ]
-    shards = [(_texts(table["user"]), _texts(table["item"])) for table in tables]
-    core = k_core(shards, user_rows, item_rows, spread)
-    rows = np.concatenate([table["r"].to_numpy() for table in tables])[core.kept]
-    kept = pa.table({"r": rows})
-    store.feed(iter(kept.to_batches()), kept.schema, "CREATE TABLE kept AS SELECT r FROM source")
-    store.run("CREATE TABLE left_over AS SELECT * FROM edges WHERE rowid IN (SELECT r FROM kept)")
-    _replace(store, "edges")
-    return _rounds(core.steps, user_rows, item_rows)
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,13 +184,9 @@ def finish(store: Store) -> Core:
     return Core(users, items, columns["rating"], columns["time"], columns["part"], ids["users"], ids["items"])
 
 
-def _rounds(steps: Sequence[Step], user_rows: int, item_rows: int) -> list[Stage]:
+def rounds(steps: Sequence[Step], user_rows: int, item_rows: int) -> list[Stage]:
     """Return the rounds of a k-core; what was there before the first is another step's."""
     return [
         Stage(step=f"{user_rows} a user, {item_rows} an item: round {n}", rows=s.rows, users=s.users, items=s.items)
         for n, s in enumerate(steps[1:], 1)
     ]
-
-
-def _texts(column: Any) -> StringArray:
-    return np.array(column.to_pylist(), np.str_)

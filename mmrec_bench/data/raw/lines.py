@@ -39,6 +39,11 @@ class Lines:
     problems: Problems
     cut_short: bool = False
 
+    @property
+    def schema(self) -> Any:
+        """`LINES`."""
+        return LINES
+
     def batches(self) -> Iterator[Any]:
         """Yield record batches of the schema `LINES`; blank lines are in them.
 

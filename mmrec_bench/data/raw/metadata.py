@@ -73,13 +73,13 @@ def add_metadata(store: Store, source: Source, keys: ItemKeys, fields: Sequence[
         names = (keys.item, keys.title, *keys.images, *fields)
         store.feed(parquet_rows(source.file, names), LINES, statement)
     else:
-        store.feed(source.lines(), LINES, statement)
+        store.feed(source.lines().batches(), LINES, statement)
         again(store, source, "described", statement)
     count(store, source, "described")
     place = "row_number() OVER (PARTITION BY item ORDER BY line)"
     repeated = f"SELECT line, {place} AS n FROM described WHERE file = {source.number}"
     ((n, first),) = store.run(f"SELECT count(*), coalesce(min(line), 0) FROM ({repeated}) WHERE n > 1")
-    source.problems.add(source.file.name, "repeated-item", first, n)
+    source.problems.add(source.name, "repeated-item", first, n)
 
 
 def items_schema(fields: Sequence[str]) -> Any:
@@ -124,7 +124,7 @@ class Items:
         source = next(source for source in self.sources if source.number == file)
 
         def note(kind: ProblemKind) -> None:
-            source.problems.add(source.file.name, kind, line)
+            source.problems.add(source.name, kind, line)
 
         try:
             record = json.loads(doc)

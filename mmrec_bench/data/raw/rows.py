@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, Protocol, TypeAlias
 
 import pyarrow as pa
 
@@ -60,24 +60,46 @@ class Keys:
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
-    """A raw file on its way into the store.
+class Origin:
+    """Where rows come from.
 
     Attributes:
         number: Place of the file among all that are read; earlier files count as earlier.
-        file: The file.
+        name: Its name, below the raw folder.
         problems: Takes what is wrong.
-        cut_short: Whether what is whole of a damaged packed file is used.
     """
 
     number: int
-    file: RawFile
+    name: str
     problems: Problems
+
+
+@dataclass(frozen=True, slots=True)
+class Source(Origin):
+    """A raw file on its way into the store.
+
+    Attributes:
+        file: The file.
+        cut_short: Whether what is whole of a damaged packed file is used.
+    """
+
+    file: RawFile
     cut_short: bool
 
-    def lines(self) -> Iterator[Any]:
-        """Yield batches of lines."""
-        return Lines(self.file, self.problems, self.cut_short).batches()
+    def lines(self) -> Lines:
+        """Return the lines of the file."""
+        return Lines(self.file, self.problems, self.cut_short)
+
+
+class Cells(Protocol):
+    """What a file holds before it is looked into: its lines, or columns of Parquet; all of them, or some."""
+
+    @property
+    def schema(self) -> Any:
+        """Columns of the batches; ``line``, the number of the line or row from 1, is among them."""
+
+    def batches(self) -> Iterator[Any]:
+        """Yield record batches of the schema."""
 
 
 def create(store: Store) -> None:
@@ -88,24 +110,34 @@ def create(store: Store) -> None:
     )
 
 
-def add_reviews(store: Store, source: Source, keys: Keys) -> None:
-    """Add the reviews of a file of JSON lines, strict or loose, or of Parquet.
+def review_cells(source: Source, keys: Keys) -> Cells:
+    """Return the lines of a file of reviews, or the columns that are read of Parquet.
 
     Raises:
-        DataError: The file cannot be read, or lacks a column.
+        DataError: The file cannot be read.
     """
-    if source.file.kind == "parquet":
-        columns = parquet_columns(source.file, keys.names)
-        cells = tuple(f'"{name}"' for name in keys.names)
-        store.feed(columns.batches(), columns.schema, _insert(source, "source", cells, keys.per_second))
+    return parquet_columns(source.file, keys.names) if source.file.kind == "parquet" else source.lines()
+
+
+def add_reviews(store: Store, origin: Origin, cells: Cells, keys: Keys) -> None:
+    """Add the reviews of lines of JSON, strict or loose, or of columns of Parquet.
+
+    Raises:
+        DataError: The cells cannot be read on, or lack a column.
+    """
+    if cells.schema == LINES:
+        statement = _insert_json(origin, keys)
+        store.feed(cells.batches(), LINES, statement)
+        again(store, origin, "rows", statement)
     else:
-        statement = _insert_json(source, keys)
-        store.feed(source.lines(), LINES, statement)
-        again(store, source, "rows", statement)
-    count(store, source, "rows")
+        columns = tuple(f'"{name}"' for name in keys.names)
+        store.feed(cells.batches(), cells.schema, _insert(origin, "source", columns, keys.per_second))
+    count(store, origin, "rows")
 
 
-def add_delimited(store: Store, source: Source, columns: Sequence[Column], separator: str, per_second: int) -> None:
+def add_delimited(
+    store: Store, origin: Origin, lines: Cells, columns: Sequence[Column], separator: str, per_second: int
+) -> None:
     """Add the rows of delimited text; a first line that calls rating and time by a name is a header, and no row.
 
     Any other first line is a row, so that one whose rating or time cannot be read is counted as such.
@@ -117,8 +149,8 @@ def add_delimited(store: Store, source: Source, columns: Sequence[Column], separ
     relation = f"(SELECT * FROM {relation} WHERE NOT (line = 1 AND coalesce({' AND '.join(named)}, false)))"
     wrong = f"WHEN len(cells) <> {len(columns)} THEN 'columns'"
     found = tuple(place.get(name, "NULL") for name in ("user", "item", "rating", "time"))
-    store.feed(source.lines(), LINES, _insert(source, relation, found, per_second, wrong))
-    count(store, source, "rows")
+    store.feed(lines.batches(), LINES, _insert(origin, relation, found, per_second, wrong))
+    count(store, origin, "rows")
 
 
 def add_known(store: Store, rows: Any) -> None:
@@ -133,7 +165,7 @@ def add_known(store: Store, rows: Any) -> None:
     store.feed(iter(numbered.to_batches(1 << 20)), numbered.schema, insert)
 
 
-def again(store: Store, source: Source, table: str, statement: str) -> None:
+def again(store: Store, origin: Origin, table: str, statement: str) -> None:
     """Read lines once more that are no strict JSON, as Python literals, and run the statement that adds lines."""
     store.run(f"CREATE OR REPLACE TABLE odd AS SELECT line, odd FROM {table} WHERE odd IS NOT NULL")
     store.run(f"DELETE FROM {table} WHERE odd IS NOT NULL")
@@ -150,14 +182,14 @@ def again(store: Store, source: Source, table: str, statement: str) -> None:
     store.feed(strict(), LINES, statement)
     store.run("DROP TABLE odd")
     if unread:
-        source.problems.add(source.file.name, "not-json", unread[0], len(unread))
+        origin.problems.add(origin.name, "not-json", unread[0], len(unread))
 
 
-def count(store: Store, source: Source, table: str) -> None:
+def count(store: Store, origin: Origin, table: str) -> None:
     """Count the problems of a file's rows, and leave these rows out."""
-    told = f"FROM {table} WHERE file = {source.number} AND problem IS NOT NULL"
+    told = f"FROM {table} WHERE file = {origin.number} AND problem IS NOT NULL"
     for kind, n, first in store.run(f"SELECT problem, count(*), min(line) {told} GROUP BY problem"):
-        source.problems.add(source.file.name, kind, first, n)
+        origin.problems.add(origin.name, kind, first, n)
     store.run(f"DELETE {told}")
 
 
@@ -194,20 +226,20 @@ def _letters(cell: str) -> str:
     return f"lower(regexp_replace({cell}, '[^A-Za-z]', '', 'g'))"
 
 
-def _insert_json(source: Source, keys: Keys) -> str:
+def _insert_json(origin: Origin, keys: Keys) -> str:
     cells = (id_of(1), id_of(2), "found[3]", "found[4]")
     return _insert(
-        source, json_object(keys.names), cells, keys.per_second, NO_OBJECT, "CASE WHEN doc IS NULL THEN text END"
+        origin, json_object(keys.names), cells, keys.per_second, NO_OBJECT, "CASE WHEN doc IS NULL THEN text END"
     )
 
 
 def _insert(
-    source: Source, relation: str, cells: Sequence[str], per_second: int, wrong: str = "", odd: str = "NULL"
+    origin: Origin, relation: str, cells: Sequence[str], per_second: int, wrong: str = "", odd: str = "NULL"
 ) -> str:
     """Return the statement that adds rows, with the first thing that is wrong with each.
 
     Args:
-        source: The file.
+        origin: The file.
         relation: What the cells are expressions of.
         cells: User, item, rating and time as text; ``NULL`` for a rating or time that the file does not tell.
         per_second: Units of time in a second.
@@ -220,7 +252,7 @@ def _insert(
     no_time = f"time IS NULL OR time NOT BETWEEN -{LATEST} AND {LATEST}" if time != "NULL" else "false"
     return f"""
         INSERT INTO rows
-        SELECT {source.number}, line, user, item, rating, time, NULL, CASE
+        SELECT {origin.number}, line, user, item, rating, time, NULL, CASE
             WHEN odd IS NOT NULL THEN NULL
             WHEN flaw IS NOT NULL THEN flaw {bad_id("user")} {bad_id("item")}
             WHEN {no_rating} THEN 'rating' WHEN {no_time} THEN 'time' END, odd

@@ -5,18 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import pyarrow as pa
 
 from mmrec_bench.errors import DataError, ResourceError
-
-
-class Batches(Protocol):
-    """A source of record batches."""
-
-    def batches(self) -> Iterator[Any]:
-        """Yield record batches of one schema."""
 
 
 class Store:

@@ -1,4 +1,4 @@
-"""Shards as Ray tasks: rankings of users, and k-cores. What travels is text and arrays of numbers or text."""
+"""Shards as Ray tasks. What travels is text and arrays of numbers or text."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from mmrec_bench.data.tasks import of_each
+from mmrec_bench.errors import MMRecBenchError, ResourceError
 from mmrec_bench.experiments.environment import use_threads
 from mmrec_bench.extras import import_ray
 from mmrec_bench.retrieval.base import Exclusions, Rankings, Representations
@@ -23,7 +25,7 @@ RETRIES = 2
 
 @dataclass(frozen=True, slots=True)
 class RayTasks:
-    """Calls functions as tasks of the cluster that this process belongs to (implements `Spread` of `data.kcore`).
+    """Makes calls as tasks of the cluster that this process belongs to (implements `Tasks` of `data.tasks`).
 
     Args:
         n_cpus: CPUs that each task declares.
@@ -31,18 +33,57 @@ class RayTasks:
 
     n_cpus: int = 1
 
-    def hold(self, shards: Sequence[Any]) -> Sequence[Any]:
-        """Put shards into the object store."""
-        ray = import_ray()
-        return [ray.put(shard) for shard in shards]
+    @property
+    def at_once(self) -> int:
+        """Tasks that the CPUs of the cluster are enough for.
 
-    def map(self, function: Callable[..., Any], held: Sequence[Any], *shared: Any) -> list[Any]:
-        """Return ``function(shard, *shared)`` of each shard; what is shared is put into the object store once."""
+        Raises:
+            ResourceError: They are enough for none, so that it would wait for ever.
+        """
+        there = import_ray().cluster_resources().get("CPU", 0)
+        if there < self.n_cpus:
+            raise ResourceError(f"the nodes of the cluster have {there:g} CPUs, a task needs {self.n_cpus}; add a node")
+        return int(there) // self.n_cpus
+
+    def put(self, value: Any) -> Any:
+        """Put a value into the object store."""
+        return import_ray().put(value)
+
+    def call(self, function: Callable[..., Any], *given: Any) -> Any:
+        """Return the reference of what a task makes."""
+        return self._remote(function, 1).remote(*given)
+
+    def parts(self, function: Callable[..., tuple[Any, ...]], n: int, *given: Any) -> list[Any]:
+        """Return the references of the values that a task makes."""
+        references: list[Any] = self._remote(function, n).remote(*given)
+        return references
+
+    def get(self, held: Sequence[Any]) -> list[Any]:
+        """Return values from the object store.
+
+        Raises:
+            MMRecBenchError: What a task raised.
+            ResourceError: A task could not be made, or its result was lost.
+        """
         ray = import_ray()
-        remote = ray.remote(function).options(num_cpus=self.n_cpus, max_retries=RETRIES)
-        references = [ray.put(value) for value in shared]
-        found: list[Any] = ray.get([remote.remote(shard, *references) for shard in held])
+        try:
+            found: list[Any] = ray.get(list(held))
+        except ray.exceptions.RayTaskError as error:
+            if isinstance(error.cause, MMRecBenchError):
+                raise error.cause from None
+            raise ResourceError(
+                f"a task failed on the cluster ({type(error.cause).__name__}: {error.cause}). Look at `ray logs`"
+            ) from None
+        except ray.exceptions.RayError as error:
+            raise ResourceError(
+                f"a task was lost on the cluster, {RETRIES} more tries included ({type(error).__name__}: "
+                f"{str(error).strip().partition(chr(10))[0]}). Look at `ray logs`; a node needs this version of "
+                "mmrec-bench, and memory and disk for its shards"
+            ) from None
         return found
+
+    def _remote(self, function: Callable[..., Any], n: int) -> Any:
+        return import_ray().remote(function).options(num_cpus=self.n_cpus, num_returns=n, max_retries=RETRIES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +107,7 @@ class RankOnRay:
         tables = [table.detach().cpu().numpy() for table in (scoring.users, scoring.items)]
         arrays = (*tables, exclude.offsets, exclude.items, ties)
         tasks = RayTasks(self.threads)
-        found = tasks.map(rank_shard, tasks.hold(shards), text, *arrays)
+        found = tasks.get(of_each(tasks, rank_shard, shards, text, *arrays))
         return [
             Rankings(users, items, scores, json.loads(served))
             for users, (items, scores, served) in zip(shards, found, strict=True)

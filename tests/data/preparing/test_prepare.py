@@ -17,10 +17,10 @@ import mmrec_bench.data.folds  # noqa: F401 (registers the rule without-fold)
 from mmrec_bench.data.cards import load_card, load_dataset
 from mmrec_bench.data.formats.prepared import read_card
 from mmrec_bench.data.interactions import Interactions
-from mmrec_bench.data.kcore import Here
 from mmrec_bench.data.preparing import canonical
 from mmrec_bench.data.preparing.prepare import Means, prepare
 from mmrec_bench.data.rules import Random811
+from mmrec_bench.data.tasks import Here
 from mmrec_bench.errors import DataError, ProtocolError
 from tests.data.preparing.small import BUILD, card_of, files, left_behind, metadata, reviews, write
 
@@ -105,7 +105,7 @@ def test_the_same_rows_make_the_same_bytes_in_any_order_by_any_means(tmp_path: P
     first = prepare(card_of(), write(tmp_path / "raw"), tmp_path / "a").folder
     again = prepare(card_of(), tmp_path / "raw", tmp_path / "b", Means(512, threads=2)).folder
     assert files(first) == files(again)
-    shards = Means(spread=Here(), n_shards=3)
+    shards = Means(tasks=Here(), n_shards=3)
     assert files(prepare(card_of(), tmp_path / "raw", tmp_path / "c", shards).folder) == files(first)
     by_time = sorted(rows, key=lambda row: row["unixReviewTime"])  # stable: rows of one moment keep their places
     moved = write(tmp_path / "moved", by_time, metadata()[::-1])

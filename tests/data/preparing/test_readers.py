@@ -17,10 +17,12 @@ from mmrec_bench.data.cards import load_dataset, parse_card
 from mmrec_bench.data.dataset import Dataset
 from mmrec_bench.data.formats.prepared import PreparedCard
 from mmrec_bench.data.interactions import Interactions
-from mmrec_bench.data.preparing.prepare import PreparedData, prepare
+from mmrec_bench.data.preparing.prepare import Means, PreparedData, prepare
 from mmrec_bench.data.raw import image_features
+from mmrec_bench.data.tasks import Here
 from mmrec_bench.errors import ConfigError, DataError, ProtocolError
 from mmrec_bench.settings import Document
+from tests.data.preparing.small import files
 
 ROWS = [("u1", "B1", 5.0, 1_400_000_000), ("u1", "B2", 3.5, 1_400_000_100), ("u2", "B1", 1.0, 1_400_000_050)]
 
@@ -34,8 +36,12 @@ def card_of(build: dict[str, Any], **more: Any) -> PreparedCard:
 
 
 def made(tmp_path: Path, build: dict[str, Any], **more: Any) -> tuple[PreparedData, Dataset[Interactions]]:
+    """Prepare, here and by tasks over shards, which makes the same bytes; read what was made."""
     card = card_of(build, **more)
-    return prepare(card, tmp_path, tmp_path / "data"), load_dataset(card, tmp_path / "data")
+    done = prepare(card, tmp_path, tmp_path / "data")
+    by_tasks = prepare(card, tmp_path, tmp_path / "by-tasks", Means(tasks=Here(), n_shards=2))
+    assert files(by_tasks.folder) == files(done.folder)
+    return done, load_dataset(card, tmp_path / "data")
 
 
 def rows(data: Dataset[Interactions]) -> list[tuple[str, str, float, int]]:

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from mmrec_bench.data.kcore import Here, k_core
+from mmrec_bench.data.kcore import k_core
 from mmrec_bench.data.preparing import steps
 from mmrec_bench.data.raw import rows
 from mmrec_bench.data.raw.store import Store
@@ -58,17 +58,3 @@ def test_a_core_of_nothing_is_told_alike(tmp_path: Path, held_rows: int) -> None
         with pytest.raises(DataError) as here:
             steps.keep_core(store, 60, 60, held_rows)
     assert str(here.value) == str(there.value)
-
-
-@pytest.mark.parametrize("n_shards", [1, 4])
-def test_shards_are_worked_on_elsewhere(tmp_path: Path, n_shards: int) -> None:
-    (tmp_path / "b").mkdir()
-    with Store(tmp_path, 256, 1) as store, Store(tmp_path / "b", 256, 1) as other:
-        filled(store, 1)
-        filled(other, 1)
-        told = steps.keep_core_of_shards(store, 4, 6, Here(), n_shards)
-        assert told == steps.keep_core(other, 4, 6, 0)
-        left, right = steps.finish(store), steps.finish(other)
-    assert left.user_ids.equals(right.user_ids)
-    assert np.array_equal(left.users, right.users)
-    assert np.array_equal(left.items, right.items)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -19,7 +20,9 @@ import scipy.sparse
 import torch
 
 from mmrec_bench.data.kcore import k_core
-from mmrec_bench.errors import MissingExtraError, ResourceError
+from mmrec_bench.data.preparing.prepare import Means, prepare
+from mmrec_bench.data.raw.store import Store
+from mmrec_bench.errors import DataError, MissingExtraError, ResourceError
 from mmrec_bench.experiments.environment import PACKAGE_FOLDER
 from mmrec_bench.experiments.executors import ray as ray_module
 from mmrec_bench.experiments.executors.node import CACHE_VARIABLE
@@ -30,6 +33,7 @@ from mmrec_bench.resources import bundled
 from mmrec_bench.retrieval.base import Exclusions, Rankings, Representations
 from mmrec_bench.retrieval.config import RetrieverConfig, build_retriever
 from mmrec_bench.retrieval.shards import ShardedRetriever
+from tests.data.preparing import small
 
 from .suites import Diary, execute, same, write_models, write_suite
 
@@ -145,6 +149,37 @@ def test_shards_on_the_cluster_give_the_bits_of_one_process(nodes: tuple[str, Pa
     assert np.array_equal(spread.kept, alone.kept)
     assert spread.user_ids.tolist() == alone.user_ids.tolist()
     assert np.array_equal(spread.users, alone.users)
+
+
+@pytest.mark.slow
+def test_raw_files_are_prepared_by_tasks(
+    nodes: tuple[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The head reads the raw files and has no CPU, so that every shard is worked on by the other node."""
+    monkeypatch.setattr("mmrec_bench.data.raw.files.BLOCK", 1 << 12)
+    monkeypatch.setattr("mmrec_bench.data.raw.lines.BATCH", 1 << 14)
+    raw = small.write(tmp_path / "raw")
+    alone = prepare(small.card_of(), raw, tmp_path / "alone")
+    with connected(nodes[0]):
+        tasks = RayTasks()
+        assert tasks.at_once == 2
+        made = prepare(small.card_of(), raw, tmp_path / "made", Means(256, tasks=tasks, n_shards=3))
+        with pytest.raises(DataError, match="duckdb: "):
+            tasks.get([tasks.call(fails_as_duckdb)])
+        with pytest.raises(ResourceError, match=r"a task failed on the cluster \(ZeroDivisionError: "):
+            tasks.get([tasks.call(divides, 1, 0)])
+        with pytest.raises(ResourceError, match="have 2 CPUs, a task needs 3; add a node"):
+            _ = RayTasks(3).at_once
+    assert small.files(made.folder) == small.files(alone.folder)
+
+
+def divides(one: int, other: int) -> float:
+    return one / other
+
+
+def fails_as_duckdb() -> None:
+    with tempfile.TemporaryDirectory() as folder, Store(Path(folder), 256, 1) as store:
+        store.run("SELECT * FROM nothing")
 
 
 @pytest.mark.slow
