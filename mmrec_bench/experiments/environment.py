@@ -19,6 +19,7 @@ import torch
 
 from mmrec_bench import __file__ as package_file
 from mmrec_bench.errors import ResourceError
+from mmrec_bench.training.subnormals import start_threads
 
 PACKAGES = (
     "mmrec-bench",
@@ -61,7 +62,7 @@ def choose_device(wish: str) -> torch.device:
 def use_threads(count: int | None = None) -> int:
     """Set torch and faiss to ``count`` threads (all cores given by default) and return the number."""
     threads = count or available_cores()
-    torch.set_num_threads(threads)
+    start_threads(threads)
     try:
         import faiss
     except ImportError:

@@ -23,6 +23,7 @@ from mmrec_bench.training.memory import memory_errors
 from mmrec_bench.training.records import EpochRecord, Observer, SilentObserver, StoppedBy, TrainingResult, Validation
 from mmrec_bench.training.share_check import check_shares
 from mmrec_bench.training.stopping import Progress
+from mmrec_bench.training.subnormals import subnormals_are_zero
 from mmrec_bench.training.team import ALONE, Team
 
 M = TypeVar("M", bound=nn.Module)
@@ -100,7 +101,7 @@ def train(
         learning_rate = config.learning_rate_at(epoch)
         for group in optimizer.param_groups:
             group["lr"] = learning_rate
-        with memory():
+        with memory(), subnormals_are_zero():
             terms = _train_epoch(model, source, optimizer, config, seeds, epoch, observer, team)
         trained = time.perf_counter()
 
