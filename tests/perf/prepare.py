@@ -1,9 +1,10 @@
 """Time and memory of preparing generated reviews with a 5-core, at rising sizes. See docs/scale.md.
 
-Usage: python -m tests.perf.prepare [--sizes 1 5 20 50] [--folder FOLDER] [--threads 2] [--memory 2048]
+Usage: python -m tests.perf.prepare [--sizes 1 5 20 50] [--folder FOLDER] [--threads 2] [--memory 2048] [--shards 0]
 
-Sizes are millions of reviews. What was measured is kept in FOLDER/measured.json and not measured again; raw files and
-data sets are deleted after each size.
+Sizes are millions of reviews. With --shards the steps are tasks of a Ray cluster of this machine alone. What was
+measured is kept in FOLDER/measured*.json and not measured again; raw files and data sets are deleted after
+each size.
 """
 
 from __future__ import annotations
@@ -17,16 +18,20 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pyarrow as pa
 
 from mmrec_bench.data.cards import parse_card
 from mmrec_bench.data.formats.prepared import PreparedCard
 from mmrec_bench.data.preparing.prepare import Means, prepare
 from mmrec_bench.experiments.environment import MIB, cpu_name
+from mmrec_bench.experiments.executors.ray import connected
+from mmrec_bench.experiments.executors.shards import RayTasks
 from mmrec_bench.settings import Document
 
 MILLION = 1_000_000
@@ -85,14 +90,15 @@ def _texts() -> pa.Table:
     return pa.table({"n": np.arange(N_TEXTS), "text": [" ".join(row) for row in chosen]})
 
 
-def measure(folder: Path, n_reviews: int, means: Means) -> dict[str, Any]:
-    """Generate, and prepare in a process of its own; return what that took."""
+def measure(folder: Path, n_reviews: int, means: Means, shards: int) -> dict[str, Any]:
+    """Generate, and prepare in a process of its own, by tasks if there are shards; return what that took."""
     raw = folder / f"raw-{n_reviews}"
     raw.mkdir(parents=True, exist_ok=True)
     started = time.perf_counter()
     names = generate(raw, n_reviews, means.threads)
     generated = time.perf_counter() - started
-    told = json.dumps({"folder": str(folder), "names": names, "threads": means.threads, "memory": means.memory_mib})
+    told: Any = {"folder": str(folder), "names": names, "threads": means.threads, "memory": means.memory_mib}
+    told = json.dumps(told | {"shards": shards})
     load = os.getloadavg()[0]
     done = subprocess.run(
         [sys.executable, "-c", "from tests.perf.prepare import child; child()"],
@@ -115,14 +121,17 @@ def child() -> None:
     shutil.rmtree(folder, ignore_errors=True)
     marks: list[tuple[str, float, float]] = []
     disk = [0]
-    started, processor = time.perf_counter(), time.process_time()
+    n_shards = told["shards"]
+    with connected("local") if n_shards else nullcontext():
+        started, processor = time.perf_counter(), _processor_seconds()
 
-    def watch(line: str) -> None:
-        marks.append((line, time.perf_counter() - started, time.process_time() - processor))
-        disk.append(sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()))
+        def watch(line: str) -> None:
+            marks.append((line, time.perf_counter() - started, _processor_seconds() - processor))
+            disk.append(sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()))
 
-    made = prepare(card, raw, folder, Means(told["memory"], told["threads"]), watch=watch)
-    seconds, of_processors = time.perf_counter() - started, time.process_time() - processor
+        means = Means(told["memory"], told["threads"], tasks=RayTasks() if n_shards else None, n_shards=n_shards)
+        made = prepare(card, raw, folder, means, watch=watch)
+        seconds, of_processors = time.perf_counter() - started, _processor_seconds() - processor
     facts = {
         "seconds": seconds,
         "cpu_seconds": of_processors,
@@ -136,6 +145,12 @@ def child() -> None:
     print(json.dumps(facts))
 
 
+def _processor_seconds() -> float:
+    """Of this process, and of those of a cluster that it started."""
+    used = (process.cpu_times() for process in psutil.Process().children(recursive=True))
+    return time.process_time() + sum(times.user + times.system for times in used)
+
+
 def _card(names: list[str]) -> dict[str, Any]:
     bounds = {"user_rows": 5, "item_rows": 5}
     build = {"reader": "amazon-2018", "reviews": names, "k_core": bounds, "split": "random-811"}
@@ -143,18 +158,20 @@ def _card(names: list[str]) -> dict[str, Any]:
     return told | {"build": build}
 
 
-def print_prepare(sizes: list[float], folder: Path | None = None, threads: int = 2, memory: int = 2048) -> None:
+def print_prepare(
+    sizes: list[float], folder: Path | None = None, threads: int = 2, memory: int = 2048, shards: int = 0
+) -> None:
     """Measure sizes that are not measured yet, and print all as Markdown."""
     with tempfile.TemporaryDirectory() as name:
         place = folder or Path(name)
         place.mkdir(parents=True, exist_ok=True)
-        record = place / "measured.json"
+        record = place / (f"measured-{shards}-shards.json" if shards else "measured.json")
         measured: dict[str, Any] = json.loads(record.read_text()) if record.exists() else {}
         for size in sizes:
             if f"{size:g}" not in measured:
-                measured[f"{size:g}"] = measure(place, round(size * MILLION), Means(memory, threads))
+                measured[f"{size:g}"] = measure(place, round(size * MILLION), Means(memory, threads), shards)
                 record.write_text(json.dumps(measured, indent=1))
-    print(f"\n{cpu_name()}; {threads} threads, duckdb {memory:,} MiB\n")
+    print(f"\n{cpu_name()}; {f'{shards} shards' if shards else f'{threads} threads'}, duckdb {memory:,} MiB\n")
     columns = (
         "reviews, million",
         "gzip, GB",
@@ -190,8 +207,9 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, default=None)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--memory", type=int, default=2048)
+    parser.add_argument("--shards", type=int, default=0)
     options = parser.parse_args()
-    print_prepare(options.sizes, options.folder, options.threads, options.memory)
+    print_prepare(options.sizes, options.folder, options.threads, options.memory, options.shards)
 
 
 if __name__ == "__main__":

@@ -8,11 +8,13 @@ rounds of the k-core are tasks of a shard each. What comes back are counts, ids 
 from __future__ import annotations
 
 import json
+import socket
 import tempfile
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -33,6 +35,7 @@ from mmrec_bench.data.raw.problems import Problem, Problems
 from mmrec_bench.data.raw.rows import Origin
 from mmrec_bench.data.raw.store import Store
 from mmrec_bench.data.tasks import Tasks
+from mmrec_bench.errors import ResourceError
 from mmrec_bench.types import BoolArray
 
 Packed: TypeAlias = NDArray[np.uint8]
@@ -63,8 +66,8 @@ def rows_left(
     Raises:
         DataError: A file cannot be read, or nothing is left in the k-core.
     """
-    order = json.dumps({"recipe": recipe.model_dump(mode="json"), "n_shards": n_shards, "memory_mib": memory_mib})
-    told = tasks.put(order)
+    order = {"recipe": recipe.model_dump(mode="json"), "n_shards": n_shards, "memory_mib": memory_mib}
+    told = tasks.put(json.dumps(order | {"duckdb": version("duckdb")}))
     shards = [tasks.parts(merged, 3, told, *parts) for parts in _dealt(recipe, reading, tasks, n_shards, told)]
     sizes = [json.loads(text) for text in tasks.get([text for text, _, _ in shards])]
     ids = _item_ids(tasks.get([items for _, items, _ in shards]))
@@ -165,12 +168,13 @@ def parted(told: str, good: Packed) -> tuple[Any, ...]:
 
 
 def _parts(store: Store, order: Any) -> list[Packed]:
-    """Part rows by a digest of the user, which every node reckons alike, whatever its versions."""
+    """Part rows by user."""
     n_shards = order["n_shards"]
-    store.run(
-        f"CREATE TABLE parted AS SELECT {_ROW}, CAST(md5_number(user) % {n_shards} AS INTEGER) AS shard FROM rows"
-    )
-    return [_packed(store.table(f"SELECT {_ROW} FROM parted WHERE shard = {n}")) for n in range(n_shards)]
+    found = store.table(f"SELECT {_ROW}, CAST(hash(user) % {n_shards} AS INTEGER) AS shard FROM rows")
+    shard = found["shard"].to_numpy()
+    found = found.drop_columns("shard").take(np.argsort(shard, kind="stable"))
+    ends = np.cumsum(np.bincount(shard, minlength=n_shards)).tolist()
+    return [_packed(found.slice(start, end - start)) for start, end in zip([0, *ends], ends, strict=False)]
 
 
 def merged(told: str, *parts: Packed) -> tuple[str, Packed, Packed]:
@@ -236,8 +240,20 @@ def _add(store: Store, part: Packed) -> None:
 
 @contextmanager
 def _store(order: Any) -> Iterator[Store]:
-    """Lend a store of a task, with an empty table ``rows``."""
-    with tempfile.TemporaryDirectory(prefix="mmrec-bench-") as name, Store(Path(name), order["memory_mib"], 1) as store:
+    """Lend a store of a task, with an empty table ``rows``.
+
+    Raises:
+        ResourceError: This node would reckon other shards of the same users.
+    """
+    if version("duckdb") != order["duckdb"]:
+        raise ResourceError(
+            f"node {socket.gethostname()}: has duckdb {version('duckdb')}, where the command was given there is "
+            f"{order['duckdb']}; all nodes need the same version"
+        )
+    with (
+        tempfile.TemporaryDirectory(prefix="mmrec-bench-") as name,
+        Store(Path(name), order["memory_mib"], 1, in_memory=True) as store,
+    ):
         rows.create(store)
         yield store
 

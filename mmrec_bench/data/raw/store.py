@@ -19,9 +19,10 @@ class Store:
         folder: Where tables, and what does not fit into memory, are written.
         memory_mib: What duckdb may hold in memory.
         threads: How many threads it works with.
+        in_memory: Whether tables are written to the folder only where memory ends; they are all there otherwise.
     """
 
-    def __init__(self, folder: Path, memory_mib: int, threads: int) -> None:
+    def __init__(self, folder: Path, memory_mib: int, threads: int, *, in_memory: bool = False) -> None:
         import duckdb  # imported late: only preparing needs it
 
         self._errors = (duckdb.Error, OSError)
@@ -35,7 +36,9 @@ class Store:
             "autoload_known_extensions": "false",
         }
         with self._explained():
-            self._connection = duckdb.connect(str(folder / "steps.duckdb"), config=settings)
+            self._connection = duckdb.connect(
+                ":memory:" if in_memory else str(folder / "steps.duckdb"), config=settings
+            )
             self._connection.execute("SET enable_progress_bar = false")  # it would write into our output
 
     def __enter__(self) -> Store:
