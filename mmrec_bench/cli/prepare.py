@@ -14,7 +14,7 @@ from mmrec_bench.data.cards import DATA_VARIABLE, load_card
 from mmrec_bench.data.fetching.fetch import raw_folder
 from mmrec_bench.data.formats.prepared import Built, PreparedCard
 from mmrec_bench.data.preparing.prepare import Means, prepare
-from mmrec_bench.errors import DataError
+from mmrec_bench.errors import DataError, ResourceError
 from mmrec_bench.experiments.environment import available_cores
 from mmrec_bench.experiments.executors.ray import connected
 from mmrec_bench.experiments.executors.shards import RayTasks
@@ -34,7 +34,9 @@ def prepare_data(
     temp: Annotated[Path | None, typer.Option("--temp", help="Folder for what does not fit into memory.")] = None,
     executor: ExecutorOption = "local",
     address: Address = "auto",
-    shards: Annotated[int, typer.Option("--shards", min=1, help="ray: shards of rows, each a task.")] = 8,
+    shards: Annotated[
+        int | None, typer.Option("--shards", min=1, help="ray: shards of rows, each a task; 8 by default.")
+    ] = None,
 ) -> None:
     """Make a data set of raw files: k-core, split, texts and vectors of items."""
     loaded = load_card(card)
@@ -45,8 +47,10 @@ def prepare_data(
         )
     if data_dir is None:
         raise DataError(f"say where data folders lie: --data-dir, or the environment variable {DATA_VARIABLE}")
+    if executor == "local" and (shards is not None or address != "auto"):
+        raise ResourceError("--shards and --address are of a cluster; add --executor ray")
     tasks = RayTasks() if executor == "ray" else None
-    means = Means(memory, threads or available_cores(), temp, tasks, shards)
+    means = Means(memory, threads or available_cores(), temp, tasks, shards or 8)
     with connected(address) if tasks else nullcontext(), errors.status("preparing") as status:
         folder = raw or raw_folder(loaded, data_dir)
         made = prepare(loaded, folder, data_dir, means, replace=replace, watch=status.update)

@@ -70,6 +70,7 @@ def test_it_tells_steps_problems_and_the_digest(
         (("amazon-baby", "--raw", ".", "--data-dir", "d"), "card 'amazon-baby' is of format 'mmrec', which is"),
         (("mine.yaml", "--raw", "nowhere", "--data-dir", "d"), "r.json: no such file"),
         (("none.yaml", "--raw", ".", "--data-dir", "d"), "no such file"),
+        (("mine.yaml", "--raw", ".", "--data-dir", "d", "--shards", "3"), "are of a cluster; add --executor ray"),
     ],
 )
 def test_bad_input_is_one_error(
@@ -106,7 +107,7 @@ def test_a_killed_process_leaves_nothing_that_is_taken_for_a_data_set(
 
 
 @pytest.mark.slow
-def test_the_k_core_on_a_ray_cluster_makes_the_same_bytes(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_ray_cluster_makes_the_same_bytes(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("ray")
     ray = ("--executor", "ray", "--address", "local", "--shards", "3")
     for where, means in (("here", ()), ("ray", ray)):

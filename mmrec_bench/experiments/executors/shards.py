@@ -71,19 +71,21 @@ class RayTasks:
         except ray.exceptions.RayTaskError as error:
             if isinstance(error.cause, MMRecBenchError):
                 raise error.cause from None
-            raise ResourceError(
-                f"a task failed on the cluster ({type(error.cause).__name__}: {error.cause}). Look at `ray logs`"
-            ) from None
+            raise _lost("failed on the cluster", error.cause) from None
         except ray.exceptions.RayError as error:
-            raise ResourceError(
-                f"a task was lost on the cluster, {RETRIES} more tries included ({type(error).__name__}: "
-                f"{str(error).strip().partition(chr(10))[0]}). Look at `ray logs`; a node needs this version of "
-                "mmrec-bench, and memory and disk for its shards"
-            ) from None
+            raise _lost(f"was lost on the cluster, {RETRIES} more tries included", error) from None
         return found
 
     def _remote(self, function: Callable[..., Any], n: int) -> Any:
         return import_ray().remote(function).options(num_cpus=self.n_cpus, num_returns=n, max_retries=RETRIES)
+
+
+def _lost(how: str, error: BaseException) -> ResourceError:
+    told = str(error).strip().partition("\n")[0]
+    return ResourceError(
+        f"a task {how} ({type(error).__name__}: {told}). Look at `ray logs`; a node needs this version of mmrec-bench, "
+        "and memory and disk for its shards"
+    )
 
 
 @dataclass(frozen=True, slots=True)
