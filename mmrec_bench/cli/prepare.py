@@ -17,7 +17,7 @@ from mmrec_bench.data.preparing.prepare import Means, prepare
 from mmrec_bench.errors import DataError, ResourceError
 from mmrec_bench.experiments.environment import available_cores
 from mmrec_bench.experiments.executors.ray import connected
-from mmrec_bench.experiments.executors.shards import RayTasks
+from mmrec_bench.experiments.executors.ray_tasks import RayTasks
 
 
 def prepare_data(
@@ -49,10 +49,10 @@ def prepare_data(
         raise DataError(f"say where data folders lie: --data-dir, or the environment variable {DATA_VARIABLE}")
     if executor == "local" and (shards is not None or address != "auto"):
         raise ResourceError("--shards and --address are of a cluster; add --executor ray")
-    tasks = RayTasks() if executor == "ray" else None
-    means = Means(memory, threads or available_cores(), temp, tasks, shards or 8)
-    with connected(address) if tasks else nullcontext(), errors.status("preparing") as status:
-        folder = raw or raw_folder(loaded, data_dir)
+    folder = raw or raw_folder(loaded, data_dir)
+    with connected(address) if executor == "ray" else nullcontext(), errors.status("preparing") as status:
+        tasks = RayTasks(memory_mib=memory) if executor == "ray" else None
+        means = Means(memory, threads or available_cores(), temp, tasks, shards or 8)
         made = prepare(loaded, folder, data_dir, means, replace=replace, watch=status.update)
     out.print(f"{'already there' if made.was_there else 'prepared'}: {made.folder}", highlight=False, markup=False)
     _tell(made.built)

@@ -116,7 +116,8 @@ def fixpoint(
     steps: list[Step] = []
     while True:
         of_user, of_item = np.zeros(n_users, np.int64), np.zeros(n_items, np.int64)
-        for users, by_user, items, by_item in tasks.get(of_each(tasks, counts_of, codes, keep_users, keep_items)):
+        for counted in of_each(tasks, counts_of, codes, keep_users, keep_items):
+            ((users, by_user, items, by_item),) = tasks.get([counted])
             of_user[users] += by_user  # each user stands once among those of a shard
             of_item[items] += by_item
         steps.append(Step(int(of_user.sum()), int((of_user > 0).sum()), int((of_item > 0).sum())))

@@ -31,8 +31,9 @@ def subnormals_are_zero() -> Iterator[None]:
 def start_threads(count: int) -> None:
     """Set torch to so many threads, and start them with `subnormals_are_zero` unless they are there.
 
-    A thread keeps what it inherits from the one that starts it, and nothing can change it from outside; so this comes
-    before anything else makes torch start them.
+    A thread keeps for good what it inherits from the one that starts it, and nothing can change it from outside; so
+    this comes before anything else makes torch start them. Outside of training they go on taking such numbers for zero
+    in their shares of large tensors, where the thread that calls does not.
     """
     with subnormals_are_zero():
         torch.set_num_threads(count)

@@ -31,7 +31,7 @@ from mmrec_bench.data.formats.prepared import PreparedCard
 from mmrec_bench.data.preparing.prepare import Means, prepare
 from mmrec_bench.experiments.environment import MIB, cpu_name
 from mmrec_bench.experiments.executors.ray import connected
-from mmrec_bench.experiments.executors.shards import RayTasks
+from mmrec_bench.experiments.executors.ray_tasks import RayTasks
 from mmrec_bench.settings import Document
 
 MILLION = 1_000_000

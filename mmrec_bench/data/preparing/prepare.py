@@ -23,7 +23,7 @@ from mmrec_bench.data.formats.external import natural_order, rows_of
 from mmrec_bench.data.formats.prepared import CARD, INTERACTIONS, Built, FileFacts, PreparedCard, read_card
 from mmrec_bench.data.interactions import Interactions
 from mmrec_bench.data.pairs_digest import sorted_pairs_digest
-from mmrec_bench.data.preparing import shards, steps
+from mmrec_bench.data.preparing import by_tasks, steps
 from mmrec_bench.data.preparing.canonical import write_interactions
 from mmrec_bench.data.preparing.reading import Reading
 from mmrec_bench.data.preparing.steps import Core, Stage
@@ -172,7 +172,7 @@ def _stages(card: PreparedCard, reading: Reading, means: Means, watch: Watch) ->
             raise _nothing_left(card, reading, len(made))
 
     if means.tasks is not None:
-        shards.rows_left(recipe, reading, means.tasks, means.n_shards, means.memory_mib, done)
+        by_tasks.rows_left(recipe, reading, means.tasks, means.n_shards, means.memory_mib, watch, done)
         return tuple(made)
     store = reading.store
     rows.create(store)

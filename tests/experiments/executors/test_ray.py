@@ -20,14 +20,17 @@ import scipy.sparse
 import torch
 
 from mmrec_bench.data.kcore import k_core
+from mmrec_bench.data.preparing import by_tasks
 from mmrec_bench.data.preparing.prepare import Means, prepare
 from mmrec_bench.data.raw.store import Store
 from mmrec_bench.errors import DataError, MissingExtraError, ResourceError
 from mmrec_bench.experiments.environment import PACKAGE_FOLDER
 from mmrec_bench.experiments.executors import ray as ray_module
+from mmrec_bench.experiments.executors import ray_tasks
 from mmrec_bench.experiments.executors.node import CACHE_VARIABLE
 from mmrec_bench.experiments.executors.ray import RayExecutor, connected
-from mmrec_bench.experiments.executors.shards import RankOnRay, RayTasks
+from mmrec_bench.experiments.executors.ray_tasks import RayTasks
+from mmrec_bench.experiments.executors.shards import RankOnRay
 from mmrec_bench.experiments.run import RunSettings
 from mmrec_bench.resources import bundled
 from mmrec_bench.retrieval.base import Exclusions, Rankings, Representations
@@ -168,13 +171,23 @@ def test_raw_files_are_prepared_by_tasks(
             tasks.get([tasks.call(fails_as_duckdb)])
         with pytest.raises(ResourceError, match=r"a task failed on the cluster \(ZeroDivisionError: "):
             tasks.get([tasks.call(divides, 1, 0)])
-        with pytest.raises(ResourceError, match="have 2 CPUs, a task needs 3; add a node"):
-            _ = RayTasks(3).at_once
+        with pytest.raises(ResourceError, match="no node of the cluster has the 3 CPUs and 0 MiB of a task; there"):
+            RayTasks(3)
+        with pytest.raises(ResourceError, match=r"node .+: preparing needs more than the 7 MiB it may use \(x\)\. M"):
+            tasks.get([tasks.call(runs_out_of_memory)])
+        monkeypatch.setattr(ray_tasks, "_versions", lambda: '{"duckdb": "0.0"}')
+        with pytest.raises(ResourceError, match=r"has duckdb [1-9.]+[0-9.]* instead of 0\.0, as where the command"):
+            tasks.get([tasks.call(divides, 1, 1)])
     assert small.files(made.folder) == small.files(alone.folder)
 
 
 def divides(one: int, other: int) -> float:
     return one / other
+
+
+def runs_out_of_memory() -> None:
+    with by_tasks._store({"memory_mib": 256}):
+        raise ResourceError("preparing needs more than the 7 MiB it may use (x). Raise --memory, or lower --threads")
 
 
 def fails_as_duckdb() -> None:

@@ -14,7 +14,6 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -51,7 +50,13 @@ _RECIPE: TypeAdapter[Recipe] = TypeAdapter(AnyRecipe)
 
 
 def rows_left(
-    recipe: Recipe, reading: Reading, tasks: Tasks, n_shards: int, memory_mib: int, done: Callable[[Stage], None]
+    recipe: Recipe,
+    reading: Reading,
+    tasks: Tasks,
+    n_shards: int,
+    memory_mib: int,
+    watch: Callable[[str], None],
+    done: Callable[[Stage], None],
 ) -> None:
     """Leave in the store ``edges``, ``users`` and ``items`` of the rows that the recipe keeps.
 
@@ -61,38 +66,48 @@ def rows_left(
         tasks: Makes the calls.
         n_shards: Shards that rows are parted into, by user.
         memory_mib: Memory of duckdb in each task.
+        watch: Is told how far reading is.
         done: Is told what each step left; may raise.
 
     Raises:
         DataError: A file cannot be read, or nothing is left in the k-core.
     """
     order = {"recipe": recipe.model_dump(mode="json"), "n_shards": n_shards, "memory_mib": memory_mib}
-    told = tasks.put(json.dumps(order | {"duckdb": version("duckdb")}))
-    shards = [tasks.parts(merged, 3, told, *parts) for parts in _dealt(recipe, reading, tasks, n_shards, told)]
-    sizes = [json.loads(text) for text in tasks.get([text for text, _, _ in shards])]
-    ids = _item_ids(tasks.get([items for _, items, _ in shards]))
-    for number, of_shards in enumerate(zip(*sizes, strict=True)):
-        name, n_rows, n_users = of_shards[0][0], *(sum(size[column] for size in of_shards) for column in (1, 2))
-        n_items = int(pc.sum(pc.greater(ids["n_steps"], number)).as_py() or 0)
-        done(Stage(step=name, rows=n_rows, users=n_users, items=n_items))
-    held = [held for _, _, held in shards]
-    if recipe.k_core is not None:
-        items = ids.filter(pc.equal(ids["n_steps"], len(sizes[0])))["id"]
-        held, rounds = _cores(tasks, held, [size[-1][2] for size in sizes], items, recipe.k_core)
-        for stage in rounds:
-            done(stage)
+    told = tasks.put(json.dumps(order))
+    held = _pairs(recipe, tasks, told, _dealt(recipe, reading, tasks, n_shards, told, watch), done)
     store = reading.store
     store.run("DROP TABLE IF EXISTS rows")
     rows.create(store)
-    for one in held:
-        _add(store, *tasks.get([one]))
+    while held:  # a shard that has come is held no longer
+        _add(store, *tasks.get([held.pop()]))
     steps.number_ids(store)
 
 
-def _dealt(recipe: Recipe, reading: Reading, tasks: Tasks, n_shards: int, told: Any) -> list[list[Any]]:
+def _pairs(recipe: Recipe, tasks: Tasks, told: Any, parts: list[list[Any]], done: Callable[[Stage], None]) -> list[Any]:
+    """Make the steps of all shards; return the rows that are left, held."""
+    held, facts, ids = zip(*[tasks.parts(merged, 3, told, *parts.pop()) for _ in range(len(parts))], strict=True)
+    sizes = [json.loads(text) for text in tasks.get(facts)]
+    items = _item_ids(tasks.get(ids))
+    for number, of_shards in enumerate(zip(*sizes, strict=True)):
+        name, n_rows, n_users = of_shards[0][0], *(sum(size[column] for size in of_shards) for column in (1, 2))
+        n_items = int(pc.sum(pc.greater(items["n_steps"], number)).as_py() or 0)
+        done(Stage(step=name, rows=n_rows, users=n_users, items=n_items))
+    if recipe.k_core is None:
+        return list(held)
+    left = items.filter(pc.equal(items["n_steps"], len(sizes[0])))["id"]
+    core, rounds = _cores(tasks, held, [size[-1][2] for size in sizes], left, recipe.k_core)
+    for stage in rounds:
+        done(stage)
+    return core
+
+
+def _dealt(
+    recipe: Recipe, reading: Reading, tasks: Tasks, n_shards: int, told: Any, watch: Callable[[str], None]
+) -> list[list[Any]]:
     """Have all rows read and parted; return the held parts of each shard."""
     parts: list[list[Any]] = [[] for _ in range(n_shards)]
     going: deque[Any] = deque()
+    at_most = 2 * tasks.at_once  # files are read no faster than tasks take them up
 
     def hear(n_left: int) -> None:
         while len(going) > n_left:
@@ -104,7 +119,8 @@ def _dealt(recipe: Recipe, reading: Reading, tasks: Tasks, n_shards: int, told: 
         for shard, part in zip(parts, of_shards, strict=True):
             shard.append(part)
         going.append(noted)
-        hear(2 * tasks.at_once)  # files are read no faster than tasks take them up
+        hear(at_most)
+        watch(f"reading: {len(parts[0]):,} blocks dealt out, {len(parts[0]) - len(going):,} read")
     hear(0)
     return parts
 
@@ -177,37 +193,38 @@ def _parts(store: Store, order: Any) -> list[Packed]:
     return [_packed(found.slice(start, end - start)) for start, end in zip([0, *ends], ends, strict=False)]
 
 
-def merged(told: str, *parts: Packed) -> tuple[str, Packed, Packed]:
+def merged(told: str, *parts: Packed) -> tuple[Packed, str, Packed]:
     """Make the steps before the k-core of a shard.
 
     Returns:
-        Name, rows and users of each step, as JSON; ids of items with the number of steps they are left after; the rows
-        that are left.
+        The rows that are left; name, rows and users of each step, as JSON; ids of items with the number of steps they
+        are left after.
     """
     order = json.loads(told)
-    recipe = order["recipe"]
+    recipe = _RECIPE.validate_python(order["recipe"])
     with _store(order) as store:
         for part in parts:
             _add(store, part)
         sizes: list[tuple[str, int, int]] = []
         n_steps = np.zeros(store.number("SELECT count(DISTINCT item) FROM rows"), np.int8)
-        for name in steps.to_pairs(store, recipe["min_rating"], recipe["repeats"]):
+        for name in steps.to_pairs(store, recipe.min_rating, recipe.repeats):
             left = steps.stage(store, name)
             sizes.append((name, left.rows, left.users))
             n_steps[store.table("SELECT DISTINCT i FROM edges")["i"].to_numpy()] += 1
         ids = store.table("SELECT id FROM items ORDER BY code")["id"]
         joined = "edges JOIN users ON users.code = u JOIN items ON items.code = i"
-        row = _ROW.replace("user", "users.id AS user").replace("item", "items.id AS item")
-        left_rows = store.table(f"SELECT {row} FROM {joined}")
-    return json.dumps(sizes), _packed(pa.table({"id": ids, "n_steps": n_steps})), _packed(left_rows)
+        found = store.table(f"SELECT file, line, users.id AS user, items.id AS item, rating, time, part FROM {joined}")
+    return _packed(found), json.dumps(sizes), _packed(pa.table({"id": ids, "n_steps": n_steps}))
 
 
 def coded(shard: Packed, item_ids: Packed, first_user: int) -> Codes:
     """Return row numbers of users, from the first one's on, and of items among the ids."""
     table = _table(shard)
-    users = table["user"].combine_chunks().dictionary_encode().indices.to_numpy().astype(np.int64)
+    # Chunk by chunk: all ids of a large shard in one piece are more than an Arrow array of text can hold.
+    users = table["user"].dictionary_encode().unify_dictionaries()
+    codes = np.concatenate([np.zeros(0, np.int64), *(chunk.indices.to_numpy() for chunk in users.chunks)])
     items = pc.index_in(table["item"], value_set=_table(item_ids)["id"].combine_chunks())
-    return users + first_user, items.to_numpy().astype(np.int64)
+    return codes + first_user, items.to_numpy().astype(np.int64)
 
 
 def kept(shard: Packed, codes: Codes, keep_users: BoolArray, keep_items: BoolArray) -> Packed:
@@ -243,19 +260,21 @@ def _store(order: Any) -> Iterator[Store]:
     """Lend a store of a task, with an empty table ``rows``.
 
     Raises:
-        ResourceError: This node would reckon other shards of the same users.
+        ResourceError: Memory or disk of the node do not suffice.
     """
-    if version("duckdb") != order["duckdb"]:
+    try:
+        with (
+            tempfile.TemporaryDirectory(prefix="mmrec-bench-") as name,
+            Store(Path(name), order["memory_mib"], 1, in_memory=True) as store,
+        ):
+            rows.create(store)
+            yield store
+    except ResourceError as error:  # what it advises is for where a command is given
+        reason, end, _ = str(error).rpartition("). ")
         raise ResourceError(
-            f"node {socket.gethostname()}: has duckdb {version('duckdb')}, where the command was given there is "
-            f"{order['duckdb']}; all nodes need the same version"
-        )
-    with (
-        tempfile.TemporaryDirectory(prefix="mmrec-bench-") as name,
-        Store(Path(name), order["memory_mib"], 1, in_memory=True) as store,
-    ):
-        rows.create(store)
-        yield store
+            f"node {socket.gethostname()}: {reason + end or f'{error}. '}Make room in its folder for temporary files "
+            "(TMPDIR), raise --memory, or ask for more --shards"
+        ) from None
 
 
 def _packed(table: Any) -> Packed:

@@ -9,11 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mmrec_bench.data.preparing import shards
 from mmrec_bench.data.preparing.prepare import Means, prepare
 from mmrec_bench.data.raw import lines
 from mmrec_bench.data.tasks import Here
-from mmrec_bench.errors import DataError, ResourceError
+from mmrec_bench.errors import DataError
 from tests.data.preparing.small import BUILD, card_of, files, left_behind, reviews, write
 
 
@@ -119,12 +118,3 @@ def test_without_a_core_every_pair_is_kept(tmp_path: Path) -> None:
     shared = prepare(card_of(build), raw, tmp_path / "b", Means(tasks=Here(), n_shards=2))
     assert files(shared.folder) == files(alone.folder)
     assert [stage.step for stage in shared.built.steps] == ["read", "first row of each pair"]
-
-
-def test_a_node_with_another_duckdb_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its users might lie in other shards, and a pair in two of them."""
-    versions = iter(["2.0.0"])
-    monkeypatch.setattr(shards, "version", lambda _: next(versions, "2.0.1"))
-    with pytest.raises(ResourceError, match=r"has duckdb 2\.0\.1, where the command was given there is 2\.0\.0"):
-        prepare(card_of(), write(tmp_path / "raw"), tmp_path / "data", Means(tasks=Here()))
-    assert left_behind(tmp_path / "data") == []
