@@ -86,11 +86,11 @@ def k_core(shards: Sequence[Rows], user_rows: int, item_rows: int, tasks: Tasks 
     coded = of_each(tasks, codes_of, held, user_ids, item_ids)
     keep_users, keep_items, steps = fixpoint(tasks, coded, len(user_ids), len(item_ids), user_rows, item_rows)
     codes: list[Codes] = tasks.get(coded)
-    users, items = (np.concatenate([shard[column] for shard in codes]) for column in (0, 1))
-    kept = keep_users[users] & keep_items[items]
+    of_users, of_items = (np.concatenate([shard[column] for shard in codes]) for column in (0, 1))
+    kept = rows_kept((of_users, of_items), keep_users, keep_items)
     new_users, new_items = np.cumsum(keep_users) - 1, np.cumsum(keep_items) - 1
     return KCore(
-        kept, new_users[users[kept]], new_items[items[kept]], user_ids[keep_users], item_ids[keep_items], steps
+        kept, new_users[of_users[kept]], new_items[of_items[kept]], user_ids[keep_users], item_ids[keep_items], steps
     )
 
 
@@ -154,8 +154,14 @@ def counts_of(
 ) -> tuple[IntArray, IntArray, IntArray, IntArray]:
     """Return users of a shard and their rows in it, and items and theirs, of the rows whose user and item are kept."""
     users, items = shard
-    left = keep_users[users] & keep_items[items]
+    left = rows_kept(shard, keep_users, keep_items)
     return *_counted(users[left]), *_counted(items[left])
+
+
+def rows_kept(codes: Codes, keep_users: BoolArray, keep_items: BoolArray) -> BoolArray:
+    """Return whether the user and the item of each row are both kept."""
+    users, items = codes
+    return keep_users[users] & keep_items[items]
 
 
 def _counted(codes: IntArray) -> tuple[IntArray, IntArray]:

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from pydantic import TypeAdapter
 
 import mmrec_bench.data.formats.prepared  # noqa: F401 (registers all recipes, for tasks that start with this module)
-from mmrec_bench.data.kcore import Codes, fixpoint
+from mmrec_bench.data.kcore import Codes, fixpoint, rows_kept
 from mmrec_bench.data.preparing import steps
 from mmrec_bench.data.preparing.reading import Reading
 from mmrec_bench.data.preparing.recipes import AnyRecipe, CoreBounds, FileRecipe, Recipe
@@ -229,8 +229,7 @@ def coded(shard: Packed, item_ids: Packed, first_user: int) -> Codes:
 
 def kept(shard: Packed, codes: Codes, keep_users: BoolArray, keep_items: BoolArray) -> Packed:
     """Return the rows whose user and item are kept."""
-    users, items = codes
-    return _packed(_table(shard).filter(pa.array(keep_users[users] & keep_items[items])))
+    return _packed(_table(shard).filter(pa.array(rows_kept(codes, keep_users, keep_items))))
 
 
 @dataclass(frozen=True, slots=True)

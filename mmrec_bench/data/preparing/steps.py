@@ -14,7 +14,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from pydantic import NonNegativeInt
 
-from mmrec_bench.data.kcore import Step, fixpoint, nothing_left
+from mmrec_bench.data.kcore import Step, fixpoint, nothing_left, rows_kept
 from mmrec_bench.data.raw.store import Store
 from mmrec_bench.data.tasks import Here
 from mmrec_bench.settings import BaseConfig
@@ -129,7 +129,7 @@ def _core_in_memory(store: Store, user_rows: int, item_rows: int) -> list[Step]:
     codes = pairs["u"].to_numpy(), pairs["i"].to_numpy()
     sizes = [int(column.max()) + 1 for column in codes]
     keep_users, keep_items, steps = fixpoint(Here(), [codes], sizes[0], sizes[1], user_rows, item_rows)
-    left = pairs.filter(pa.array(keep_users[codes[0]] & keep_items[codes[1]]))
+    left = pairs.filter(pa.array(rows_kept(codes, keep_users, keep_items)))
     store.feed(iter(left.to_batches()), left.schema, "CREATE TABLE left_over AS SELECT * FROM source")
     _replace(store, "pairs")
     return list(steps)
