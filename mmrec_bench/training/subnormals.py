@@ -15,13 +15,14 @@ _TO_SHARE = 1 << 20
 
 
 @contextmanager
-def subnormals_are_zero() -> Iterator[None]:
-    """Have this thread, and threads that it starts, take such numbers for zero, as inputs and as results.
+def subnormals_are_zero(*, wanted: bool = True) -> Iterator[None]:
+    """Have this thread take such numbers for zero, as inputs and as results, if that is wanted.
 
-    Processors that cannot do this go on as they are.
+    Threads that are there already go on as they are, and so do processors that cannot do this.
     """
     before = _are_zero()
-    torch.set_flush_denormal(True)
+    if wanted:
+        torch.set_flush_denormal(True)
     try:
         yield
     finally:
@@ -29,15 +30,13 @@ def subnormals_are_zero() -> Iterator[None]:
 
 
 def start_threads(count: int) -> None:
-    """Set torch to so many threads, and start them with `subnormals_are_zero` unless they are there.
+    """Set torch to so many threads, and start them.
 
-    A thread keeps for good what it inherits from the one that starts it, and nothing can change it from outside; so
-    this comes before anything else makes torch start them. Outside of training they go on taking such numbers for zero
-    in their shares of large tensors, where the thread that calls does not.
+    A thread keeps for good what it inherits from the one that starts it. Started here, and not by what happens to come
+    first, none inherits `subnormals_are_zero`, and a run computes the same whatever ran before it.
     """
-    with subnormals_are_zero():
-        torch.set_num_threads(count)
-        torch.zeros(_TO_SHARE).add_(1)
+    torch.set_num_threads(count)
+    torch.zeros(_TO_SHARE).add_(1)
 
 
 def _are_zero() -> bool:

@@ -101,7 +101,7 @@ def train(
         learning_rate = config.learning_rate_at(epoch)
         for group in optimizer.param_groups:
             group["lr"] = learning_rate
-        with memory(), subnormals_are_zero():
+        with memory(), subnormals_are_zero(wanted=config.weight_decay > 0):
             terms = _train_epoch(model, source, optimizer, config, seeds, epoch, observer, team)
         trained = time.perf_counter()
 
