@@ -16,6 +16,7 @@ from mmrec_bench.data.formats.prepared import Built, PreparedCard
 from mmrec_bench.data.preparing.prepare import Means, prepare
 from mmrec_bench.errors import DataError, ResourceError
 from mmrec_bench.experiments.environment import available_cores
+from mmrec_bench.experiments.executors.demand import Demand
 from mmrec_bench.experiments.executors.ray import connected
 from mmrec_bench.experiments.executors.ray_tasks import RayTasks
 
@@ -31,7 +32,7 @@ def prepare_data(
         int, typer.Option("--memory", min=256, help="MiB of memory for duckdb; ray: of each task.")
     ] = 2048,
     threads: Annotated[int | None, typer.Option("--threads", min=1, help="Threads; all cores by default.")] = None,
-    temp: Annotated[Path | None, typer.Option("--temp", help="Folder for what does not fit into memory.")] = None,
+    temp: Annotated[Path | None, typer.Option("--temp", help="Folder here for what does not fit into memory.")] = None,
     executor: ExecutorOption = "local",
     address: Address = "auto",
     shards: Annotated[
@@ -51,7 +52,7 @@ def prepare_data(
         raise ResourceError("--shards and --address are of a cluster; add --executor ray")
     folder = raw or raw_folder(loaded, data_dir)
     with connected(address) if executor == "ray" else nullcontext(), errors.status("preparing") as status:
-        tasks = RayTasks(memory_mib=memory) if executor == "ray" else None
+        tasks = RayTasks(Demand(1, memory)) if executor == "ray" else None
         means = Means(memory, threads or available_cores(), temp, tasks, shards or 8)
         made = prepare(loaded, folder, data_dir, means, replace=replace, watch=status.update)
     out.print(f"{'already there' if made.was_there else 'prepared'}: {made.folder}", highlight=False, markup=False)

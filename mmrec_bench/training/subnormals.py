@@ -15,14 +15,13 @@ _TO_SHARE = 1 << 20
 
 
 @contextmanager
-def subnormals_are_zero(*, wanted: bool = True) -> Iterator[None]:
-    """Have this thread take such numbers for zero, as inputs and as results, if that is wanted.
+def subnormals_are_zero() -> Iterator[None]:
+    """Have this thread take such numbers for zero, as inputs and as results.
 
     Threads that are there already go on as they are, and so do processors that cannot do this.
     """
     before = _are_zero()
-    if wanted:
-        torch.set_flush_denormal(True)
+    torch.set_flush_denormal(True)
     try:
         yield
     finally:

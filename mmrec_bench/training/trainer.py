@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from functools import partial
 from typing import Any, Protocol, TypeVar
 
@@ -101,7 +102,7 @@ def train(
         learning_rate = config.learning_rate_at(epoch)
         for group in optimizer.param_groups:
             group["lr"] = learning_rate
-        with memory(), subnormals_are_zero(wanted=config.weight_decay > 0):
+        with memory(), subnormals_are_zero() if config.weight_decay > 0 else nullcontext():
             terms = _train_epoch(model, source, optimizer, config, seeds, epoch, observer, team)
         trained = time.perf_counter()
 

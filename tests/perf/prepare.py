@@ -30,6 +30,7 @@ from mmrec_bench.data.cards import parse_card
 from mmrec_bench.data.formats.prepared import PreparedCard
 from mmrec_bench.data.preparing.prepare import Means, prepare
 from mmrec_bench.experiments.environment import MIB, cpu_name
+from mmrec_bench.experiments.executors.demand import Demand
 from mmrec_bench.experiments.executors.ray import connected
 from mmrec_bench.experiments.executors.ray_tasks import RayTasks
 from mmrec_bench.settings import Document
@@ -129,7 +130,8 @@ def child() -> None:
             marks.append((line, time.perf_counter() - started, _processor_seconds() - processor))
             disk.append(sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()))
 
-        means = Means(told["memory"], told["threads"], tasks=RayTasks() if n_shards else None, n_shards=n_shards)
+        tasks = RayTasks(Demand(1, told["memory"])) if n_shards else None
+        means = Means(told["memory"], told["threads"], tasks=tasks, n_shards=n_shards)
         made = prepare(card, raw, folder, means, watch=watch)
         seconds, of_processors = time.perf_counter() - started, _processor_seconds() - processor
     facts = {

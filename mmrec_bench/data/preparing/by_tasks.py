@@ -32,16 +32,12 @@ from mmrec_bench.data.preparing.steps import Stage
 from mmrec_bench.data.raw import rows
 from mmrec_bench.data.raw.problems import Problem, Problems
 from mmrec_bench.data.raw.rows import Origin
-from mmrec_bench.data.raw.store import Store
+from mmrec_bench.data.raw.store import Place, Store
 from mmrec_bench.data.tasks import Tasks
-from mmrec_bench.errors import ResourceError
 from mmrec_bench.types import BoolArray
 
 Packed: TypeAlias = NDArray[np.uint8]
 """An Arrow table as the bytes of an IPC stream."""
-
-_ROW = "file, line, user, item, rating, time, part"
-"""Columns of rows in which nothing is wrong."""
 
 _DEALT = 1 << 18
 """Rows dealt out at a time that another reader has read."""
@@ -76,10 +72,9 @@ def rows_left(
     told = tasks.put(json.dumps(order))
     held = _pairs(recipe, tasks, told, _dealt(recipe, reading, tasks, n_shards, told, watch), done)
     store = reading.store
-    store.run("DROP TABLE IF EXISTS rows")
     rows.create(store)
     while held:  # a shard that has come is held no longer
-        _add(store, *tasks.get([held.pop()]))
+        rows.add_known(store, _table(*tasks.get([held.pop()])))
     steps.number_ids(store)
 
 
@@ -142,8 +137,9 @@ def _calls(recipe: Recipe, reading: Reading) -> Iterator[_Call]:
     else:  # a layout, which its own format reads as a whole
         rows.create(reading.store)
         recipe.read_rows(reading)
-        for batch in reading.store.batches(f"SELECT {_ROW} FROM rows", _DEALT):
+        for batch in reading.store.batches(f"SELECT {rows.KNOWN} FROM rows", _DEALT):
             yield _Call(parted, (_packed(pa.Table.from_batches([batch])),))
+        reading.store.run("DROP TABLE rows")
 
 
 def _item_ids(shards: Sequence[Packed]) -> Any:
@@ -179,14 +175,14 @@ def parted(told: str, good: Packed) -> tuple[Any, ...]:
     """Return that nothing is wrong, and some rows parted into shards."""
     order = json.loads(told)
     with _store(order) as store:
-        _add(store, good)
+        rows.add_known(store, _table(good))
         return "[]", *_parts(store, order)
 
 
 def _parts(store: Store, order: Any) -> list[Packed]:
     """Part rows by user."""
     n_shards = order["n_shards"]
-    found = store.table(f"SELECT {_ROW}, CAST(hash(user) % {n_shards} AS INTEGER) AS shard FROM rows")
+    found = store.table(f"SELECT {rows.KNOWN}, CAST(hash(user) % {n_shards} AS INTEGER) AS shard FROM rows")
     shard = found["shard"].to_numpy()
     found = found.drop_columns("shard").take(np.argsort(shard, kind="stable"))
     ends = np.cumsum(np.bincount(shard, minlength=n_shards)).tolist()
@@ -204,7 +200,7 @@ def merged(told: str, *parts: Packed) -> tuple[Packed, str, Packed]:
     recipe = _RECIPE.validate_python(order["recipe"])
     with _store(order) as store:
         for part in parts:
-            _add(store, part)
+            rows.add_known(store, _table(part))
         sizes: list[tuple[str, int, int]] = []
         n_steps = np.zeros(store.number("SELECT count(DISTINCT item) FROM rows"), np.int8)
         for name in steps.to_pairs(store, recipe.min_rating, recipe.repeats):
@@ -248,12 +244,6 @@ class _Some:
         yield from self.table.to_batches()
 
 
-def _add(store: Store, part: Packed) -> None:
-    table = _table(part)
-    insert = f"INSERT INTO rows SELECT {_ROW}, NULL AS problem, NULL AS odd FROM source"
-    store.feed(iter(table.to_batches()), table.schema, insert)
-
-
 @contextmanager
 def _store(order: Any) -> Iterator[Store]:
     """Lend a store of a task, with an empty table ``rows``.
@@ -261,19 +251,17 @@ def _store(order: Any) -> Iterator[Store]:
     Raises:
         ResourceError: Memory or disk of the node do not suffice.
     """
-    try:
-        with (
-            tempfile.TemporaryDirectory(prefix="mmrec-bench-") as name,
-            Store(Path(name), order["memory_mib"], 1, in_memory=True) as store,
-        ):
-            rows.create(store)
-            yield store
-    except ResourceError as error:  # what it advises is for where a command is given
-        reason, end, _ = str(error).rpartition("). ")
-        raise ResourceError(
-            f"node {socket.gethostname()}: {reason + end or f'{error}. '}Make room in its folder for temporary files "
-            "(TMPDIR), raise --memory, or ask for more --shards"
-        ) from None
+    place = Place(
+        f"node {socket.gethostname()}: ",
+        "Make room in its folder for temporary files (TMPDIR)",
+        "Raise --memory, or ask for more --shards",
+    )
+    with (
+        tempfile.TemporaryDirectory(prefix="mmrec-bench-") as name,
+        Store(Path(name), order["memory_mib"], 1, in_memory=True, place=place) as store,
+    ):
+        rows.create(store)
+        yield store
 
 
 def _packed(table: Any) -> Packed:

@@ -92,6 +92,8 @@ class LayoutRecipe(Recipe):
         one = dataset.payload
         n = len(one)
         columns = {
+            "file": np.zeros(n, np.int16),
+            "line": np.arange(n),
             "user": pa.array(dataset.user_ids[one.users].tolist(), pa.string()),
             "item": pa.array(dataset.item_ids[one.items].tolist(), pa.string()),
             "rating": pa.nulls(n, pa.float32()) if one.values is None else pa.array(one.values),

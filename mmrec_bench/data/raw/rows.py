@@ -22,6 +22,9 @@ LATEST = 10**11
 FILLED = "text NOT IN ('', chr(10), chr(13), chr(13) || chr(10))"
 """Condition of lines that are not blank."""
 
+KNOWN = "file, line, user, item, rating, time, part"
+"""Columns of rows in which nothing is wrong."""
+
 _ODD_ROWS = 2048
 """Lines of loose JSON taken up at a time."""
 
@@ -154,15 +157,13 @@ def add_delimited(
 
 
 def add_known(store: Store, rows: Any) -> None:
-    """Add rows that another reader has checked.
+    """Add rows in which nothing is wrong.
 
     Args:
         store: The store.
-        rows: Arrow table with ``user``, ``item``, ``rating`` or nulls, ``time`` or nulls, ``part`` or nulls.
+        rows: Arrow table with the columns of `KNOWN`; ``rating``, ``time`` and ``part`` may be null.
     """
-    numbered = rows.append_column("line", pa.array(range(len(rows)), pa.int64()))
-    insert = "INSERT INTO rows SELECT 0, line, user, item, rating, time, part, NULL, NULL FROM source"
-    store.feed(iter(numbered.to_batches(1 << 20)), numbered.schema, insert)
+    store.feed(iter(rows.to_batches()), rows.schema, f"INSERT INTO rows SELECT {KNOWN}, NULL, NULL FROM source")
 
 
 def again(store: Store, origin: Origin, table: str, statement: str) -> None:

@@ -4,12 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
 from mmrec_bench.errors import DataError, ResourceError
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a store works, for what is told of its want.
+
+    Attributes:
+        prefix: What errors begin with.
+        more_disk: What to do where the disk is full.
+        more_memory: What to do where memory does not suffice.
+    """
+
+    prefix: str = ""
+    more_disk: str = "Make room, or name another --temp folder"
+    more_memory: str = "Raise --memory, or lower --threads"
 
 
 class Store:
@@ -20,13 +36,16 @@ class Store:
         memory_mib: What duckdb may hold in memory.
         threads: How many threads it works with.
         in_memory: Whether tables are written to the folder only where memory ends; they are all there otherwise.
+        place: Where this is, for errors.
     """
 
-    def __init__(self, folder: Path, memory_mib: int, threads: int, *, in_memory: bool = False) -> None:
+    def __init__(
+        self, folder: Path, memory_mib: int, threads: int, *, in_memory: bool = False, place: Place = Place()
+    ) -> None:
         import duckdb  # imported late: only preparing needs it
 
         self._errors = (duckdb.Error, OSError)
-        self.memory_mib = memory_mib
+        self._place, self.memory_mib = place, memory_mib
         settings = {
             "threads": threads,
             "memory_limit": f"{memory_mib}MiB",
@@ -111,11 +130,11 @@ class Store:
             text = " ".join(str(error).split())[:300]
             if "No space left" in text or "could not write" in text.lower():
                 raise ResourceError(
-                    f"the disk is full while data is prepared ({text}). Make room, or name another --temp folder"
+                    f"{self._place.prefix}the disk is full while data is prepared ({text}). {self._place.more_disk}"
                 ) from None
             if type(error).__name__ == "OutOfMemoryException":
                 raise ResourceError(
-                    f"preparing needs more than the {self.memory_mib:,} MiB it may use ({text}). Raise --memory, or "
-                    "lower --threads"
+                    f"{self._place.prefix}preparing needs more than the {self.memory_mib:,} MiB it may use ({text}). "
+                    f"{self._place.more_memory}"
                 ) from None
             raise DataError(f"duckdb: {text}") from None

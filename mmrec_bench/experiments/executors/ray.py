@@ -22,7 +22,7 @@ from typing import Any
 import torch
 
 from mmrec_bench.errors import MMRecBenchError, ResourceError
-from mmrec_bench.experiments.environment import MIB
+from mmrec_bench.experiments.executors.demand import RETRIES, Demand
 from mmrec_bench.experiments.executors.luggage import DATA, Luggage, luggage_of
 from mmrec_bench.experiments.executors.memory import Expected, expected
 from mmrec_bench.experiments.executors.node import make_here, receive
@@ -33,9 +33,6 @@ from mmrec_bench.experiments.folders import MANIFEST, read_json
 from mmrec_bench.experiments.run_settings import RunSettings
 from mmrec_bench.experiments.suite import PlannedRun, Result, SuiteObserver
 from mmrec_bench.extras import import_ray
-
-RETRIES = 2
-"""How often a task is tried again whose worker or node was lost."""
 
 PROBE_SECONDS = 30
 """How long an address may take to answer."""
@@ -183,25 +180,10 @@ class _Work:
         """
         wanted: Expected = expected(task, self._settings.out, self._executor.run_memory_mib)
         gpus = 1 if self._settings.device.type == "cuda" else 0
-        memory = int(wanted.mib * MIB)
-        asked = {"CPU": self._settings.threads, "GPU": gpus, "memory": memory}
-        nodes = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
-        if not any(all(node.get(name, 0) >= amount for name, amount in asked.items()) for node in nodes):
-            has = "; ".join(
-                f"{node.get('CPU', 0):g} CPUs, {node.get('GPU', 0):g} GPUs, {node.get('memory', 0) / MIB:,.0f} MiB"
-                for node in nodes
-            )
-            raise ResourceError(
-                f"no node of the cluster has {self._settings.threads} CPUs, {gpus} GPUs and {wanted}; there are: {has}."
-                " Lower --threads or declare --run-memory"
-            )
-        return {
-            "num_cpus": self._settings.threads,
-            "num_gpus": gpus,
-            "memory": memory,
-            "max_retries": RETRIES,
-            "retry_exceptions": False,
-        }
+        demand = Demand(self._settings.threads, wanted.mib, gpus)
+        told = f"{self._settings.threads} CPUs, {gpus} GPUs and {wanted}"
+        demand.check(told, "Lower --threads or declare --run-memory")
+        return demand.options
 
 
 def make_remotely(text: str, parcels: Mapping[str, Any]) -> tuple[str, bytes]:

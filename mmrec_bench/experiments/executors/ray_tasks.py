@@ -9,16 +9,14 @@ import platform
 import socket
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from mmrec_bench.errors import MMRecBenchError, ResourceError
-from mmrec_bench.experiments.environment import MIB, code_digest
+from mmrec_bench.experiments.environment import code_digest
+from mmrec_bench.experiments.executors.demand import RETRIES, Demand
 from mmrec_bench.extras import import_ray
-
-RETRIES = 2
-"""How often a task is tried again whose worker or node was lost."""
 
 _PACKAGES = ("duckdb", "numpy", "pyarrow", "torch")
 """Packages that results hang on."""
@@ -29,29 +27,22 @@ class RayTasks:
     """Makes calls as tasks of the cluster that this process belongs to (implements `Tasks` of `data.tasks`).
 
     Args:
-        n_cpus: CPUs that each task declares.
-        memory_mib: Memory that each declares.
+        demand: What each task declares.
 
     Raises:
         ResourceError: No node has as much, so that a task would wait for ever.
     """
 
-    n_cpus: int = 1
-    memory_mib: int = 0
+    demand: Demand = field(default_factory=lambda: Demand(1, 0))
 
     def __post_init__(self) -> None:
-        if not self.at_once:
-            has = "; ".join(f"{cpus:g} CPUs, {memory:,.0f} MiB" for cpus, memory in _nodes())
-            raise ResourceError(
-                f"no node of the cluster has the {self.n_cpus} CPUs and {self.memory_mib:,} MiB of a task; there are: "
-                f"{has}. Add a node, or lower --threads or --memory"
-            )
+        told = f"the {self.demand.n_cpus} CPUs and {self.demand.memory_mib:,} MiB of a task"
+        self.demand.check(told, "Add a node, or lower --threads or --memory")
 
     @property
     def at_once(self) -> int:
         """Tasks that the nodes are enough for."""
-        per_node = ((cpus // self.n_cpus, memory // max(self.memory_mib, 1)) for cpus, memory in _nodes())
-        return int(sum(min(found) for found in per_node))
+        return self.demand.at_once
 
     def put(self, value: Any) -> Any:
         """Put a value into the object store.
@@ -84,9 +75,9 @@ class RayTasks:
 
     def _submit(self, function: Callable[..., Any], n: int, given: Sequence[Any]) -> Any:
         remote = import_ray().remote(make_task)
-        options = {"num_cpus": self.n_cpus, "memory": self.memory_mib * MIB, "num_returns": n, "max_retries": RETRIES}
+        placed = remote.options(num_returns=n, **self.demand.options)
         with _explained():
-            return remote.options(**options).remote(_versions(), function.__module__, function.__qualname__, *given)
+            return placed.remote(_versions(), function.__module__, function.__qualname__, *given)
 
 
 def make_task(versions: str, module: str, name: str, *given: Any) -> Any:
@@ -114,12 +105,6 @@ def _versions() -> str:
         except PackageNotFoundError:
             found[package] = None
     return json.dumps(found)
-
-
-def _nodes() -> list[tuple[float, float]]:
-    """Return CPUs, and MiB of memory for tasks, of each node."""
-    alive = (node["Resources"] for node in import_ray().nodes() if node["Alive"])
-    return [(node.get("CPU", 0.0), node.get("memory", 0.0) / MIB) for node in alive]
 
 
 @contextmanager

@@ -11,6 +11,7 @@ import torch
 
 from mmrec_bench.data.tasks import of_each
 from mmrec_bench.experiments.environment import use_threads
+from mmrec_bench.experiments.executors.demand import Demand
 from mmrec_bench.experiments.executors.ray_tasks import RayTasks
 from mmrec_bench.retrieval.base import Exclusions, Rankings, Representations
 from mmrec_bench.retrieval.config import RetrieverConfig, build_retriever
@@ -38,7 +39,7 @@ class RankOnRay:
         text = json.dumps({**told, "retriever": self.config.model_dump(mode="json")})
         tables = [table.detach().cpu().numpy() for table in (scoring.users, scoring.items)]
         arrays = (*tables, exclude.offsets, exclude.items, ties)
-        tasks = RayTasks(self.threads)
+        tasks = RayTasks(Demand(self.threads, 0))
         found = tasks.get(of_each(tasks, rank_shard, shards, text, *arrays))
         return [
             Rankings(users, items, scores, json.loads(served))

@@ -22,7 +22,8 @@ def filled(store: Store, seed: int, n: int = 1500) -> list[tuple[str, str]]:
     rows.create(store)
     users, items = zip(*pairs, strict=True)
     none = {"rating": pa.nulls(len(pairs), pa.float32()), "time": pa.nulls(len(pairs), pa.int64())}
-    table = {"user": list(users), "item": list(items), **none, "part": pa.nulls(len(pairs), pa.int8())}
+    place = {"file": np.zeros(len(pairs), np.int16), "line": np.arange(len(pairs))}
+    table = {**place, "user": list(users), "item": list(items), **none, "part": pa.nulls(len(pairs), pa.int8())}
     rows.add_known(store, pa.table(table))
     steps.number_ids(store)
     return pairs

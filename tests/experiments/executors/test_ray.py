@@ -27,6 +27,7 @@ from mmrec_bench.errors import DataError, MissingExtraError, ResourceError
 from mmrec_bench.experiments.environment import PACKAGE_FOLDER
 from mmrec_bench.experiments.executors import ray as ray_module
 from mmrec_bench.experiments.executors import ray_tasks
+from mmrec_bench.experiments.executors.demand import Demand
 from mmrec_bench.experiments.executors.node import CACHE_VARIABLE
 from mmrec_bench.experiments.executors.ray import RayExecutor, connected
 from mmrec_bench.experiments.executors.ray_tasks import RayTasks
@@ -172,8 +173,9 @@ def test_raw_files_are_prepared_by_tasks(
         with pytest.raises(ResourceError, match=r"a task failed on the cluster \(ZeroDivisionError: "):
             tasks.get([tasks.call(divides, 1, 0)])
         with pytest.raises(ResourceError, match="no node of the cluster has the 3 CPUs and 0 MiB of a task; there"):
-            RayTasks(3)
-        with pytest.raises(ResourceError, match=r"node .+: preparing needs more than the 7 MiB it may use \(x\)\. M"):
+            RayTasks(Demand(3, 0))
+        told = r"node .+: preparing needs more than the 7 MiB it may use \(.+\)\. Raise --memory, or ask"
+        with pytest.raises(ResourceError, match=told):
             tasks.get([tasks.call(runs_out_of_memory)])
         monkeypatch.setattr(ray_tasks, "_versions", lambda: '{"duckdb": "0.0"}')
         with pytest.raises(ResourceError, match=r"has duckdb [1-9.]+[0-9.]* instead of 0\.0, as where the command"):
@@ -186,8 +188,8 @@ def divides(one: int, other: int) -> float:
 
 
 def runs_out_of_memory() -> None:
-    with by_tasks._store({"memory_mib": 256}):
-        raise ResourceError("preparing needs more than the 7 MiB it may use (x). Raise --memory, or lower --threads")
+    with by_tasks._store({"memory_mib": 7}) as store:
+        store.run("SELECT len(list(range)) FROM range(10_000_000)")
 
 
 def fails_as_duckdb() -> None:
