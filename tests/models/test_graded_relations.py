@@ -65,3 +65,13 @@ def test_nothing_is_lost_without_items() -> None:
     assert loss == 0
     assert units.grad is not None
     assert not units.grad.any()
+
+
+@pytest.mark.parametrize("n", [3, 24, 25, 33, 250])
+@pytest.mark.parametrize("n_values", [2, 10**6])
+def test_the_largest_are_those_of_a_full_ranking(n: int, n_values: int) -> None:
+    """Also where many are equal; and the groups are searched, not all columns."""
+    values = torch.randint(n_values, (40, n), generator=torch.Generator().manual_seed(n)).float()
+    found = module._largest(values, K)
+    assert all(len(set(row)) == K for row in found.tolist()), "each column once"
+    torch.testing.assert_close(values.gather(1, found).sort(dim=1).values, values.topk(K, dim=1).values.flip(1))
