@@ -14,15 +14,17 @@ BLOCK_VALUES = 1 << 22
 """Cosines of one modality looked at together (the budget of a block of rows): 16 MiB."""
 DIGITS = 6
 """Decimals of a cosine that count: equal vectors have equal cosines, wherever they stand in a product."""
+SLACK = 2.0 * 10.0**-DIGITS
+"""By how much a cosine may miss the mean: where all vectors of a modality are equal, all pairs are alike."""
 
 
 def consistent_graphs(units: Sequence[FloatArray], n_neighbors: int) -> list[sp.csr_matrix]:
     """Return the graph of k nearest neighbours in each modality among pairs that are alike in all (DA-MRS, KDD 2024).
 
-    A pair is alike in a modality if its cosine is at least the mean over all pairs there, or if one of the two lacks
-    it, so that nothing is known. Every item that has a modality is its own neighbour there. Among equals lower rows
-    come first; a row of which fewer than k pairs remain has fewer entries. All entries weigh the same, but for
-    ``1 / sqrt(n_i n_j)``, n the numbers of entries of rows.
+    A pair is alike in a modality if its cosine is at least the mean over all pairs there (less `SLACK`, for rounding),
+    or if one of the two lacks it, so that nothing is known. Every item that has a modality is its own neighbour there.
+    Among equals lower rows come first; a row of which fewer than k pairs remain has fewer entries. All entries weigh
+    the same, but for ``1 / sqrt(n_i n_j)``, n the numbers of entries of rows.
 
     Args:
         units: Unit vectors of the items, float32 ``[n_items, D]`` a modality; a row of zeros is an item without it.
@@ -41,7 +43,7 @@ def consistent_graphs(units: Sequence[FloatArray], n_neighbors: int) -> list[sp.
         cosines = [np.round(unit[rows] @ unit.T, DIGITS) for unit in units]
         both = [mask[rows, None] & mask for mask in known]
         alike = np.logical_and.reduce(
-            [(cosine >= mean) | ~pairs for cosine, mean, pairs in zip(cosines, means, both, strict=True)]
+            [(cosine >= mean - SLACK) | ~pairs for cosine, mean, pairs in zip(cosines, means, both, strict=True)]
         )
         for place, (cosine, pairs) in enumerate(zip(cosines, both, strict=True)):
             own = np.arange(len(cosine))

@@ -87,11 +87,12 @@ def _largest(values: Tensor, k: int) -> Tensor:
 
 def _loss_and_slopes(cosines: Tensor, first: Tensor, second: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
     """Return the sum of l over rows, and its slopes, for cosines ``[b, n_items]`` and grades ``[b, k]``."""
-    weights = (cosines / temperature).exp_()
+    weights = ((cosines - 1.0) / temperature).exp_()  # of cosines at most 1: low temperatures do not overflow
     in_first, in_second = weights.gather(1, first), weights.gather(1, second)
-    everything = weights.sum(dim=1, keepdim=True)
     of_first, of_second = in_first.sum(dim=1, keepdim=True), in_second.sum(dim=1, keepdim=True)
-    others = everything - of_first
+    # Summed on their own: the first grade may hold nearly everything, and a difference would be rounding.
+    others = weights.scatter(1, first, 0.0).sum(dim=1, keepdim=True)
+    everything = of_first + others
     one, other = of_first / everything, of_second / others
     by_second = -1.0 / (others * (other + EPSILON))
     by_first = -1.0 / (everything * (one + EPSILON)) + other * by_second

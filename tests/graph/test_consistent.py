@@ -65,6 +65,17 @@ def test_modalities_check_one_another() -> None:
     np.testing.assert_array_equal(agreeing[1].toarray(), alone.toarray())
 
 
+@pytest.mark.parametrize("dim", [64, 4096])
+@pytest.mark.parametrize("n", [30, 70, 333])
+def test_a_modality_in_which_all_items_are_equal_says_nothing(n: int, dim: int) -> None:
+    random = np.random.default_rng(n)
+    text = unit_rows(random.standard_normal((n, 5)).astype(np.float32))
+    equal = unit_rows(np.tile(random.standard_normal(dim).astype(np.float32), (n, 1)))
+    image_graph, text_graph = consistent_graphs([equal, text], 4)
+    np.testing.assert_array_equal(text_graph.toarray(), consistent_graphs([text], 4)[0].toarray())
+    assert (image_graph.toarray().diagonal() > 0).all()
+
+
 def test_the_mean_cosine_is_over_all_pairs_of_what_is_known() -> None:
     image = units()[0]
     known = image[image.any(axis=1)].astype(np.float64)
