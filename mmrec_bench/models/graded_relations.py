@@ -86,18 +86,20 @@ def _largest(values: Tensor, k: int) -> Tensor:
 
 
 def _loss_and_slopes(cosines: Tensor, first: Tensor, second: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
-    """Return the sum of l over rows, and its slopes, for cosines ``[b, n_items]`` and grades ``[b, k]``."""
-    weights = ((cosines - 1.0) / temperature).exp_()  # of cosines at most 1: low temperatures do not overflow
+    """Return the sum of l over rows, and its slopes, for cosines ``[b, n_items]`` and disjoint grades ``[b, k]``.
+
+    The grades and what is left are summed one by one: a grade may hold nearly everything, and differences of sums would
+    be rounding.
+    """
+    weights = ((cosines - 1.0) / temperature).exp_()  # of cosines at most 1: nothing overflows at low temperatures
     in_first, in_second = weights.gather(1, first), weights.gather(1, second)
-    of_first, of_second = in_first.sum(dim=1, keepdim=True), in_second.sum(dim=1, keepdim=True)
-    # Summed on their own: the first grade may hold nearly everything, and a difference would be rounding.
-    others = weights.scatter(1, first, 0.0).sum(dim=1, keepdim=True)
+    left = weights.scatter_(1, first, 0.0).scatter_(1, second, 0.0)
+    of_first, of_second, of_left = (part.sum(dim=1, keepdim=True) for part in (in_first, in_second, left))
+    others = of_second + of_left
     everything = of_first + others
     one, other = of_first / everything, of_second / others
-    by_second = -1.0 / (others * (other + EPSILON))
-    by_first = -1.0 / (everything * (one + EPSILON)) + other * by_second
-    by_everything = one / (everything * (one + EPSILON)) - other * by_second
-    slopes = weights.mul_(by_everything / temperature)
-    slopes.scatter_add_(1, first, in_first * (by_first / temperature))
-    slopes.scatter_add_(1, second, in_second * (by_second / temperature))
+    by_one, by_other = 1.0 / (everything * (one + EPSILON)), 1.0 / (others * (other + EPSILON))
+    slopes = left.mul_((one * by_one + other * by_other) / temperature)
+    slopes.scatter_(1, first, in_first * (-others / everything * by_one / temperature))
+    slopes.scatter_(1, second, in_second * ((one * by_one - of_left / others * by_other) / temperature))
     return -((one + EPSILON).log() + (other + EPSILON).log()).sum(), slopes

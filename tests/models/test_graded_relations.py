@@ -27,8 +27,8 @@ def slow(units: Tensor, ids: Tensor, temperature: float) -> Tensor:
             first = order[:K]
             second = [other for other in share.argsort(descending=True).tolist() if other not in first][:K]
             e = torch.exp(cosine / temperature)
-            of_first, of_second = e[first].sum(), e[second].sum()
-            total = total - torch.log(of_first / e.sum() + 1e-9) - torch.log(of_second / (e.sum() - of_first) + 1e-9)
+            of_first, of_second, of_others = e[first].sum(), e[second].sum(), e[order[K:]].sum()
+            total = total - torch.log(of_first / e.sum() + 1e-9) - torch.log(of_second / of_others + 1e-9)
     return total / len(units)
 
 
@@ -75,3 +75,16 @@ def test_the_largest_are_those_of_a_full_ranking(n: int, n_values: int) -> None:
     found = module._largest(values, K)
     assert all(len(set(row)) == K for row in found.tolist()), "each column once"
     torch.testing.assert_close(values.gather(1, found).sort(dim=1).values, values.topk(K, dim=1).values.flip(1))
+
+
+@pytest.mark.parametrize("temperature", [0.2, 0.05, 0.03, 0.02])
+def test_low_temperatures_keep_their_digits(temperature: float) -> None:
+    """Where the first grade holds nearly everything, what is left is not the rounding of a difference."""
+    units = tables(2)
+    ids = torch.arange(N_ITEMS)
+    found, expected = (graded_relations(rows, ids, K, temperature) for rows in (units.float(), units))
+    torch.testing.assert_close(found.double(), expected, rtol=2e-5, atol=0.0)
+    torch.testing.assert_close(expected, slow(units, ids, temperature))
+    (gradient,) = torch.autograd.grad(found, units)
+    (exact,) = torch.autograd.grad(expected, units)
+    torch.testing.assert_close(gradient, exact, rtol=1e-3, atol=1e-3 * float(exact.abs().max()))

@@ -26,6 +26,8 @@ MODELS_AND_OPTIONS: dict[str, dict[str, Any]] = {
     "slmrec": {"embedding_dim": 16},
     "da-mrs": {"embedding_dim": 16},
     "mmgcf": {"embedding_dim": 16},
+    "grcn": {"embedding_dim": 16},
+    "dualgnn": {"embedding_dim": 16, "hidden_dim": 32, "n_user_neighbors": 20},
 }
 EPOCHS, CUTOFF = 25, 20
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 
@@ -8,8 +9,8 @@ import pytest
 import torch
 
 import mmrec_bench.models  # noqa: F401 - fills the registry
-from mmrec_bench.models.base import ClosedFormRecommender, Recommender
-from mmrec_bench.testing.subjects import Subject, all_scores, every_subject
+from mmrec_bench.models.base import ClosedFormRecommender, GradientRecommender, Recommender
+from mmrec_bench.testing.subjects import Subject, all_scores, backward, batch_for, every_subject, first_loss
 from mmrec_bench.training.checkpoint import CheckpointStore
 from mmrec_bench.training.config import TrainerConfig
 from mmrec_bench.training.records import EpochRecord, SilentObserver, TrainingResult, Validation
@@ -85,3 +86,28 @@ def test_mirror_gradient_takes_another_way(subject: Subject) -> None:
         ends.append(torch.cat([parameter.detach().flatten() for parameter in model.parameters()]))
     assert torch.isfinite(ends[1]).all()
     assert not torch.allclose(*ends)
+
+
+@pytest.mark.parametrize("subject", SUBJECTS, ids=str)
+def test_a_mirrored_batch_is_a_step_down_and_a_smaller_one_up_from_there(subject: Subject) -> None:
+    """Against two steps by hand, with the same draws."""
+    ends = []
+    for by_hand in (False, True):
+        context = subject.context(seed=5)
+        model = subject.build(context)
+        assert isinstance(model, GradientRecommender)
+        first_loss(model, context)  # models that make a graph in their first batch
+        optimizer, batch = torch.optim.SGD(model.parameters(), lr=0.05), batch_for(model, context)
+        torch.manual_seed(3)
+        if by_hand:
+            for rate in (0.05, -0.3 * 0.05):
+                model.zero_grad()
+                backward(model.loss(batch))
+                with torch.no_grad():
+                    for parameter in model.parameters():
+                        if parameter.grad is not None:
+                            parameter -= rate * parameter.grad
+        else:
+            MirrorGradientStep(alpha2=0.3).step(partial(model.loss, batch), optimizer, 0)
+        ends.append(torch.cat([parameter.detach().flatten() for parameter in model.parameters()]))
+    torch.testing.assert_close(*ends, rtol=1e-5, atol=1e-7)

@@ -21,7 +21,7 @@ from mmrec_bench.row_share import dropout, n_rows
 class SelfCFConfig(ModelConfig):
     """Settings of `SelfCF`."""
 
-    RELEASED: ClassVar[Mapping[str, Any]] = {"reg_reduction": "sum"}
+    RELEASED: ClassVar[Mapping[str, Any]] = {"reg_weight": 1e-4, "reg_reduction": "sum"}
 
     name: Literal["selfcf"] = "selfcf"
     embedding_dim: PositiveInt = 64
@@ -33,8 +33,9 @@ class SelfCFConfig(ModelConfig):
     edge_dropout: Literal["uniform"] | Annotated[float, Field(ge=0.0, lt=1.0)] = "uniform"
     """Share of the edges that a step of training leaves out, each direction for itself; the others weigh as much more.
     ``uniform`` draws the share anew for every step, from 0 to 1, as released; some steps then see hardly an edge."""
-    reg_weight: NonNegativeFloat = 1e-4
-    """Weight of half the squares of the propagated vectors in the batch."""
+    reg_weight: NonNegativeFloat = 0.2
+    """Weight of half the squares of the propagated vectors in the batch; the default is the released 1e-4 times a batch
+    of 2048, for a mean."""
     reg_reduction: Literal["mean", "sum"] = "mean"
     """Half squares over the batch size, or their sum, as released: then the weight grows with the batch."""
 
