@@ -16,6 +16,7 @@ from mmrec_bench.experiments.lis.config import load_lis
 from mmrec_bench.experiments.schema.experiment import ExperimentConfig, load_experiment
 from mmrec_bench.experiments.schema.suite import load_suite
 from mmrec_bench.models.base import MODELS
+from mmrec_bench.models.needs import models_for
 from mmrec_bench.resources import bundled, names
 from mmrec_bench.settings import load_yaml, parse_yaml
 from tests.models.test_contract import PROMISED
@@ -102,6 +103,14 @@ def test_the_quick_suite_holds_every_retrieval_and_ctr_model_and_some_others() -
     assert held >= written & every
     others = {"initial", "mlp", "lambdamart", "ipw", "starank", "inforank"} | {"item-only", "core", "magus"}
     assert held - every == others
+
+
+def test_the_suite_of_tiktok_holds_every_model_that_applies_and_says_which_do_not() -> None:
+    suite = load_suite("suites/tiktok")
+    held = {item.config.model.name for item in suite.experiments}
+    left_out = PROMISED - held
+    assert left_out == PROMISED - set(models_for("retrieval", ["image", "audio"])) | {"recent-popularity"}
+    assert all(name in suite.config.description for name in left_out)
 
 
 @pytest.mark.parametrize(
