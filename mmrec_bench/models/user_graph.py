@@ -19,6 +19,7 @@ from mmrec_bench.graph.sparse import SparseOperator
 from mmrec_bench.losses import bpr, dot
 from mmrec_bench.models.base import GradientRecommender, LossTerms, ModelConfig, ModelContext, Triplets
 from mmrec_bench.models.blocks import Distinct, FeatureProjection, IdEmbedding, directions, gather, initialise
+from mmrec_bench.models.last_batch import ScoreFrom, ranking_vectors
 from mmrec_bench.retrieval.base import Representations
 
 
@@ -42,6 +43,8 @@ class UserGraphConfig(ModelConfig):
     reg_weight: NonNegativeFloat = 6.93e-4
     """Weight of the mean squares of the preferences of the users of the batch and of all gates; the default is the
     released 1e-3 times ln 2, which is the same beside a natural logarithm."""
+    score_from: ScoreFrom = "fresh"
+    """What users and items are ranked by; released code keeps vectors of the last training batch."""
 
 
 class UserGraphModel(GradientRecommender):
@@ -75,6 +78,11 @@ class UserGraphModel(GradientRecommender):
         self.shared_counts = most_shared(train.matrix(), config.n_user_neighbors)
         self.user_graph = self.padded_graph = SparseOperator(softmax_weights(self.shared_counts))
         self.on_epoch_start(0)
+        self.ranked_by = ranking_vectors(config.score_from, train.n_users, train.n_items, self.width(len(tables)))
+
+    @abstractmethod
+    def width(self, n_modalities: int) -> int:
+        """Return the size of fused vectors."""
 
     @abstractmethod
     def fuse(self, users: Tensor, items: Tensor) -> tuple[Tensor, Tensor]:
@@ -100,6 +108,7 @@ class UserGraphModel(GradientRecommender):
     def loss(self, batch: Triplets) -> LossTerms:
         """Return ``bpr`` and ``reg``."""
         user_table, item_table = self._encode()
+        self.ranked_by.keep(lambda: (self.padded_graph(user_table, base=user_table), self.final_items(item_table)))
         user_rows, item_rows = Distinct.of(batch.users), Distinct.of(torch.cat((batch.positives, batch.negatives)))
         users = user_rows.expand(gather(user_table, user_rows.ids) + self.padded_graph.rows(user_rows.ids, user_table))
         positives, negatives = item_rows.expand(self.final_items(item_table, item_rows.ids)).chunk(2)
@@ -112,6 +121,9 @@ class UserGraphModel(GradientRecommender):
     @torch.no_grad()
     def export(self) -> Representations:
         """Return the final vectors of all users and items."""
+        return self.ranked_by.or_fresh(self._fresh)
+
+    def _fresh(self) -> Representations:
         users, items = self._encode()
         return Representations(self.user_graph(users, base=users), self.final_items(items))
 

@@ -371,6 +371,7 @@ def test_every_setting_changes_the_loss(name: str, key: str, toy: Any) -> None:
         "train_free_tensors",
         "alignment",
         "pruning",
+        "score_from",
     }
     elsewhere |= {"dropout"} - set(OTHERWISE[name])
     assert set(MODELS[name].config.model_fields) - elsewhere == set(OTHERWISE[name])

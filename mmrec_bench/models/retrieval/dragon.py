@@ -17,7 +17,12 @@ from mmrec_bench.models.user_graph import UserGraphConfig, UserGraphModel
 class DRAGONConfig(UserGraphConfig):
     """Settings of `DRAGON`; users and items have d values for each modality."""
 
-    RELEASED: ClassVar[Mapping[str, Any]] = {"pad": "resample", "log_base": 2, "reg_weight": 1e-3}
+    RELEASED: ClassVar[Mapping[str, Any]] = {
+        "pad": "resample",
+        "log_base": 2,
+        "reg_weight": 1e-3,
+        "score_from": "last-batch",
+    }
 
     name: Literal["dragon"] = "dragon"
     n_item_layers: NonNegativeInt = 1
@@ -39,11 +44,9 @@ class DRAGONConfig(UserGraphConfig):
         url="https://arxiv.org/abs/2301.12097",
     ),
     deviations=(
-        "Scores come from a fresh forward pass; the released code keeps those of the last training batch, made before "
-        "its step.",
         "What the released code registers and never uses is left out: a gate of items, trainable feature tables, their "
         "projections and three small networks.",
-        "Users whose list is filled up in training are exported with their plain list.",
+        "Users whose list is filled up in training have their plain list in fresh scores.",
     ),
     uses_features=True,
 )
@@ -68,6 +71,10 @@ class DRAGON(UserGraphModel):
         tables = feature_tables("dragon", context)
         super().__init__(config, context, tables)
         self.item_graph = SparseOperator(mixed_item_graph(tables, config.n_neighbors, config.image_weight))
+
+    def width(self, n_modalities: int) -> int:
+        """Return M d."""
+        return n_modalities * self.config.embedding_dim
 
     def fuse(self, users: Tensor, items: Tensor) -> tuple[Tensor, Tensor]:
         """Return all modalities side by side, those of users gated, ``[n, M d]``."""

@@ -22,6 +22,7 @@ class DualGNNConfig(UserGraphConfig):
         "reg_weight": 1e-3,
         "fusion_alias": True,
         "reg_item_gates": True,
+        "score_from": "last-batch",
     }
 
     name: Literal["dualgnn"] = "dualgnn"
@@ -43,10 +44,8 @@ class DualGNNConfig(UserGraphConfig):
         url="https://ieeexplore.ieee.org/document/9662655",
     ),
     deviations=(
-        "Scores come from a fresh forward pass; the released code keeps those of the last training batch, made before "
-        "its step.",
         "Small networks that the released code registers and never uses are left out.",
-        "Users whose list is filled up in training are exported with their plain list.",
+        "Users whose list is filled up in training have their plain list in fresh scores.",
     ),
     uses_features=True,
 )
@@ -73,6 +72,10 @@ class DualGNN(UserGraphModel):
         self.item_gates: nn.Parameter | None = None
         if config.reg_item_gates:
             self.item_gates = nn.Parameter(gates(context.train.n_items, len(tables)))
+
+    def width(self, n_modalities: int) -> int:
+        """Return d."""
+        return self.config.embedding_dim
 
     def fuse(self, users: Tensor, items: Tensor) -> tuple[Tensor, Tensor]:
         """Return sums over the modalities, of users weighted by their gates, ``[n, d]``."""

@@ -15,6 +15,7 @@ from mmrec_bench.graph.edges import BipartiteEdges
 from mmrec_bench.losses import bpr, dot
 from mmrec_bench.models.base import MODELS, Citation, LossTerms, ModelConfig, ModelContext, Triplets
 from mmrec_bench.models.blocks import FeatureProjection, IdEmbedding, ItemHost, directions, feature_tables, gather
+from mmrec_bench.models.last_batch import ScoreFrom, ranking_vectors
 from mmrec_bench.models.nodes import joint_tables
 from mmrec_bench.retrieval.base import Representations
 
@@ -24,7 +25,11 @@ RoutingDirection: TypeAlias = Literal["item-to-user", "user-to-item"]
 class GRCNConfig(ModelConfig):
     """Settings of `GRCN`."""
 
-    RELEASED: ClassVar[Mapping[str, Any]] = {"routing_direction": "user-to-item", "reg_image_twice": True}
+    RELEASED: ClassVar[Mapping[str, Any]] = {
+        "routing_direction": "user-to-item",
+        "reg_image_twice": True,
+        "score_from": "last-batch",
+    }
 
     name: Literal["grcn"] = "grcn"
     embedding_dim: PositiveInt = 64
@@ -40,6 +45,8 @@ class GRCNConfig(ModelConfig):
     """Whether preferences for images are held down once more, those of all users, as released."""
     reg_weight: NonNegativeFloat = 1e-3
     """Weight of the mean squares of the identities of the batch and of the preferences of its users."""
+    score_from: ScoreFrom = "fresh"
+    """What users and items are ranked by; released code keeps vectors of the last training batch."""
 
 
 @MODELS.add(
@@ -52,10 +59,7 @@ class GRCNConfig(ModelConfig):
         venue="MM 2020",
         url="https://arxiv.org/abs/2111.02036",
     ),
-    deviations=(
-        "Scores come from a fresh forward pass; the released code keeps those of the last training batch, made before "
-        "its step.",
-    ),
+    deviations=("Any modalities; the released code fails with text alone.",),
     uses_features=True,
 )
 class GRCN(ItemHost):
@@ -86,11 +90,13 @@ class GRCN(ItemHost):
         self.user_confidences, self.item_confidences = joint_tables(*sizes, len(tables), "xavier_normal")
         self.edges = BipartiteEdges(train.users, train.items, *sizes)
         self.views = nn.ModuleList(ContentView(train.n_users, table, config) for table in tables)
+        self.ranked_by = ranking_vectors(config.score_from, *sizes, (1 + len(tables)) * config.embedding_dim)
 
     def loss(self, batch: Triplets) -> LossTerms:
         """Return ``bpr`` and ``reg``."""
         item_ids = torch.cat((batch.positives, batch.negatives))
         user_tables, item_tables = self._encode()
+        self.ranked_by.keep(lambda: (torch.cat(user_tables, dim=1), torch.cat(item_tables, dim=1)))
         users = torch.cat([gather(table, batch.users) for table in user_tables], dim=1)
         positives, negatives = torch.cat([gather(table, item_ids) for table in item_tables], dim=1).chunk(2)
         terms = {"bpr": bpr(dot(users, positives), dot(users, negatives))}
@@ -107,6 +113,9 @@ class GRCN(ItemHost):
     @torch.no_grad()
     def export(self) -> Representations:
         """Return the vectors of all users and items, ``[n, (1 + M) d]``."""
+        return self.ranked_by.or_fresh(self._fresh)
+
+    def _fresh(self) -> Representations:
         users, items = self._encode()
         return Representations(torch.cat(users, dim=1), torch.cat(items, dim=1))
 

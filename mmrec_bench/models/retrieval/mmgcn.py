@@ -23,6 +23,7 @@ from mmrec_bench.models.blocks import (
     initialise,
 )
 from mmrec_bench.models.collaborative import triplet_bpr
+from mmrec_bench.models.last_batch import ScoreFrom, ranking_vectors
 from mmrec_bench.models.nodes import RawFeatures, joint_tables, linear, side_by_side
 from mmrec_bench.retrieval.base import Representations
 
@@ -32,7 +33,11 @@ Combine: TypeAlias = Literal["concat", "add"]
 class MMGCNConfig(ModelConfig):
     """Settings of `MMGCN`."""
 
-    RELEASED: ClassVar[Mapping[str, Any]] = {"train_free_tensors": False, "reg_preferences": "image"}
+    RELEASED: ClassVar[Mapping[str, Any]] = {
+        "train_free_tensors": False,
+        "reg_preferences": "image",
+        "score_from": "last-batch",
+    }
 
     name: Literal["mmgcn"] = "mmgcn"
     embedding_dim: PositiveInt = 64
@@ -52,6 +57,8 @@ class MMGCNConfig(ModelConfig):
     reg_weight: NonNegativeFloat = 1e-3
     """Weight of the mean squares of the identities of the batch and of preferences; without effect where these are not
     trained."""
+    score_from: ScoreFrom = "fresh"
+    """What users and items are ranked by; released code keeps vectors of the last training batch."""
 
 
 @MODELS.add(
@@ -65,8 +72,7 @@ class MMGCNConfig(ModelConfig):
         url="https://doi.org/10.1145/3343031.3351034",
     ),
     deviations=(
-        "Scores come from a fresh forward pass; the released code keeps those of the last training batch, made before "
-        "its step.",
+        "Any modalities; those but images enter the first layer as they are, as text does in the released code.",
     ),
     uses_features=True,
 )
@@ -98,10 +104,13 @@ class MMGCN(ItemHost):
         self.graph = SparseOperator(
             mean_of_neighbours(train.users, train.items, train.n_users, train.n_items, with_self=False)
         )
+        self.ranked_by = ranking_vectors(config.score_from, train.n_users, train.n_items, dim)
 
     def loss(self, batch: Triplets) -> LossTerms:
         """Return ``bpr`` and ``reg``."""
-        terms = {"bpr": triplet_bpr(*self._propagate(), batch)}
+        users, items = self._propagate()
+        self.ranked_by.keep(lambda: (users, items))
+        terms = {"bpr": triplet_bpr(users, items, batch)}
         if self.config.reg_weight:
             rows = (self.users.rows(batch.users), self.items.rows(torch.cat((batch.positives, batch.negatives))))
             squares = [part.square().mean() for part in (*rows, *self._held_preferences())]
@@ -111,8 +120,10 @@ class MMGCN(ItemHost):
     @torch.no_grad()
     def export(self) -> Representations:
         """Return the final vectors of all users and items."""
-        users, items = self._propagate()
-        return Representations(users, items)
+        return self.ranked_by.or_fresh(self._fresh)
+
+    def _fresh(self) -> Representations:
+        return Representations(*self._propagate())
 
     def _modal_views(self) -> list[ModalView]:
         return cast(list[ModalView], list(self.views))

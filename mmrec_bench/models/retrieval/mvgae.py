@@ -25,6 +25,7 @@ from mmrec_bench.models.blocks import (
     gather,
     initialise,
 )
+from mmrec_bench.models.last_batch import ScoreFrom, ranking_vectors
 from mmrec_bench.models.nodes import linear, side_by_side
 from mmrec_bench.retrieval.base import Representations
 
@@ -40,6 +41,7 @@ class MVGAEConfig(ModelConfig):
         "train_free_tensors": False,
         "log_base": 2,
         "reduction": "sum",
+        "score_from": "last-batch",
     }
 
     name: Literal["mvgae"] = "mvgae"
@@ -67,6 +69,8 @@ class MVGAEConfig(ModelConfig):
     """Base of the logarithm in the ranking loss."""
     reduction: Literal["mean", "sum"] = "mean"
     """Whether the ranking loss is the mean over the batch, or its sum, as released."""
+    score_from: ScoreFrom = "fresh"
+    """What users and items are ranked by; released code keeps vectors of the last training batch."""
 
 
 @MODELS.add(
@@ -80,8 +84,6 @@ class MVGAEConfig(ModelConfig):
         url="https://ieeexplore.ieee.org/document/9535249",
     ),
     deviations=(
-        "Scores come from a fresh forward pass without dropout; the released code keeps those of the last training "
-        "batch, with dropout and made before its step.",
         "Layers that the released code registers and never uses are left out.",
         "All experts are multiplied at once; the released code multiplies them one after another, with 1e-8 added to "
         "each variance.",
@@ -125,12 +127,15 @@ class MVGAE(ItemHost):
         self.graph = SparseOperator(
             mean_of_neighbours(train.users, train.items, train.n_users, train.n_items, with_self=True)
         )
+        self.ranked_by = ranking_vectors(config.score_from, train.n_users, train.n_items, config.embedding_dim)
 
     def loss(self, batch: Triplets) -> LossTerms:
         """Return ``bpr`` and ``kl``."""
         ranking, divergence = [], []
         views = self._encode(self.training)
-        for mean, log_variance in (*views, product_of_experts(views)):
+        fused = product_of_experts(views)
+        self.ranked_by.keep(lambda: self._squashed(fused[0]))
+        for mean, log_variance in (*views, fused):
             bounded = log_variance.clamp(max=10.0)
             sampled = mean
             if self.training:
@@ -145,9 +150,16 @@ class MVGAE(ItemHost):
     @torch.no_grad()
     def export(self) -> Representations:
         """Return squashed fused means of all users and items."""
+        return self.ranked_by.or_fresh(self._fresh)
+
+    def _fresh(self) -> Representations:
         mean, _ = product_of_experts(self._encode(training=False))
+        return Representations(*self._squashed(mean))
+
+    def _squashed(self, mean: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the vectors of users and of items that rank."""
         vectors = torch.sigmoid(mean)
-        return Representations(vectors[: self.n_users], vectors[self.n_users :])
+        return vectors[: self.n_users], vectors[self.n_users :]
 
     def _ranking(self, nodes: Tensor, batch: Triplets) -> Tensor:
         """Return the ranking loss of one view from its nodes ``[N, d]``."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Literal, cast
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, ClassVar, Literal, cast
 
 import torch
 from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
@@ -13,12 +13,15 @@ from mmrec_bench.losses import info_nce, softmax_contrast
 from mmrec_bench.models.base import MODELS, Citation, LossTerms, ModelConfig, ModelContext, Pairs
 from mmrec_bench.models.blocks import Distinct, FeatureProjection, FeatureProjections, feature_tables, gather
 from mmrec_bench.models.collaborative import CollaborativeModel
+from mmrec_bench.models.last_batch import ScoreFrom, ranking_vectors
 from mmrec_bench.models.nodes import linear
 from mmrec_bench.retrieval.base import Representations
 
 
 class SLMRecConfig(ModelConfig):
-    """Settings of `SLMRec`; the released code has no switch that differs."""
+    """Settings of `SLMRec`."""
+
+    RELEASED: ClassVar[Mapping[str, Any]] = {"score_from": "last-batch"}
 
     name: Literal["slmrec"] = "slmrec"
     embedding_dim: PositiveInt = 64
@@ -31,6 +34,8 @@ class SLMRecConfig(ModelConfig):
     """Weight alpha of the supervision of views by one another."""
     ssl_temperature: PositiveFloat = 0.2
     """Temperature of that supervision, whose products are not scaled to unit length."""
+    score_from: ScoreFrom = "fresh"
+    """What users and items are ranked by; released code keeps vectors of the last training batch."""
 
 
 @MODELS.add(
@@ -48,8 +53,6 @@ class SLMRecConfig(ModelConfig):
         "out, as there, and so is a head for audio that it never uses.",
         "Any number of modalities: others stand between images and text in the order of alignment.",
         "Ranked by inner products; the released code ranks by their sigmoid, in which great ones are equal.",
-        "Scores come from a fresh forward pass; the released code keeps those of the last training batch, made before "
-        "its step.",
     ),
     uses_features=True,
 )
@@ -84,10 +87,12 @@ class SLMRec(CollaborativeModel):
         self.fuse_users = linear((len(tables) + 1) * dim, dim, "xavier_uniform")
         self.fuse_items = linear((len(tables) + 1) * dim, dim, "xavier_uniform")
         self.alignment = FineToCoarse(self.projections.modalities, dim) if config.ssl_weight else None
+        self.ranked_by = ranking_vectors(config.score_from, context.train.n_users, context.train.n_items, dim)
 
     def loss(self, batch: Pairs) -> LossTerms:
         """Return ``softmax``, and ``ssl-M`` of each modality M."""
         user_views, item_views = self._propagate()
+        self.ranked_by.keep(lambda: (self.fuse_users(user_views), self.fuse_items(item_views)))
         of_users, of_items = Distinct.of(batch.users), Distinct.of(batch.items)
         views = gather(item_views, of_items.ids)
         users = of_users.expand(self.fuse_users(gather(user_views, of_users.ids)))
@@ -102,6 +107,9 @@ class SLMRec(CollaborativeModel):
     @torch.no_grad()
     def export(self) -> Representations:
         """Return the fused views of all users and items."""
+        return self.ranked_by.or_fresh(self._fresh)
+
+    def _fresh(self) -> Representations:
         users, items = self._propagate()
         return Representations(self.fuse_users(users), self.fuse_items(items))
 
