@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self, TypeAlias
 
@@ -16,6 +17,9 @@ from mmrec_bench.experiments.environment import code_digest
 SCHEMA_VERSION = 1
 CONFIG, MANIFEST, HISTORY = "config.yaml", "manifest.json", "history.jsonl"
 PARTIAL, STALE = ".partial", ".stale"
+
+N_TOLD = 3
+"""Folders that a message names."""
 
 State: TypeAlias = Literal["new", "partial", "damaged", "stale", "done"]
 """``stale``: finished, but by other code. ``damaged``: finished, but its files have changed since. ``partial``:
@@ -127,7 +131,7 @@ def checked_manifest(folder: Path, what: str, files: Sequence[str], required: Se
     if not folder.is_dir():
         raise ArtefactError(f"{folder}: no such {what}")
     if missing := [name for name in files if not (folder / name).is_file()]:
-        raise ArtefactError(f"{folder}: not a whole {what}; missing: {', '.join(missing)}. Delete it and run again")
+        raise ArtefactError(f"{folder}: not a whole {what}; missing: {', '.join(missing)}. {_way_out(folder)}")
     manifest = read_json(folder / MANIFEST)
     if manifest.get("schema_version") != SCHEMA_VERSION:
         raise ArtefactError(
@@ -153,8 +157,21 @@ def folders_of_kind(root: Path, kind: str) -> set[Path]:
     """
     if not root.is_dir():
         raise ArtefactError(f"{root}: no such folder")
-    manifests = (path for path in root.rglob(MANIFEST) if not {PARTIAL, STALE} & set(path.relative_to(root).parts))
-    return {path.parent for path in manifests if read_json(path).get("kind", "run") == kind}
+    return {path.parent for path in _manifests(root) if read_json(path).get("kind", "run") == kind}
+
+
+def _manifests(root: Path) -> Iterator[Path]:
+    """Yield the manifests below a root, but for those kept aside."""
+    return (path for path in root.rglob(MANIFEST) if not {PARTIAL, STALE} & set(path.relative_to(root).parts))
+
+
+def _way_out(folder: Path) -> str:
+    """Return what to do where files are missing: only what has a manifest was ever whole, and may be deleted."""
+    if (folder / MANIFEST).is_file():
+        return "Delete it and run again"
+    if below := [str(path.parent) for path in islice(_manifests(folder), N_TOLD)]:
+        return f"Name a folder that has a {MANIFEST}; below it are, among others, {', '.join(sorted(below))}"
+    return f"Name a folder that has a {MANIFEST}; there is none below it"
 
 
 def digest_of(path: Path) -> str:

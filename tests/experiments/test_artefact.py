@@ -156,6 +156,22 @@ def test_a_half_copied_run_is_refused_beside_whole_ones(tmp_path: Path) -> None:
     assert len(find_runs([tmp_path])) == 1
 
 
+def test_a_folder_above_runs_is_not_to_be_deleted(tmp_path: Path) -> None:
+    with locked(tmp_path) as folder:
+        fill(folder)
+    (run,) = find_runs([tmp_path])
+    with pytest.raises(ArtefactError, match="not a whole run folder") as caught:
+        RunArtefact.load(tmp_path)
+    assert "Delete" not in str(caught.value)
+    assert str(run.folder) in str(caught.value)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ArtefactError, match="there is none below it"):
+        RunArtefact.load(tmp_path / "empty")
+    (run.folder / "metrics.json").unlink()
+    with pytest.raises(ArtefactError, match=r"missing: metrics.json. Delete it and run again"):
+        RunArtefact.load(run.folder)
+
+
 def test_scores_in_parquet_are_split_by_place_and_come_back_as_they_were() -> None:
     scores = np.random.default_rng(0).standard_normal(20_000).astype(np.float32)
     table = pd.DataFrame({"user_id": ["a", "b"] * 10_000, "rank": np.arange(20_000), "score": scores})
