@@ -106,7 +106,7 @@ def rerun(
     folder: Annotated[Path, typer.Argument(help="Folder of a submission.")],
     seed: Annotated[int | None, typer.Option("--seed", help="One of its seeds; the first by default.")] = None,
     tolerance: Annotated[
-        float, typer.Option("--tolerance", min=0, help="Greatest difference, relative to what was submitted.")
+        float, typer.Option("--tolerance", help="Greatest difference, relative to what was submitted.")
     ] = TOLERANCE,
     data_dir: DataDir = None,
     device: Device = "auto",

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from mmrec_bench.errors import ArtefactError
+from mmrec_bench.errors import ArtefactError, ConfigError, ConfigIssue
 from mmrec_bench.experiments.prepare import Preparer, run_key
 from mmrec_bench.experiments.run import RunSettings, run
 from mmrec_bench.experiments.schema.experiment import Experiment, ExperimentConfig
@@ -50,13 +51,17 @@ def rerun(
         verification: Verifies it first.
         settings: How it is run; ``out`` is not read.
         seed: One of its seeds; the first by default.
-        tolerance: Greatest relative difference.
+        tolerance: Greatest relative difference, a finite number from 0 on.
 
     Raises:
+        ConfigError: The tolerance is none.
         ArtefactError: It is refused, its lists cannot be judged here, its model is not installed, or it has no such
             seed.
         MMRecBenchError: The run fails.
     """
+    if not 0 <= tolerance < math.inf:  # nothing differs by more than nan or infinity
+        issue = ConfigIssue("--tolerance", f"needs a finite number from 0 on, such as {TOLERANCE}; got {tolerance}")
+        raise ConfigError("leaderboard rerun", [issue])
     record = verification(path).accepted("Nothing was run")
     if record.form_only.value or not next(iter(record.metrics["test"].values())).per_seed:
         raise ArtefactError(f"{path}: has no lists that could be compared: {record.form_only.reason}")

@@ -109,6 +109,15 @@ def test_what_was_refused_is_not_run(board: Board, tmp_path: Path) -> None:
         rerun(board.root / "retrieval" / "trained", board.verification, SETTINGS, seed=9)
 
 
+@pytest.mark.parametrize("tolerance", [float("inf"), float("nan"), -0.1])
+def test_a_tolerance_that_nothing_could_exceed_is_refused_before_anything_is_run(
+    board: Board, tolerance: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mmrec_bench.leaderboard.rerun.run", lambda *_: pytest.fail("was run"))
+    with pytest.raises(ConfigError, match="--tolerance: needs a finite number from 0 on"):
+        rerun(board.root / "retrieval" / "retrieval", board.verification, SETTINGS, tolerance=tolerance)
+
+
 def test_reruns_and_audits_are_kept_by_later_verifications(board: Board, tmp_path: Path) -> None:
     folder = tmp_path / "retrieval"
     shutil.copytree(board.root / "retrieval" / "retrieval", folder)
