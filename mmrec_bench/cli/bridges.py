@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import Annotated
 
 import pandas as pd
-import pyarrow
 import typer
 
 from mmrec_bench.cli.console import DataDir, errors, out, print_rows
-from mmrec_bench.errors import DataError, ResourceError
-from mmrec_bench.experiments.artefact import RANKINGS, RunArtefact
+from mmrec_bench.errors import DataError
+from mmrec_bench.evaluation.protocol import RetrievalProtocol
 from mmrec_bench.experiments.prepare import Prepared, Preparer
 from mmrec_bench.leaderboard.bridges import LIST_FORMATS
+from mmrec_bench.leaderboard.bridges.base import write_parquet
 from mmrec_bench.leaderboard.bridges.exchange import (
     IdMaps,
     Imported,
@@ -23,7 +23,7 @@ from mmrec_bench.leaderboard.bridges.exchange import (
     read_id_map,
     retrieval_protocol,
 )
-from mmrec_bench.leaderboard.scoring import prepared_for, score_lists
+from mmrec_bench.leaderboard.scoring import COLUMNS, prepared_for, read_lists_of, score_lists
 from mmrec_bench.leaderboard.track import Track, load_track
 from mmrec_bench.leaderboard.words import PARTS
 
@@ -67,10 +67,7 @@ def import_(
     table = _imported(
         lists, valid, format_, loaded, _prepared(loaded, data_dir), _maps(user_map, item_map, dataset_first)
     )
-    try:
-        table.to_parquet(target, index=False)
-    except OSError as error:
-        raise ResourceError(f"{target}: cannot be written: {error.strerror}") from None
+    write_parquet(target, table)
     out.print(f"lists: {target} ({len(table)} rows)", highlight=False, markup=False)
 
 
@@ -86,8 +83,9 @@ def export(
     """Write retrieved lists as a file of another system."""
     if part not in PARTS:
         raise DataError(f"--part is valid or test; got {part}")
-    writer, table = LIST_FORMATS[format_], _table(lists)
-    if lacking := {"part", "user_id", "rank", "item_id", "score"} - set(table.columns):
+    columns = COLUMNS[RetrievalProtocol]
+    writer, table = LIST_FORMATS[format_], read_lists_of(lists, columns)
+    if lacking := set(columns) - set(table.columns):
         raise DataError(f"{lists}: holds no retrieved lists: column(s) {', '.join(sorted(lacking))} are missing")
     export_lists(target, writer, table, part, _maps(user_map, item_map, dataset_first))
     out.print(f"lists: {target}", highlight=False, markup=False)
@@ -116,8 +114,11 @@ def score(
     elif valid or user_map or item_map:
         raise DataError("--valid, --user-map and --item-map are for files of other systems; name their --format")
     else:
-        table = _table(lists)
-    metrics = score_lists(loaded, prepared, table).metrics
+        table = read_lists_of(lists, COLUMNS[type(loaded.protocol)])
+    scores = score_lists(loaded, prepared, table)
+    metrics = scores.metrics
+    for note in scores.notes:
+        errors.print(note, highlight=False, markup=False)
     parts = [part for part in PARTS if part in metrics]
     out.print(f"{loaded.title}, {loaded.protocol.id}", style="bold", highlight=False, markup=False)
     print_rows(
@@ -159,13 +160,3 @@ def _imported(
     for note in (note for one in found for note in one.notes):
         errors.print(note, highlight=False, markup=False)
     return pd.concat([one.table for one in found], ignore_index=True)
-
-
-def _table(path: Path) -> pd.DataFrame:
-    """Return the lists of a run folder or of a parquet."""
-    if path.is_dir():
-        return RunArtefact.load(path).rankings()
-    try:
-        return pd.read_parquet(path)
-    except (OSError, ValueError, pyarrow.ArrowException) as error:
-        raise DataError(f"{path}: is no run folder and no parquet of lists ({RANKINGS}): {str(error)[:200]}") from None

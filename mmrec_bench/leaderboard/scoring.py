@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import torch
 
 from mmrec_bench.data.split import VaultLedger
@@ -19,6 +22,7 @@ from mmrec_bench.evaluation.protocol import ProtocolConfig, RetrievalProtocol
 from mmrec_bench.evaluation.ranking import RankingEvaluator
 from mmrec_bench.evaluation.ranking_protocol import RankingProtocol
 from mmrec_bench.evaluation.sessions import InteractiveEvaluator
+from mmrec_bench.experiments.artefact import RANKINGS, RunArtefact
 from mmrec_bench.experiments.building import finite
 from mmrec_bench.experiments.prepare import Prepared, Preparer
 from mmrec_bench.experiments.schema.parts import DatasetRef
@@ -35,7 +39,7 @@ from mmrec_bench.leaderboard.alignment import (
 from mmrec_bench.leaderboard.courses import Shown, courses_of
 from mmrec_bench.leaderboard.words import PARTS
 from mmrec_bench.retrieval.config import RetrieverConfig, build_retriever
-from mmrec_bench.types import IntArray
+from mmrec_bench.types import FloatArray, IntArray
 
 CPU = torch.device("cpu")
 PURPOSE = "judging given lists"
@@ -65,10 +69,12 @@ class Scores:
         metrics: As ``metrics.json`` of a run: under ``valid`` and ``test``, as far as there are lists, means by metric,
             unrounded; under ``test_slices`` those of slices, without the one for which a model ranks anew.
         per_user: As ``per_user.parquet`` of a run.
+        notes: What a reader may not expect, one sentence each.
     """
 
     metrics: Mapping[str, Any]
     per_user: pd.DataFrame
+    notes: tuple[str, ...] = ()
 
 
 def prepared_for(card: str, protocol: ProtocolConfig, preparer: Preparer, impressions: Any = None) -> Prepared:
@@ -95,6 +101,30 @@ def prepared_for(card: str, protocol: ProtocolConfig, preparer: Preparer, impres
 def held_out(prepared: Prepared, part: str) -> Any:
     """Return a held-out part, ``valid`` or ``test``; who judges given lists has no model to keep it from."""
     return prepared.split.valid if part == "valid" else prepared.split.test.open(PURPOSE, VaultLedger())
+
+
+def read_lists_of(path: Path, columns: Sequence[str]) -> pd.DataFrame:
+    """Return the lists of a run folder or of a parquet.
+
+    Args:
+        path: Folder or file.
+        columns: What is read of a parquet, as far as it is there.
+
+    Raises:
+        ArtefactError: It is a folder, and not of a run.
+        DataError: It is no parquet, or a cell holds more than a text or number.
+    """
+    if path.is_dir():
+        return RunArtefact.load(path).rankings()
+    try:
+        table = pq.read_table(path)
+    except (OSError, ValueError, pa.ArrowException) as error:
+        raise DataError(f"{path}: is no run folder and no parquet of lists ({RANKINGS}): {str(error)[:200]}") from None
+    read = [field for field in table.schema if field.name in columns]
+    if nested := [field.name for field in read if pa.types.is_nested(field.type)]:
+        raise DataError(f"{path}: a cell of lists holds one text or number; not so in column(s) {told(nested)}")
+    frame: pd.DataFrame = table.select([field.name for field in read]).to_pandas()
+    return frame
 
 
 def score_lists(track: HasProtocol, prepared: Prepared, table: pd.DataFrame) -> Scores:
@@ -134,25 +164,26 @@ Tables: TypeAlias = Mapping[str, pd.DataFrame]
 
 def _retrieval(protocol: RetrievalProtocol, prepared: Prepared, truths: Truths, tables: Tables) -> Scores:
     retriever = build_retriever(RetrieverConfig(), CPU)  # never asked: the lists are there
-    found, metrics, slices = {}, {}, {}
+    found, metrics, slices, notes = {}, {}, {}, []
     for part, table in tables.items():
         exclude = retrieval.VALID_EXCLUDES if part == "valid" else protocol.exclude
         evaluator = retrieval.evaluator(protocol, prepared, truths[part], exclude, retriever)
         users, items = _ids(table, prepared)
-        columns = whole(table, "rank"), _numbers(table, "score")
+        columns = whole(table, "rank"), numbers(table, "score")
         rankings = rankings_of(users, items, *columns, evaluator.users, protocol.cutoffs[-1], prepared.dataset.user_ids)
         split = prepared.split
         check_not_excluded(rankings, [split.train if name == "train" else split.valid for name in exclude])
+        notes += _rising(part, rankings.scores)
         found[part] = evaluator.judged(rankings)
         metrics[part] = finite({**found[part].means, **evaluator.catalogue(found[part])})
         if part == "test":
             slices = retrieval.slice_facts(evaluator.slices(found[part]))
     n_truth = {part: truths[part].user_counts() for part in tables}
-    return Scores({**metrics, "test_slices": slices}, retrieval.per_user(found, n_truth, prepared))
+    return Scores({**metrics, "test_slices": slices}, retrieval.per_user(found, n_truth, prepared), tuple(notes))
 
 
 def _ranking(protocol: RankingProtocol, prepared: Prepared, truths: Truths, tables: Tables) -> Scores:
-    found = {}
+    found, notes = {}, []
     for part, table in tables.items():
         lists, list_of = truths[part], whole(table, "list")
         users, items = _ids(table, prepared)
@@ -160,17 +191,24 @@ def _ranking(protocol: RankingProtocol, prepared: Prepared, truths: Truths, tabl
             raise DataError(f"lists of the {part} part are numbered 0 to {lists.n_lists - 1}")
         if (wrong := users != lists.users[list_of]).any():
             raise DataError(f"users are not those of list(s) {told(np.unique(list_of[wrong]))} of the {part} part")
-        arranged = order_of(list_of, items, whole(table, "rank"), _numbers(table, "score"), lists)
+        arranged = order_of(list_of, items, whole(table, "rank"), numbers(table, "score"), lists)
+        notes += _rising(part, arranged[1])
         found[part] = lists, RankingEvaluator.of(protocol, lists, prepared.ties, CPU).judged(*arranged)
     metrics = {part: finite(evaluation.means) for part, (_, evaluation) in found.items()}
-    return Scores({**metrics, "test_slices": {}}, ranking.per_list(found, prepared))
+    return Scores({**metrics, "test_slices": {}}, ranking.per_list(found, prepared), tuple(notes))
+
+
+def _rising(part: str, scores: FloatArray) -> list[str]:
+    """Return a note where scores contradict the ranks by which lists are judged; scores are ``[n, k]``."""
+    n = int((scores[:, 1:] > scores[:, :-1]).any(axis=1).sum())
+    return [f"{part}: the scores of {n} list(s) rise from rank to rank; lists are judged by rank"] if n else []
 
 
 def _ctr(protocol: CtrProtocol, prepared: Prepared, truths: Truths, tables: Tables) -> Scores:
     found, slices = {}, {}
     for part, table in tables.items():
         points = truths[part]
-        columns = whole(table, "timestamp"), _numbers(table, "probability")
+        columns = whole(table, "timestamp"), numbers(table, "probability")
         probabilities = probabilities_of(*_ids(table, prepared), *columns, points)
         found[part] = points, judged_points(points, probabilities, protocol.metrics)
         if part == "test":
@@ -219,7 +257,12 @@ def whole(table: pd.DataFrame, name: str) -> IntArray:
     return column.to_numpy(np.int64)
 
 
-def _numbers(table: pd.DataFrame, name: str) -> np.ndarray[Any, np.dtype[np.float32]]:
+def numbers(table: pd.DataFrame, name: str) -> np.ndarray[Any, np.dtype[np.float32]]:
+    """Return a column of finite numbers, float32.
+
+    Raises:
+        DataError: It holds others.
+    """
     column = table[name]
     if column.dtype.kind not in "fiu" or not np.isfinite(values := column.to_numpy(np.float64)).all():
         raise DataError(f"column {name} must hold finite numbers; got {column.dtype}, or some that are none")

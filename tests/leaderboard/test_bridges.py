@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 from pandas.testing import assert_frame_equal
 
-from mmrec_bench.errors import DataError, ProtocolError
+from mmrec_bench.errors import DataError, ProtocolError, ResourceError
 from mmrec_bench.leaderboard.bridges import LIST_FORMATS
 from mmrec_bench.leaderboard.bridges.exchange import IdMaps, export_lists, import_lists, read_id_map
 from mmrec_bench.leaderboard.bridges.rows import N_TOLD
@@ -163,6 +163,7 @@ HEADERS = {
         ("user,item\n", "neither score nor rank"),
         ("user,item,rank\nuser-000,item-00,first\n", "line 2: rank must be a whole number from 0 on; got 'first'"),
         ("user,item,rank\nuser-000\n", "line 2: the header has 3 columns; got 1"),
+        ("user,item,rank\nuser-000," + "x" * 200_000 + ",1\n", "line 2: is no row of a CSV: field larger"),
     ],
     "mmrec": [
         ("id\ttop_1\n1\t2\n", "line 1: the header must be id, top_0, top_1"),
@@ -373,3 +374,27 @@ def test_an_export_needs_lists_of_the_part(judged: Judged, tmp_path: Path) -> No
     table = judged.artefact.rankings()
     with pytest.raises(DataError, match="no lists of the valid part; parts are test"):
         export_lists(tmp_path / "x", LIST_FORMATS["trec"], table[table["part"] == "test"], "valid")
+
+
+@pytest.mark.parametrize("name", ["lists.parquet", "lists.csv"])
+def test_where_nothing_can_be_written_the_reason_is_told(name: str, judged: Judged, tmp_path: Path) -> None:
+    with pytest.raises(ResourceError, match=f"{name}: cannot be written: No such file or directory"):
+        export_lists(tmp_path / "none" / name, LIST_FORMATS["lenskit"], judged.artefact.rankings(), "test")
+
+
+@pytest.mark.parametrize("column", ["user_id", "item_id"])
+def test_an_export_needs_ids(column: str, judged: Judged, tmp_path: Path) -> None:
+    table = judged.artefact.rankings()
+    first = table.index[table["part"] == "test"][:3]
+    absent = table.assign(**{column: table[column].astype(object).mask(table.index.isin(first))})
+    with pytest.raises(DataError, match=rf"^3 row\(s\) of the test part have no {column}"):
+        export_lists(tmp_path / "x", LIST_FORMATS["trec"], absent, "test")
+
+
+@pytest.mark.parametrize(
+    ("column", "message"), [("rank", "rank must hold whole numbers"), ("score", "score must hold finite numbers")]
+)
+def test_an_export_needs_numbers(column: str, message: str, judged: Judged, tmp_path: Path) -> None:
+    table = judged.artefact.rankings().assign(**{column: "high"})
+    with pytest.raises(DataError, match=message):
+        export_lists(tmp_path / "x", LIST_FORMATS["trec"], table, "test")

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from mmrec_bench.errors import DataError, ProtocolError
 from mmrec_bench.evaluation.cold import COLD_ONLY
 from mmrec_bench.evaluation.simulated_users import ImpatientUser
-from mmrec_bench.leaderboard.scoring import COLUMNS, score_lists
+from mmrec_bench.leaderboard.scoring import COLUMNS, read_lists_of, score_lists
 
 from .conftest import BODIES, Judged
 
@@ -192,3 +195,28 @@ def test_protocols_whose_transcripts_lack_ranks_are_refused(update: dict[str, An
     other = config.model_copy(update={"protocol": config.protocol.model_copy(update=update)})
     with pytest.raises(ProtocolError, match="users who stay"):
         score_lists(other, judged.prepared, judged.artefact.rankings())
+
+
+@pytest.mark.parametrize("name", ["retrieval", "ranking"])
+def test_scores_that_contradict_the_ranks_are_told(name: str, runs: dict[str, Judged]) -> None:
+    judged = runs[name]
+    table, config = judged.artefact.rankings(), judged.experiment.config
+    assert score_lists(config, judged.prepared, table).notes == ()
+    key = "user_id" if name == "retrieval" else "list"
+    n = table[table["part"] == "test"][key].astype(str).nunique()
+    rising = table.assign(score=table["score"].mask(table["part"] == "test", table["rank"]).astype(np.float32))
+    scores = score_lists(config, judged.prepared, rising)
+    assert scores.notes == (f"test: the scores of {n} list(s) rise from rank to rank; lists are judged by rank",)
+    assert scores.metrics == _told(judged)
+
+
+def test_a_parquet_of_lists_is_read_as_far_as_it_is_judged(runs: dict[str, Judged], tmp_path: Path) -> None:
+    judged, path, columns = runs["retrieval"], tmp_path / "lists.parquet", ("part", "user_id")
+    whole = pa.Table.from_pandas(judged.artefact.rankings()[list(columns)])
+    nested = pa.array([["a"]] * len(whole))
+    pq.write_table(whole.append_column("other", nested), path)
+    pd.testing.assert_frame_equal(read_lists_of(path, columns), whole.to_pandas())
+    for cells in (nested, pa.array([{"id": "a"}] * len(whole))):
+        pq.write_table(whole.set_column(1, "user_id", cells), path)
+        with pytest.raises(DataError, match=r"one text or number; not so in column\(s\) user_id"):
+            read_lists_of(path, columns)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import ClassVar
 
@@ -105,8 +106,23 @@ def write_lines(path: Path, lines: Iterable[str]) -> None:
     Raises:
         ResourceError: The file cannot be written.
     """
+    with _writing(path), path.open("w", encoding="utf-8", newline="\n") as file:
+        file.writelines(f"{line}\n" for line in lines)
+
+
+def write_parquet(path: Path, table: pd.DataFrame) -> None:
+    """Write a table as parquet.
+
+    Raises:
+        ResourceError: The file cannot be written.
+    """
+    with _writing(path), path.open("wb") as file:
+        table.to_parquet(file, index=False)
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
     try:
-        with path.open("w", encoding="utf-8", newline="\n") as file:
-            file.writelines(f"{line}\n" for line in lines)
+        yield
     except OSError as error:
-        raise ResourceError(f"{path}: cannot be written: {error.strerror}") from None
+        raise ResourceError(f"{path}: cannot be written: {error.strerror or error}") from None

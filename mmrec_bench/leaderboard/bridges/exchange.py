@@ -16,7 +16,7 @@ from mmrec_bench.experiments.prepare import Prepared
 from mmrec_bench.leaderboard.alignment import told
 from mmrec_bench.leaderboard.bridges.base import ListFormat
 from mmrec_bench.leaderboard.bridges.rows import NO_RANK, Problems, Rows, lines_of
-from mmrec_bench.leaderboard.scoring import HasProtocol, held_out
+from mmrec_bench.leaderboard.scoring import HasProtocol, held_out, numbers, whole
 from mmrec_bench.leaderboard.words import PARTS
 from mmrec_bench.types import BoolArray, IntArray, StringArray
 
@@ -137,13 +137,18 @@ def export_lists(path: Path, format_: ListFormat, table: pd.DataFrame, part: str
         maps: As for `import_lists`: from ids of the file to those of the data set.
 
     Raises:
-        DataError: There are no lists of the part, or ids that the maps or the format do not hold.
+        DataError: There are no lists of the part, ids are missing, ranks or scores are no numbers, or the maps or the
+            format do not hold an id.
     """
     rows = table[(table["part"] == part).to_numpy()]
     if not len(rows):
         raise DataError(
             f"there are no lists of the {part} part; parts are {told(sorted(set(table['part'].astype(str))))}"
         )
+    for column in ("user_id", "item_id"):
+        if n := int(rows[column].isna().sum()):
+            raise DataError(f"{n} row(s) of the {part} part have no {column}")
+    whole(rows, "rank"), numbers(rows, "score")
     rows = rows.sort_values(["user_id", "rank"], kind="stable")
     names = {}
     for column, ids in (("user_id", maps.inverted().users), ("item_id", maps.inverted().items)):

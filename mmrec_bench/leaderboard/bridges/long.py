@@ -12,7 +12,15 @@ import pandas as pd
 import pyarrow
 
 from mmrec_bench.errors import DataError
-from mmrec_bench.leaderboard.bridges.base import ListFormat, breaks_columns, cells_of, refuse_ids, roles, write_lines
+from mmrec_bench.leaderboard.bridges.base import (
+    ListFormat,
+    breaks_columns,
+    cells_of,
+    refuse_ids,
+    roles,
+    write_lines,
+    write_parquet,
+)
 from mmrec_bench.leaderboard.bridges.rows import Problems, Rows, lines_of
 
 NO_TAB = "no tab, no line break and no blank at their ends"
@@ -122,7 +130,7 @@ class LensKit(ListFormat):
         """Write recommendations in the columns of LensKit 2025."""
         columns = ["user_id", "item_id", "score", "rank"]
         if path.suffix == ".parquet":
-            table[columns].astype({"user_id": str, "item_id": str}).to_parquet(path, index=False)
+            write_parquet(path, table[columns].astype({"user_id": str, "item_id": str}))
             return
         refuse_ids(path, table, lambda text: "\n" in text or "\r" in text, "no line break")
         text = io.StringIO()
@@ -134,7 +142,10 @@ class LensKit(ListFormat):
     def _read_csv(self, path: Path) -> Rows:
         rows, places, width = Rows(Problems(path)), None, 0
         for number, line in lines_of(path):
-            cells = next(csv.reader([line]))
+            try:
+                cells = next(csv.reader([line]))
+            except csv.Error as error:
+                raise DataError(f"{path}: line {number}: is no row of a CSV: {error}") from None
             if places is None:
                 names, width = [cell.strip() for cell in cells], len(cells)
                 places = self._places(path, names)
