@@ -169,8 +169,12 @@ def differences(wanted: Mapping[Any, Any], found: Mapping[Any, Any]) -> str:
     """Return in what two documents differ, the first few of it."""
     left, right = flatten(wanted), flatten(found)
     keys = [key for key in dict.fromkeys((*left, *right)) if left.get(key) != right.get(key)]
-    told = [f"{key} is {shown(str(right.get(key)))}, not {shown(str(left.get(key)))}" for key in keys[:MAX_DIFFERENCES]]
+    told = [f"{key} is {_value(right, key)}, not {_value(left, key)}" for key in keys[:MAX_DIFFERENCES]]
     return "; ".join(told) + (f"; and {len(keys) - MAX_DIFFERENCES} more" if len(keys) > MAX_DIFFERENCES else "")
+
+
+def _value(flat: Mapping[str, Any], key: str) -> str:
+    return shown(str(flat[key])) if key in flat else "absent"
 
 
 def _typed_config(raw: dict[str, Any], submission: Submission, findings: Findings) -> ExperimentConfig | None:

@@ -18,6 +18,8 @@ MAX_FILE = 256 << 20
 """Bytes of the lists of one seed."""
 MAX_ROWS = 40_000_000
 """Rows of the lists of one seed, where the data do not tell how many there must be."""
+MAX_GROUPS = 10_000
+"""Groups of rows of such a file."""
 MAX_DECODED = 2 << 30
 """Bytes of the columns of one seed, once they are decompressed."""
 MAX_TEXTS, MAX_TEXT = 64 << 20, 2000
@@ -120,8 +122,10 @@ def _check_claims(file: pq.ParquetFile, columns: Mapping[str, Kind], n_rows: int
         raise ArtefactError(f"has {told.num_rows:,} rows; the track has {n_rows:,}")
     if told.num_rows > MAX_ROWS:
         raise ArtefactError(f"claims {told.num_rows:,} rows; at most {MAX_ROWS:,} are read")
-    groups = [told.row_group(place) for place in range(min(told.num_row_groups, 10_001))]
-    if len(groups) > 10_000 or sum(group.num_rows for group in groups) != told.num_rows:
+    if told.num_row_groups > MAX_GROUPS:
+        raise ArtefactError(f"has {told.num_row_groups:,} groups of rows; at most {MAX_GROUPS:,} are read")
+    groups = [told.row_group(place) for place in range(told.num_row_groups)]
+    if sum(group.num_rows for group in groups) != told.num_rows:
         raise ArtefactError("claims other numbers of rows in its parts than in all")
     chunks = [group.column(place) for group in groups for place in range(group.num_columns)]
     if (size := sum(chunk.total_uncompressed_size for chunk in chunks)) > MAX_DECODED:

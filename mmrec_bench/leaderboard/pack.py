@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from mmrec_bench.errors import ArtefactError, ResourceError
+from mmrec_bench.errors import ArtefactError, ConfigError, ConfigIssue, ResourceError
 from mmrec_bench.experiments.artefact import RunArtefact
 from mmrec_bench.experiments.building import parquet_bytes
 from mmrec_bench.leaderboard.declared import differences
@@ -35,6 +35,18 @@ from mmrec_bench.reports.cards.build import card_of
 from mmrec_bench.reports.collect import Row, collect
 from mmrec_bench.settings import Document
 from mmrec_bench.strict_yaml import dump
+
+OPTIONS = {
+    "entry": "--entry",
+    "title": "--title",
+    "authors": "--author",
+    "code": "--code https://...@COMMIT",
+    "tier": "--tier",
+    "external_data": "--external",
+    "replaces": "--replaces",
+    "lists.url": "--lists-url",
+}
+"""Options of the command, by what they stand for in ``submission.json``."""
 
 
 def pack(
@@ -126,8 +138,17 @@ def pack(
             | {"url": lists_url},
         },
     )
-    submission = told.parse(Submission)
+    try:
+        submission = told.parse(Submission)
+    except ConfigError as error:
+        issues = [ConfigIssue(_option(issue.path), issue.message) for issue in error.issues]
+        raise ConfigError("leaderboard pack", issues) from None
     return _write(out / track.name / entry, {SUBMISSION: submission.text().encode(), **files})
+
+
+def _option(path: str) -> str:
+    """Return the option that gave a value of ``submission.json``, or its path."""
+    return next((option for key, option in OPTIONS.items() if path.startswith(key)), path)
 
 
 def _row(runs: Sequence[RunArtefact], track: Track) -> Row:

@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 
 from mmrec_bench.experiments.schema.seeds import Seedlist
-from mmrec_bench.leaderboard.words import Digest, Line, Part, Slug, canonical
+from mmrec_bench.leaderboard.words import Digest, Line, Part, Slug, canonical, of_form
 from mmrec_bench.settings import BaseConfig, explained_error
 
 SUBMISSION, CARD, CONFIG, LISTS = "submission.json", "card.json", "config.yaml", "lists"
@@ -15,7 +15,11 @@ N_SEEDS, N_PROVISIONAL = 5, 3
 """Seeds of a full entry, and the fewest that are listed as provisional; a deterministic system needs one."""
 MAX_SEEDS = 100
 
-Url = Annotated[str, Field(max_length=300, pattern=r"^https://[A-Za-z0-9._~:/?#@!$&()*+,;=%-]+$")]
+Url = Annotated[
+    str,
+    Field(max_length=300),
+    of_form(r"https://[A-Za-z0-9._~:/?#@!$&()*+,;=%-]+", "an address that begins with https://, without blanks"),
+]
 
 
 class CodeReference(BaseConfig):
@@ -23,7 +27,7 @@ class CodeReference(BaseConfig):
 
     url: Url | None = None
     """Address of its repository, beginning with ``https://``; null: the repository that holds the board."""
-    commit: Annotated[str, Field(pattern=r"^[0-9a-f]{7,64}$")]
+    commit: Annotated[str, of_form(r"[0-9a-f]{7,64}", "a commit, 7 to 64 hexadecimal digits")]
     """Commit that made the runs, in hexadecimal digits."""
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import unicodedata
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, TypeAlias, get_args
@@ -16,10 +17,29 @@ Part: TypeAlias = Literal["valid", "test"]
 PARTS: tuple[Part, ...] = get_args(Part)
 """Both of them, in the order of time."""
 
-Slug = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
+
+def of_form(pattern: str, words: str) -> AfterValidator:
+    """Return a validator of texts that match a pattern as a whole; it says in words what such texts are."""
+    form = re.compile(pattern)
+
+    def check(text: str) -> str:
+        if form.fullmatch(text) is None:
+            raise explained_error(f"needs {words}; got {text[:80]!r}")
+        return text
+
+    return AfterValidator(check)
+
+
+Slug = Annotated[
+    str,
+    of_form(
+        r"[a-z0-9][a-z0-9._-]{0,63}",
+        "1 to 64 lower-case letters, digits, '.', '_' and '-', the first a letter or digit",
+    ),
+]
 """A name in paths: lower-case letters, digits, ``.``, ``_`` and ``-``."""
 
-Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
+Digest = Annotated[str, of_form(r"[0-9a-f]{32}", "32 hexadecimal digits")]
 """BLAKE2b of 16 bytes, in hexadecimal digits."""
 
 

@@ -8,6 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from mmrec_bench.cli.app import app
+from mmrec_bench.errors import ConfigError
 from mmrec_bench.leaderboard.record import read_record
 
 RUNNER = CliRunner()
@@ -55,3 +56,29 @@ def test_a_refused_entry_is_told_by_the_exit_code(entry: Path, tmp_path: Path) -
     assert "'evil.py': is no file of this submission" in told
     assert not (entry / "verification.json").exists()  # nothing is written where anything else lies
     (entry / "evil.py").unlink()
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "message"),
+    [
+        ("--entry", "Mine", "--entry: needs 1 to 64 lower-case letters, digits, '.', '_' and '-'"),
+        (
+            "--code",
+            "git@example.org:code@0123abc",
+            "--code https://...@COMMIT: needs an address that begins with https",
+        ),
+        ("--code", "https://example.org/code", "--code https://...@COMMIT: needs a commit, 7 to 64 hexadecimal digits"),
+        ("--author", "", "--author: must not be empty"),
+        ("--lists-url", "http://example.org", "--lists-url: needs an address that begins with https"),
+    ],
+)
+def test_what_may_not_be_packed_is_told_in_words_by_its_option(
+    entry: Path, option: str, value: str, message: str
+) -> None:
+    options = {"--entry": "other", "--author": "A. Author", "--code": "0123abc", option: value}
+    command = ["leaderboard", "pack", entry.parents[2] / "runs", "--track", "synthetic-retrieval"]
+    command += ["--out", entry.parents[1], *(text for pair in options.items() for text in pair)]
+    result = RUNNER.invoke(app, [str(argument) for argument in command])
+    assert isinstance(result.exception, ConfigError)
+    assert message in str(result.exception)
+    assert not (entry.parent / "other").exists()
