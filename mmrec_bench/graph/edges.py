@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from mmrec_bench.graph.sparse import CsrBuffers
+from mmrec_bench.graph.weighted import weighted_product
 from mmrec_bench.types import IntArray
 
 Side: TypeAlias = Literal["users", "items"]
@@ -31,27 +32,7 @@ class _Products(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, None]:
         users, items = ctx.saved_tensors
         edges: BipartiteEdges = ctx.edges
-        return edges.matrix(gradient, "users") @ items, edges.matrix(gradient, "items") @ users, None
-
-
-class _Sums(torch.autograd.Function):
-    """Weighted sums over the edges of each node of one side of the vectors at their other ends."""
-
-    @staticmethod
-    def forward(ctx: Any, weights: Tensor, x: Tensor, edges: BipartiteEdges, side: Side) -> Tensor:
-        ctx.save_for_backward(weights, x)
-        ctx.edges, ctx.side = edges, side
-        return edges.matrix(weights, side) @ x
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, None, None]:
-        weights, x = ctx.saved_tensors
-        edges: BipartiteEdges = ctx.edges
-        gradient = gradient.contiguous()
-        to_users = ctx.side == "users"
-        of_weights = edges.sampled(gradient, x) if to_users else edges.sampled(x, gradient)
-        return of_weights, edges.matrix(weights, "items" if to_users else "users") @ gradient, None, None
+        return edges.user_rows(gradient) @ items, edges.item_rows(gradient) @ users, None
 
 
 class _Softmax(torch.autograd.Function):
@@ -109,21 +90,25 @@ class BipartiteEdges(nn.Module):
 
     def to_users(self, weights: Tensor, items: Tensor) -> Tensor:
         """Return for each user, ``[n_users, d]``, the sum of its items ``[n_items, d]`` weighted by edge, ``[E]``."""
-        return cast(Tensor, _Sums.apply(weights, items, self, "users"))  # type: ignore[no-untyped-call]
+        return weighted_product(weights, items, self.user_rows, self.item_rows, self.sampled)
 
     def to_items(self, weights: Tensor, users: Tensor) -> Tensor:
         """Return for each item, ``[n_items, d]``, the sum of its users ``[n_users, d]`` weighted by edge, ``[E]``."""
-        return cast(Tensor, _Sums.apply(weights, users, self, "items"))  # type: ignore[no-untyped-call]
+        return weighted_product(
+            weights, users, self.item_rows, self.user_rows, lambda of_items, of_users: self.sampled(of_users, of_items)
+        )
 
-    def matrix(self, weights: Tensor, side: Side) -> Tensor:
-        """Return weights ``[E]`` as a sparse matrix with a row for each user, or for each item."""
-        return self._layout(side).with_values(self._sorted(weights, side))
+    def user_rows(self, weights: Tensor) -> Tensor:
+        """Return weights ``[E]`` as a sparse matrix ``[n_users, n_items]``."""
+        return self.of_users.with_values(weights)
+
+    def item_rows(self, weights: Tensor) -> Tensor:
+        """Return weights ``[E]`` as a sparse matrix ``[n_items, n_users]``."""
+        return self.of_items.with_values(self._sorted(weights, "items"))
 
     def sampled(self, users: Tensor, items: Tensor) -> Tensor:
         """Return `products` without gradients."""
-        zeros = self.matrix(users.new_zeros(len(self.users)), "users")
-        found = torch.sparse.sampled_addmm(zeros, users.contiguous(), items.T.contiguous(), beta=0.0)
-        return cast(Tensor, found.values())
+        return self.of_users.products_of_ends(users, items)
 
     def reduced(self, values: Tensor, side: Side, how: Literal["sum", "max"]) -> Tensor:
         """Return the sum or the largest of the values ``[E]`` of each node of one side."""

@@ -50,6 +50,12 @@ class CsrBuffers(nn.Module):
         """Return the matrix with other entries, ``[nnz]`` row by row."""
         return torch.sparse_csr_tensor(self.offsets, self.columns, values, self.shape, check_invariants=False)
 
+    def products_of_ends(self, left: Tensor, right: Tensor) -> Tensor:
+        """Return ``left_a . right_b`` of every entry, ``[nnz]`` row by row, for tables ``[n, d]`` and ``[m, d]``."""
+        zeros = self.with_values(left.new_zeros(len(self.columns)))
+        sampled = torch.sparse.sampled_addmm(zeros, left.contiguous(), right.T.contiguous(), beta=0.0)
+        return cast(Tensor, sampled.values())
+
 
 class _Product(torch.autograd.Function):
     """``M x``, or ``base + M x`` in one pass; backward is ``M^T g`` with the stored transpose."""

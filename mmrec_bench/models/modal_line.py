@@ -27,18 +27,21 @@ Gate: TypeAlias = Literal["self", "id", "none"]
 
 
 class FilteredContent(nn.Module):
-    """Projected content of all items in one modality, behind a filter gate; the raw features are constants.
+    """Projected content of all items in one modality, behind a filter gate.
 
     Args:
         table: Raw features.
         dim: Length d of the projections.
         gate: What passes the gate.
+        trainable: Whether raw features are parameters, or constants.
         replace_missing: Whether absent items get a learned vector; false where nothing reads their content.
     """
 
-    def __init__(self, table: FeatureTable, dim: int, gate: Gate, *, replace_missing: bool = True) -> None:
+    def __init__(
+        self, table: FeatureTable, dim: int, gate: Gate, *, trainable: bool = False, replace_missing: bool = True
+    ) -> None:
         super().__init__()
-        self.projection = FeatureProjection(table, dim, replace_missing=replace_missing)
+        self.projection = FeatureProjection(table, dim, trainable=trainable, replace_missing=replace_missing)
         self.gate = None if gate == "none" else nn.Linear(dim, dim)
         self.filters_ids = gate == "id"
 

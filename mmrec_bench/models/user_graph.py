@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from collections.abc import Iterable
-from typing import Literal, cast
+from collections.abc import Iterable, Mapping
+from typing import Any, ClassVar, Literal, cast
 
 import torch
 import torch.nn.functional as F
@@ -25,6 +25,13 @@ from mmrec_bench.retrieval.base import Representations
 
 class UserGraphConfig(ModelConfig):
     """Settings of `UserGraphModel`."""
+
+    RELEASED: ClassVar[Mapping[str, Any]] = {
+        "pad": "resample",
+        "log_base": 2,
+        "reg_weight": 1e-3,
+        "score_from": "last-batch",
+    }
 
     embedding_dim: PositiveInt = 64
     """Size d of the vectors of one modality."""

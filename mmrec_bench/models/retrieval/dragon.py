@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, ClassVar, Literal
+from typing import Literal
 
 from pydantic import Field, NonNegativeInt, PositiveInt
 from torch import Tensor
@@ -16,13 +15,6 @@ from mmrec_bench.models.user_graph import UserGraphConfig, UserGraphModel
 
 class DRAGONConfig(UserGraphConfig):
     """Settings of `DRAGON`; users and items have d values for each modality."""
-
-    RELEASED: ClassVar[Mapping[str, Any]] = {
-        "pad": "resample",
-        "log_base": 2,
-        "reg_weight": 1e-3,
-        "score_from": "last-batch",
-    }
 
     name: Literal["dragon"] = "dragon"
     n_item_layers: NonNegativeInt = 1

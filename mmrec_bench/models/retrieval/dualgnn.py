@@ -16,14 +16,7 @@ from mmrec_bench.models.user_graph import UserGraphConfig, UserGraphModel, gates
 class DualGNNConfig(UserGraphConfig):
     """Settings of `DualGNN`."""
 
-    RELEASED: ClassVar[Mapping[str, Any]] = {
-        "pad": "resample",
-        "log_base": 2,
-        "reg_weight": 1e-3,
-        "fusion_alias": True,
-        "reg_item_gates": True,
-        "score_from": "last-batch",
-    }
+    RELEASED: ClassVar[Mapping[str, Any]] = {**UserGraphConfig.RELEASED, "fusion_alias": True, "reg_item_gates": True}
 
     name: Literal["dualgnn"] = "dualgnn"
     fusion_alias: bool = False

@@ -89,7 +89,7 @@ class GRCN(ItemHost):
         self.users, self.items = joint_tables(*sizes, config.embedding_dim, "xavier_normal")
         self.user_confidences, self.item_confidences = joint_tables(*sizes, len(tables), "xavier_normal")
         self.edges = BipartiteEdges(train.users, train.items, *sizes)
-        self.views = nn.ModuleList(ContentView(train.n_users, table, config) for table in tables)
+        self.views = nn.ModuleList(RoutedContent(train.n_users, table, config) for table in tables)
         self.ranked_by = ranking_vectors(config.score_from, *sizes, (1 + len(tables)) * config.embedding_dim)
 
     def loss(self, batch: Triplets) -> LossTerms:
@@ -119,8 +119,8 @@ class GRCN(ItemHost):
         users, items = self._encode()
         return Representations(torch.cat(users, dim=1), torch.cat(items, dim=1))
 
-    def _content_views(self) -> list[ContentView]:
-        return cast(list[ContentView], list(self.views))
+    def _content_views(self) -> list[RoutedContent]:
+        return cast(list[RoutedContent], list(self.views))
 
     def _encode(self) -> tuple[list[Tensor], list[Tensor]]:
         """Return the parts of the vectors of users and of items: identities, then content of each modality."""
@@ -148,7 +148,7 @@ class GRCN(ItemHost):
         return user_sum, item_sum
 
 
-class ContentView(nn.Module):
+class RoutedContent(nn.Module):
     """One modality: preferences of users and projected features of items, before attention weighs edges.
 
     Args:

@@ -8,9 +8,11 @@ import torch
 from pydantic import PositiveInt
 from torch import Tensor, nn
 
+from mmrec_bench.data.features import FeatureTable
 from mmrec_bench.graph.sparse import SparseOperator
 from mmrec_bench.models.base import MODELS, Citation, ModelContext
-from mmrec_bench.models.blocks import FeatureProjection, feature_tables, item_graph, smoothed
+from mmrec_bench.models.blocks import feature_tables, item_graph, smoothed
+from mmrec_bench.models.modal_line import FilteredContent
 from mmrec_bench.models.side_content import SideContentConfig, SideContentModel
 
 
@@ -56,18 +58,9 @@ class MGCN(SideContentModel):
     def __init__(self, config: MGCNConfig, context: ModelContext) -> None:
         context.require("mgcn", ("image", "text"))
         super().__init__(config, context)
-        tables, dim = feature_tables("mgcn", context), config.embedding_dim
-        self.views = nn.ModuleList(
-            ContentView(
-                FeatureProjection(
-                    table, dim, trainable=config.train_features, replace_missing=config.n_item_layers == 0
-                ),
-                SparseOperator(item_graph(table, config.n_neighbors, "cosine")),
-                config,
-            )
-            for table in tables
-        )
-        self.fusion = BehaviourGuidedFusion(dim, len(tables))
+        tables = feature_tables("mgcn", context)
+        self.views = nn.ModuleList(SmoothedContent(table, config) for table in tables)
+        self.fusion = BehaviourGuidedFusion(config.embedding_dim, len(tables))
 
     def content(self, ids: Tensor) -> Tensor:
         """Return content of all items, all modalities side by side, ``[n_items, M d]``."""
@@ -78,25 +71,23 @@ class MGCN(SideContentModel):
         return cast(Tensor, self.fusion(behaviour, content))
 
 
-class ContentView(nn.Module):
+class SmoothedContent(FilteredContent):
     """Content of all items in one modality: gated into the tables of identities, then smoothed on its item graph.
 
     Args:
-        projection: Projects the modality to ``[n_items, d]``.
-        item_graph: S, ``[n_items, n_items]``.
-        config: Sizes.
+        table: Raw features.
+        config: Settings.
     """
 
-    def __init__(self, projection: FeatureProjection, item_graph: SparseOperator, config: MGCNConfig) -> None:
-        super().__init__()
-        self.projection = projection
-        self.gate = nn.Linear(config.embedding_dim, config.embedding_dim)
-        self.item_graph = item_graph
+    def __init__(self, table: FeatureTable, config: MGCNConfig) -> None:
+        unsmoothed = config.n_item_layers == 0  # elsewhere nothing reads the content of absent items
+        super().__init__(table, config.embedding_dim, "id", trainable=config.train_features, replace_missing=unsmoothed)
+        self.item_graph = SparseOperator(item_graph(table, config.n_neighbors, "cosine"))
         self.n_layers = config.n_item_layers
 
     def forward(self, ids: Tensor) -> Tensor:
         """Return ``S^n (e * gate(W f + b))``, ``[n_items, d]``, for e ``[n_items, d]``."""
-        return smoothed(ids * torch.sigmoid(self.projection.through(self.gate)), self.item_graph, self.n_layers)
+        return smoothed(super().forward(ids), self.item_graph, self.n_layers)
 
 
 class BehaviourGuidedFusion(nn.Module):
