@@ -85,6 +85,7 @@ class MVGAEConfig(ModelConfig):
     ),
     deviations=(
         "Layers that the released code registers and never uses are left out.",
+        "Any modalities; the released code needs images and texts.",
         "All experts are multiplied at once; the released code multiplies them one after another, with 1e-8 added to "
         "each variance.",
     ),
