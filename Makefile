@@ -42,8 +42,8 @@ lint: install ## Check style, types, layers, and that the leaderboard is up to d
 	$(BIN)/lint-imports
 	$(BIN)/mmrec-bench leaderboard build --check
 
-verify-contributions: install ## Verify what a pull request adds to the submissions (INCOMING=folder)
-	$(BIN)/mmrec-bench leaderboard verify --contributed "$(INCOMING)" $(if $(DATA),--data-dir "$(DATA)")
+verify-contributions: install ## Verify what a merge adds to the submissions (INCOMING=folder, BEFORE=folder)
+	$(BIN)/mmrec-bench leaderboard verify --contributed "$(INCOMING)" $(if $(BEFORE),--submissions "$(BEFORE)") $(if $(DATA),--data-dir "$(DATA)")
 
 leaderboard: install ## Make the leaderboard's table and site of what is verified
 	$(BIN)/mmrec-bench leaderboard build

@@ -65,7 +65,10 @@ def verify(
     every: Annotated[bool, typer.Option("--all", help="Verify all submissions below --submissions.")] = False,
     incoming: Annotated[
         Path | None,
-        typer.Option("--contributed", help="Verify what this folder adds to the submissions; write nothing."),
+        typer.Option(
+            "--contributed",
+            help="Verify what this folder adds to --submissions, and that it keeps them; write nothing.",
+        ),
     ] = None,
     submissions: Annotated[Path, typer.Option("--submissions", help="Folder of all submissions.")] = SUBMISSIONS,
     data_dir: DataDir = None,
@@ -86,7 +89,9 @@ def verify(
         for problem in brought.problems:
             out.print(f"fail  {problem}", highlight=False, markup=False)
     elif not paths:
-        raise ConfigError("leaderboard verify", [ConfigIssue("", "name folders of submissions, or give --all")])
+        none = f"{submissions} holds no <track>/<entry>/submission.json; name another folder with --submissions"
+        told = none if every else "name folders of submissions, or give --all"
+        raise ConfigError("leaderboard verify", [ConfigIssue("", told)])
     verification = Verification(data_dir, fresh)
     for path in paths:
         verified = verification(path)

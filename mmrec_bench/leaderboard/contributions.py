@@ -28,27 +28,54 @@ class Contributions:
 
 
 def contributions(incoming: Path, known: Path) -> Contributions:
-    """Compare folders of submissions: entries may be added, none changed, and records are not brought.
+    """Compare folders of submissions: entries may be added, none changed or deleted, and records are not brought.
 
     Args:
-        incoming: ``<track>/<entry>`` folders as somebody wants them to be.
-        known: As they are. Entries that are not among the incoming are not looked at.
+        incoming: ``<track>/<entry>`` folders as somebody wants them to be: all of them.
+        known: As they are.
+
+    Raises:
+        ArtefactError: One of the two is no folder, or what comes in is a link to one.
     """
+    if incoming.is_symlink():
+        raise ArtefactError(f"{incoming}: is a link. Bring a folder of <track>/<entry>; no link is followed")
+    for folder in (incoming, known):
+        if not folder.is_dir():
+            raise ArtefactError(f"{folder}: is no folder. Name one that holds submissions, <track>/<entry>")
     new: list[Path] = []
-    problems: list[str] = []
-    for track in _folders(incoming, incoming, problems):
-        for entry in _folders(track, incoming, problems):
-            place = known / track.name / entry.name
-            if not place.exists():
-                new.append(entry)
-                if os.path.lexists(entry / RECORD):
-                    problems.append(f"{_name(entry, incoming)}: brings a {RECORD}; maintainers write the records")
-            elif _content(entry) != _content(place):
-                problems.append(
-                    f"{_name(entry, incoming)}: differs from the entry that is there; entries never change. Submit "
-                    "a new one, and name it in an erratum"
-                )
+    problems = [
+        f"{_name(folder, incoming)}: is empty; git knows no such folder but as a submodule"
+        for folder in _empty(incoming)
+        if folder != incoming
+    ]
+    brought, there = _entries(incoming, problems), _entries(known, [])
+    for name, entry in brought.items():
+        if name not in there:
+            new.append(entry)
+            if os.path.lexists(entry / RECORD):
+                problems.append(f"{shown(name)}: brings a {RECORD}; maintainers write the records")
+        elif _content(entry) != _content(there[name]):
+            problems.append(
+                f"{shown(name)}: differs from the entry that is there; entries never change. Submit a new one, and "
+                "name it in an erratum"
+            )
+    problems += [
+        f"{shown(name)}: is deleted; entries stay. Put it back, and say in an erratum what is wrong with it"
+        for name in there
+        if name not in brought
+    ]
+    if not new and not problems:
+        problems.append("nothing is new: these are the entries that are there")  # nothing is verified, so nothing holds
     return Contributions(tuple(new), tuple(problems))
+
+
+def _entries(root: Path, problems: list[str]) -> dict[str, Path]:
+    """Return the folders of entries by ``<track>/<entry>``, and note what is none."""
+    return {
+        entry.relative_to(root).as_posix(): entry
+        for track in _folders(root, root, problems)
+        for entry in _folders(track, root, problems)
+    }
 
 
 def _folders(folder: Path, root: Path, problems: list[str]) -> list[Path]:
@@ -59,6 +86,10 @@ def _folders(folder: Path, root: Path, problems: list[str]) -> list[Path]:
         else:
             found.append(path)
     return found
+
+
+def _empty(root: Path) -> list[Path]:
+    return sorted(Path(parent) for parent, folders, files in os.walk(root) if not folders and not files)
 
 
 def _content(folder: Path) -> dict[str, str]:

@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from mmrec_bench.cli.app import app
-from mmrec_bench.errors import ConfigError
+from mmrec_bench.errors import ArtefactError, ConfigError
 from mmrec_bench.leaderboard.record import read_record
 
 RUNNER = CliRunner()
@@ -82,3 +82,16 @@ def test_what_may_not_be_packed_is_told_in_words_by_its_option(
     assert isinstance(result.exception, ConfigError)
     assert message in str(result.exception)
     assert not (entry.parent / "other").exists()
+
+
+def test_nothing_to_verify_is_told_without_a_traceback(tmp_path: Path) -> None:
+    for option in ("--contributed", "--submissions"):
+        result = RUNNER.invoke(app, ["leaderboard", "verify", "--contributed", str(tmp_path), option, "nowhere"])
+        assert isinstance(result.exception, ArtefactError)
+        assert "nowhere: is no folder" in str(result.exception)
+    assert "nothing is new" in _call(
+        "leaderboard", "verify", "--contributed", tmp_path, "--submissions", tmp_path, code=1
+    )
+    result = RUNNER.invoke(app, ["leaderboard", "verify", "--all", "--submissions", "nowhere"])
+    assert isinstance(result.exception, ConfigError)
+    assert "nowhere holds no <track>/<entry>/submission.json" in str(result.exception)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from markdown_it import MarkdownIt
 
 from mmrec_bench.settings import load_yaml
 
@@ -38,9 +39,15 @@ def test_it_runs_the_code_of_the_base_branch_alone_and_may_only_read() -> None:
         assert "${{" not in step.get("run", "")
 
 
-def _git(folder: Path, *arguments: str) -> None:
+def _git(folder: Path, *arguments: str) -> str:
     settings = ("-c", "user.name=A", "-c", "user.email=a@example.org", "-c", "commit.gpgsign=false")
-    subprocess.run(["git", *settings, *arguments], cwd=folder, check=True, capture_output=True)
+    command = ["git", *settings, *arguments]
+    return subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True).stdout.strip()
+
+
+def _commit(folder: Path, message: str) -> None:
+    _git(folder, "add", "--all")
+    _git(folder, "commit", "--quiet", "--message", message)
 
 
 @pytest.fixture(scope="module")
@@ -52,8 +59,7 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
         shutil.copy2(ROOT / name, folder / name)
     shutil.copytree(ROOT / OTHER, folder / OTHER)
     _git(folder, "init", "--quiet", "--initial-branch", "main")
-    _git(folder, "add", "--all")
-    _git(folder, "commit", "--quiet", "--message", "base")
+    _commit(folder, "base")
     return folder
 
 
@@ -70,23 +76,43 @@ def _step(name: str, cwd: Path, env: dict[str, str]) -> subprocess.CompletedProc
     )
 
 
-def _pull_request(repository: Path, tmp_path: Path, change: Change) -> subprocess.CompletedProcess[str]:
-    """Make a pull request of a change, run the steps where the base branch is checked out, return the verification."""
-    work, host = tmp_path / "work", repository.parents[1]
-    _git(tmp_path, "clone", "--quiet", str(repository), str(work))
+def _unchanged(_: Path) -> None:
+    """Change nothing."""
+
+
+def _pull_request(
+    repository: Path, tmp_path: Path, change: Change, meanwhile: Change = _unchanged
+) -> subprocess.CompletedProcess[str]:
+    """Make a pull request of a change, run the steps where the base branch is checked out, return the verification.
+
+    Args:
+        repository: The repository, which stays as it is.
+        tmp_path: An empty folder.
+        change: Changes the branch of the pull request.
+        meanwhile: Changes the base branch after that one has left it.
+    """
+    work, host = tmp_path / "work", tmp_path / "host"
+    shutil.copytree(repository, there := host / "team" / "repository", symlinks=True)
+    _git(tmp_path, "clone", "--quiet", str(there), str(work))
     change(work)
     _git(work, "checkout", "--quiet", "-b", "mine")
-    _git(work, "add", "--all")
-    _git(work, "commit", "--quiet", "--message", "an entry")
-    _git(work, "push", "--quiet", "--force", "origin", "mine:refs/pull/7/head")
+    _commit(work, "an entry")
+    meanwhile(there)
+    _git(there, "add", "--all")
+    _git(there, "commit", "--quiet", "--allow-empty", "--message", "meanwhile")
+    _git(work, "fetch", "--quiet", "origin", "main")
+    tree = _git(work, "merge-tree", "--write-tree", "origin/main", "mine")  # as hosts do: nothing is checked out
+    merge = _git(work, "commit-tree", tree, "-p", "origin/main", "-p", "mine", "-m", "merge")
+    _git(work, "push", "--quiet", "--force", "origin", f"{merge}:refs/pull/7/merge")
     base = tmp_path / "base"
-    _git(tmp_path, "clone", "--quiet", "--branch", "main", str(repository), str(base))
+    _git(tmp_path, "clone", "--quiet", "--branch", "main", str(there), str(base))
     stamp = tmp_path / "installed"
     stamp.touch()
-    incoming = tmp_path / "incoming"
+    incoming, before = tmp_path / "incoming", tmp_path / "before"
     env = {
-        "HEAD": "refs/pull/7/head",
+        "MERGED": "refs/pull/7/merge",
         "INCOMING": str(incoming),
+        "BEFORE": str(before),
         "GITHUB_SERVER_URL": f"file://{host}",
         "GITHUB_REPOSITORY": "team/repository",
         "GITHUB_STEP_SUMMARY": str(tmp_path / "summary.md"),
@@ -95,10 +121,28 @@ def _pull_request(repository: Path, tmp_path: Path, change: Change) -> subproces
     fetched = _step("Submissions of the pull request, as data", base, env)
     assert fetched.returncode == 0, fetched.stderr
     assert [path.name for path in incoming.iterdir()] == ["leaderboard"]
-    verified = _step("Verify", base, {**env, "INCOMING": str(incoming / "leaderboard" / "submissions")})
+    unpacked = {name: str(Path(env[name]) / "leaderboard" / "submissions") for name in ("INCOMING", "BEFORE")}
+    verified = _step("Verify", base, {**env, **unpacked})
     assert _step("Summary", base, env).returncode == 0
-    assert verified.stdout in (tmp_path / "summary.md").read_text(encoding="utf-8")
+    shown, obeyed = _log(verified.stdout)
+    assert obeyed == []
+    summary = (tmp_path / "summary.md").read_text(encoding="utf-8")
+    assert shown.replace("\r", "") in summary
+    assert [token.type for token in MarkdownIt().parse(summary)] == ["fence"], "nothing gets out of the block"
     return verified
+
+
+def _log(text: str) -> tuple[str, list[str]]:
+    """Return what the host shows of a step's output, and the commands that it obeys but the one that ends them."""
+    shown, obeyed, stopped = [], [], False
+    for line in text.splitlines(keepends=True):
+        if stopped or not (line.lstrip().startswith("::") or "##[" in line):
+            shown.append(line)
+        elif line.startswith("::stop-commands::"):
+            stopped = True
+        else:
+            obeyed.append(line)
+    return "".join(shown), obeyed
 
 
 def _add(work: Path) -> None:
@@ -133,3 +177,97 @@ def test_what_may_not_come_in_fails_with_all_its_reasons(repository: Path, tmp_p
     assert "popularity': brings a verification.json; maintainers write the records" in told
     assert "fail digests: lists/seed-0.parquet: was changed since it was packed" in told
     assert "linked: refused fail folder: 'submission.json': is a link" in told
+
+
+def _hide(work: Path) -> None:
+    """Hide an entry that is none, and in a whole one a record and code, by attributes that hide themselves."""
+    _add(work)
+    hidden = work / ENTRY.with_name("hidden")
+    hidden.mkdir()
+    (hidden / "submission.json").write_text("{}", encoding="utf-8")
+    (work / ENTRY / "verification.json").write_text("{}", encoding="utf-8")
+    (work / ENTRY / "model.py").write_text("import os", encoding="utf-8")
+    of_root = "[attr]gone export-ignore\n/leaderboard/**/hidden gone\n"
+    beside = "".join(f"{name} export-ignore\n" for name in ("verification.json", "model.py", ".gitattributes"))
+    (work / ".gitattributes").write_text(of_root, encoding="utf-8")
+    (work / ENTRY / ".gitattributes").write_text(f"{beside}*.yaml text eol=crlf\n", encoding="utf-8")
+
+
+def test_nothing_is_hidden_by_attributes(repository: Path, tmp_path: Path) -> None:
+    verified = _pull_request(repository, tmp_path, _hide)
+    assert verified.returncode != 0
+    told = " ".join(verified.stdout.split())
+    assert "hidden: refused" in told
+    assert "popularity': brings a verification.json" in told
+    assert "'model.py': is no file of this submission" in told
+    assert "'.gitattributes': is no file of this submission" in told
+    assert "was changed since it was packed" not in told
+
+
+def _delete(work: Path) -> None:
+    _add(work)
+    shutil.rmtree(work / OTHER)
+
+
+def test_entries_of_others_stay(repository: Path, tmp_path: Path) -> None:
+    verified = _pull_request(repository, tmp_path, _delete)
+    assert verified.returncode != 0
+    assert "itemknn': is deleted; entries stay" in verified.stdout
+    assert "popularity: list-verified" in verified.stdout
+
+
+def test_a_branch_that_is_behind_is_not_held_for_it(repository: Path, tmp_path: Path) -> None:
+    def rescore(base: Path) -> None:
+        path = base / OTHER / "verification.json"
+        path.write_text(path.read_text(encoding="utf-8") + "\n", encoding="utf-8")
+        shutil.copytree(base / OTHER, base / OTHER.with_name("later"))
+
+    verified = _pull_request(repository, tmp_path, _add, rescore)
+    assert verified.returncode == 0, verified.stdout
+    assert "popularity: list-verified" in verified.stdout
+
+
+def test_a_link_in_the_place_of_the_submissions_is_not_followed(repository: Path, tmp_path: Path) -> None:
+    def link(work: Path) -> None:
+        shutil.rmtree(work / "leaderboard" / "submissions")
+        (work / "leaderboard" / "submissions").symlink_to(tmp_path / "before" / "leaderboard" / "submissions")
+
+    verified = _pull_request(repository, tmp_path, link)
+    assert verified.returncode != 0
+    assert "submissions: is a link" in " ".join(verified.stdout.split())
+
+
+def test_names_are_no_commands_and_no_markup(repository: Path, tmp_path: Path) -> None:
+    def name(work: Path) -> None:
+        (odd := work / ENTRY.with_name("x\n::error title=t::told\n~~~~\n# Verified\r~~~~~~~~\r# Verified")).mkdir()
+        (odd / "submission.json").write_text("{}", encoding="utf-8")
+
+    verified = _pull_request(repository, tmp_path, name)  # looks at log and summary
+    assert verified.returncode != 0
+    assert "# Verified" in verified.stdout
+
+
+@pytest.mark.parametrize("name", ["LEADERBOARD.md", "site/evil.html"])
+def test_the_board_is_left_to_maintainers(repository: Path, tmp_path: Path, name: str) -> None:
+    def board(work: Path) -> None:
+        _add(work)
+        (work / "leaderboard" / name).parent.mkdir(exist_ok=True)
+        (work / "leaderboard" / name).write_text("mine", encoding="utf-8")
+
+    def step(change: Change, folder: Path) -> subprocess.CompletedProcess[str]:
+        folder.mkdir()
+        _git(folder, "clone", "--quiet", str(repository), "clone")
+        change(folder / "clone")
+        _commit(folder / "clone", "a change")
+        _git(folder / "clone", "fetch", "--quiet", ".", "HEAD")
+        return _step("Board", folder / "clone", {})
+
+    told = step(board, tmp_path / "board")
+    assert told.returncode == 1
+    assert "Maintainers build the board" in told.stdout
+    assert step(_add, tmp_path / "entry").returncode == 0
+    assert any(name.startswith(path.removesuffix("**")) for path in _paths("leaderboard/"))
+
+
+def _paths(prefix: str) -> list[str]:
+    return [path.removeprefix(prefix) for path in WORKFLOW["on"]["pull_request"]["paths"]]
