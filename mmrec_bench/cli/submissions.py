@@ -101,6 +101,9 @@ def verify(
         for check in dict.fromkeys((*verified.checks, *verified.failures)):
             if check.verdict != "pass":
                 out.print(f"  {check.verdict}  {check.name}: {check.message}", highlight=False, markup=False)
+        if verified.kept:
+            kept = ", ".join(verified.kept)
+            out.print(f"  kept from an older record: {kept} (--fresh trusts none)", highlight=False, markup=False)
         if verified.record is not None and verified.writable and incoming is None:
             write_record(path, verified.record.text())
     if refused:

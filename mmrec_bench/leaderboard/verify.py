@@ -53,12 +53,14 @@ class Verified:
         checks: All checks.
         record: The record; None where there is no submission to be read.
         writable: Whether a record may be written there: only files lie in the folder, and no link.
+        kept: What the record has from the one that was there: nothing of it was found now.
     """
 
     path: Path
     checks: tuple[Check, ...]
     record: VerificationRecord | None
     writable: bool
+    kept: tuple[str, ...] = ()
 
     @property
     def failures(self) -> tuple[Check, ...]:
@@ -135,7 +137,8 @@ class Verification:
         if declared is None:
             return Verified(path, tuple(findings.checks), None, writable)
         record = _record(folder, track, declared, findings, form, metrics, slices, cells)
-        return Verified(path, tuple(findings.checks), self._with_past(path, record).sealed(), writable)
+        whole = self._with_past(path, record)
+        return Verified(path, tuple(findings.checks), whole.sealed(), writable, _kept(record, whole))
 
     def judge_of(self, track: Track) -> tuple[Truth, Judge] | str:
         """Return the data and judge of a track, or why there are none."""
@@ -201,6 +204,16 @@ class Verification:
         checks = (*record.checks, *_reruns(old))
         past = {"rerun": old.rerun, "audit": old.audit, "status": old.status, "checks": checks}
         return record.model_copy(update=past)
+
+
+def _kept(now: VerificationRecord, whole: VerificationRecord) -> tuple[str, ...]:
+    """Return what a record has beyond what was found now, in words."""
+    kept = {
+        "numbers": now.form_only.value and not whole.form_only.value,
+        "rerun": whole.rerun is not None,
+        "audit": whole.audit is not None,
+    }
+    return tuple(name for name, holds in kept.items() if holds)
 
 
 def _reruns(record: VerificationRecord) -> tuple[Check, ...]:

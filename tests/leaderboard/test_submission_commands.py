@@ -36,8 +36,12 @@ def test_a_newcomer_gets_a_verified_entry(entry: Path) -> None:
     assert "list-verified" in _call("leaderboard", "verify", entry)
     assert read_record(entry / "verification.json").status == "list-verified"
     assert "rerun-verified" in _call("leaderboard", "rerun", entry)
-    assert "rerun-verified" in _call("leaderboard", "verify", "--all", "--submissions", entry.parents[1])
-    assert "list-verified" in _call("leaderboard", "verify", "--fresh", entry)
+    told = _call("leaderboard", "verify", "--all", "--submissions", entry.parents[1])
+    assert "rerun-verified" in told
+    assert "kept from an older record: rerun (--fresh trusts none)" in told
+    told = _call("leaderboard", "verify", "--fresh", entry)
+    assert "list-verified" in told
+    assert "kept" not in told
 
 
 def test_contributed_entries_are_verified_and_left_as_they_are(entry: Path, tmp_path: Path) -> None:
