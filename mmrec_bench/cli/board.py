@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from functools import partial
+from http import HTTPStatus
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from mmrec_bench.cli.console import errors, out
 from mmrec_bench.errors import ArtefactError, ResourceError
 from mmrec_bench.leaderboard.board import read_boards
-from mmrec_bench.leaderboard.board_files import MARKDOWN, SITE, contents, stale, write
+from mmrec_bench.leaderboard.board_files import MARKDOWN, SITE, contents, foreign, stale, write
 from mmrec_bench.leaderboard.track import load_tracks
 
 Root = Annotated[Path, typer.Option("--root", help="Folder of the leaderboard, which holds submissions.")]
@@ -36,10 +37,12 @@ def build(
         write(root, files)
         out.print(f"{told}: {root / MARKDOWN}, {root / SITE}", highlight=False, markup=False)
         return
-    if found := stale(root, files):
+    old, strange = stale(root, files), foreign(root, files)
+    if found := [*strange, *old]:
         shown = [*found[:10], *([f"and {len(found) - 10} more"] if len(found) > 10 else [])]
         errors.print("\n".join(shown), highlight=False, markup=False)
-        errors.print("The board is stale: run `make leaderboard`", highlight=False, markup=False)
+        if old:
+            errors.print("The board is stale: run `make leaderboard`", highlight=False, markup=False)
         raise typer.Exit(1)
     out.print(f"{root}: the board is up to date, {told}", highlight=False, markup=False)
 
@@ -61,11 +64,24 @@ def serve(
         server.serve_forever()
 
 
-class _Quiet(SimpleHTTPRequestHandler):
+class _Pages(SimpleHTTPRequestHandler):
+    def send_head(self) -> Any:
+        """Send a file that lies in the folder; of folders their index, and nothing that a link leads to elsewhere."""
+        try:
+            page = Path(self.translate_path(self.path)).resolve()
+            page = (page / "index.html").resolve() if page.is_dir() else page
+            there = page.is_file() and page.is_relative_to(Path(self.directory).resolve())
+        except (OSError, ValueError):  # no path of this machine: a zero byte, or a name that is too long
+            there = False
+        if there:
+            return super().send_head()
+        self.send_error(HTTPStatus.NOT_FOUND)
+        return None
+
     def log_message(self, format: str, *args: object) -> None:
         """Say nothing: who serves to one browser needs no log."""
 
 
 def server_of(site: Path, port: int) -> ThreadingHTTPServer:
     """Return a server of a folder that this machine alone can reach."""
-    return ThreadingHTTPServer(("127.0.0.1", port), partial(_Quiet, directory=str(site)))
+    return ThreadingHTTPServer(("127.0.0.1", port), partial(_Pages, directory=str(site)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from mmrec_bench.errors import ResourceError
+from mmrec_bench.errors import ArtefactError, ResourceError
 from mmrec_bench.leaderboard.board import Board
 from mmrec_bench.leaderboard.board_tables import MARKS, STATUSES, TIERS, note_of, standing
 from mmrec_bench.leaderboard.site import GENERATOR, pages
@@ -64,8 +64,11 @@ def write(root: Path, files: Mapping[str, str]) -> tuple[Path, ...]:
         Paths of the files written.
 
     Raises:
+        ArtefactError: The site, or something in it, is a link: nothing is written where it leads.
         ResourceError: The folder cannot be written.
     """
+    if link := next((path for path in _inside(root) if path.is_symlink()), None):
+        raise ArtefactError(f"{link}: is a link; pages are written where the board is. Take it away and build again")
     paths = write_all(root, files)
     try:
         for path in _gone(root, files):
@@ -87,8 +90,25 @@ def stale(root: Path, files: Mapping[str, str]) -> list[str]:
     return [*found, *(f"{path}: is of an entry that is gone" for path in _gone(root, files))]
 
 
+def foreign(root: Path, files: Mapping[str, str]) -> list[str]:
+    """Return in words what lies in the site and no build has made: a build leaves it alone, and people take it away."""
+    known = {root / name for name in files} | set(_gone(root, files))
+    return [
+        f"{str(path)!a}: was made by no build. Take it away"
+        for path in _inside(root)
+        if path not in known and (path.is_symlink() or not path.is_dir())
+    ]
+
+
 def _gone(root: Path, files: Mapping[str, str]) -> Iterator[Path]:
     """Yield pages of the site that are none any more; files that no build made are left alone."""
-    for path in sorted((root / SITE).rglob("*.html")):
-        if path.relative_to(root).as_posix() not in files and GENERATOR.encode() in path.read_bytes()[:2000]:
+    for path in _inside(root):
+        page = path.suffix == ".html" and path.is_file() and not path.is_symlink()
+        if page and path.relative_to(root).as_posix() not in files and GENERATOR.encode() in path.read_bytes()[:2000]:
             yield path
+
+
+def _inside(root: Path) -> list[Path]:
+    """Return the folder of the site and all that is in it, sorted; what a link leads to is not."""
+    site = root / SITE
+    return [site, *([] if site.is_symlink() else sorted(site.rglob("*")))]

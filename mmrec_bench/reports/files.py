@@ -19,6 +19,7 @@ def write_all(folder: Path, contents: Mapping[str, str | bytes]) -> tuple[Path, 
             path = folder / name
             path.parent.mkdir(parents=True, exist_ok=True)
             partial = path.with_name(f".{path.name}.partial")
+            partial.unlink(missing_ok=True)  # left by a build that was killed, or a link, which is not followed
             partial.write_bytes(content.encode() if isinstance(content, str) else content)
             partial.replace(path)
     except OSError as error:

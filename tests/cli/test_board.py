@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 import urllib.request
 from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from http.client import HTTPConnection
 from pathlib import Path
 
@@ -51,9 +53,45 @@ def test_folders_that_are_none_are_told(tmp_path: Path) -> None:
         call("serve", "--root", tmp_path)
 
 
-@pytest.fixture
-def port(root: Path) -> Iterator[int]:
-    with server_of(root / "site", 0) as server:
+def test_what_no_build_has_made_is_told(root: Path, tmp_path: Path) -> None:
+    root = shutil.copytree(root, tmp_path / "copy")
+    for name in ("evil.html", "script.js", ".index.html.partial", "\n::error::told"):
+        (root / "site" / name).write_text("<script>alert(1)</script>", encoding="utf-8")
+    (root / "site" / "pages").symlink_to(root)
+    told = call("build", "--check", "--root", root, code=1)
+    for name in ("evil.html", "script.js", ".index.html.partial", "pages"):
+        assert f"'{root / 'site' / name}': was made by no build. Take it away" in told
+    assert "/site/\\n::error::told': was made by no build" in told
+    assert "stale" not in told, "a build would not mend it"
+
+
+@pytest.mark.parametrize("name", ["site", "site/synthetic-retrieval", "site/.index.html.partial"])
+def test_no_page_is_written_through_a_link(root: Path, tmp_path: Path, name: str) -> None:
+    copy, outside = tmp_path / "copy", tmp_path / "outside"
+    shutil.copytree(root / "submissions", copy / "submissions")
+    outside.mkdir()
+    (copy / name).parent.mkdir(exist_ok=True)
+    (copy / name).symlink_to(outside / "page" if name.endswith("partial") else outside)
+    with pytest.raises(ArtefactError, match="is a link; pages are written where the board is"):
+        call("build", "--root", copy)
+    assert list(outside.iterdir()) == []
+    assert "was made by no build" in call("build", "--check", "--root", copy, code=1)
+
+
+def test_the_table_is_not_written_through_a_link(root: Path, tmp_path: Path) -> None:
+    copy, outside = tmp_path / "copy", tmp_path / "outside"
+    shutil.copytree(root / "submissions", copy / "submissions")
+    outside.write_text("theirs", encoding="utf-8")
+    for name in ("LEADERBOARD.md", ".LEADERBOARD.md.partial"):
+        (copy / name).symlink_to(outside)
+    call("build", "--root", copy)
+    assert outside.read_text(encoding="utf-8") == "theirs"
+    assert (copy / "LEADERBOARD.md").read_bytes() == (root / "LEADERBOARD.md").read_bytes()
+
+
+@contextmanager
+def serving(site: Path) -> Iterator[int]:
+    with server_of(site, 0) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         yield server.server_port
@@ -61,13 +99,34 @@ def port(root: Path) -> Iterator[int]:
         thread.join()
 
 
-def test_pages_are_served_to_this_machine_and_nothing_above_them(root: Path, port: int) -> None:
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/synthetic-retrieval/entries/mine.html") as found:
-        assert found.read() == (root / "site" / "synthetic-retrieval" / "entries" / "mine.html").read_bytes()
-    for path in ("/../LEADERBOARD.md", "/%2e%2e/LEADERBOARD.md", "//../LEADERBOARD.md"):
-        connection = HTTPConnection("127.0.0.1", port)
+def status_of(port: int, path: str) -> int:
+    with closing(HTTPConnection("127.0.0.1", port)) as connection:
         connection.request("GET", path)
-        assert connection.getresponse().status == 404, path
-        connection.close()
-    with pytest.raises(ResourceError, match=f"cannot listen on port {port}"):
-        call("serve", "--root", root, "--port", port)
+        return connection.getresponse().status
+
+
+def test_pages_are_served_to_this_machine_and_nothing_above_them(root: Path) -> None:
+    with serving(root / "site") as port:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/synthetic-retrieval/entries/mine.html") as found:
+            assert found.read() == (root / "site" / "synthetic-retrieval" / "entries" / "mine.html").read_bytes()
+        for path in ("/", "/synthetic-retrieval/", "/synthetic-retrieval"):
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}") as found:
+                assert b"mmrec-bench leaderboard" in found.read()
+        for path in ("/../LEADERBOARD.md", "/%2e%2e/LEADERBOARD.md", "//../LEADERBOARD.md"):
+            assert status_of(port, path) == 404, path
+        with pytest.raises(ResourceError, match=f"cannot listen on port {port}"):
+            call("serve", "--root", root, "--port", port)
+
+
+def test_what_is_no_page_of_the_site_is_not_found(root: Path, tmp_path: Path) -> None:
+    site = shutil.copytree(root / "site", tmp_path / "site")
+    (site / "away.html").symlink_to(root / "LEADERBOARD.md")
+    (site / "up").symlink_to(root)
+    (site / "folder").mkdir()
+    (site / "folder" / "index.html").symlink_to(root / "LEADERBOARD.md")
+    (site / "empty").mkdir()
+    with serving(site) as port:
+        long = f"/{'x' * 5000}"
+        for path in ("/%00", "/%ED%A0%80", long, "/away.html", "/up/LEADERBOARD.md", "/folder/", "/empty/"):
+            assert status_of(port, path) == 404, path
+        assert status_of(port, "/index.html") == 200
