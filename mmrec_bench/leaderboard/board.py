@@ -17,8 +17,12 @@ from mmrec_bench.reports.cards.schema import ResultCard
 from mmrec_bench.reports.sessions.facts import lower_is_better
 from mmrec_bench.settings import Document
 
-RECOMPUTED = ("list-verified", "rerun-verified", "audited")
+RERUN = ("rerun-verified", "audited")
+"""Statuses of entries whose config gave the numbers again."""
+RECOMPUTED = ("list-verified", *RERUN)
 """Statuses of entries whose numbers were recomputed."""
+UNRANKED = ("replaced", "provisional", "seeds unchecked", "older metrics")
+"""Marks of entries that have no rank."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +43,12 @@ class Entry:
     def name(self) -> str:
         """Name of its folder."""
         return self.submission.entry
+
+    @property
+    def seeds_unchecked(self) -> bool:
+        """Whether it has one seed by its own word alone: who verified it does not know its model, and nobody ran it."""
+        unknown = any(check.name == "config" for check in self.record.flags)  # `declared` flags no config but for that
+        return self.submission.deterministic and unknown and self.record.status not in RERUN
 
     def test(self, metric: str) -> Measured | None:
         """Return a test metric; None where it has none."""
@@ -85,7 +95,7 @@ class Board:
         """Return the rank of each entry within its tier; equal means share one.
 
         Ranked are entries whose numbers were recomputed by the newest metrics, over enough seeds, and that no other
-        stands in the place of. The others stand at their place without one.
+        stands in the place of; see `UNRANKED`. The others stand at their place without one.
         """
         metric = self.track.headline[0]
         found: dict[str, int] = {}
@@ -102,6 +112,7 @@ class Board:
         marks = {
             "replaced": entry.name in self.replaced,
             "provisional": record.provisional,
+            "seeds unchecked": entry.seeds_unchecked,
             "flagged": bool(record.flags),
             "older metrics": older,
         }
@@ -122,8 +133,8 @@ class Board:
         return {entry.name: title(entry) for entry in self.entries}
 
     def _is_ranked(self, entry: Entry) -> bool:
-        stale = {"replaced", "provisional", "older metrics"} & set(self.marks(entry))
-        return entry.record.status in RECOMPUTED and not stale and entry.test(self.track.headline[0]) is not None
+        marked = not set(UNRANKED).isdisjoint(self.marks(entry))
+        return entry.record.status in RECOMPUTED and not marked and entry.test(self.track.headline[0]) is not None
 
 
 def _replaced(entries: Sequence[Entry]) -> dict[str, str]:

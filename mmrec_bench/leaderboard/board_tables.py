@@ -26,6 +26,8 @@ STATUSES: Mapping[str, str] = {
 MARKS: Mapping[str, str] = {
     "replaced": "a later entry of its authors stands in its place; it has no rank",
     "provisional": "fewer than five seeds, of a system that seeds can move; it has no rank",
+    "seeds unchecked": "one seed, of a model that is not known here; only its authors say that no seed moves it, and "
+    "it has no rank until its config was run again",
     "flagged": "a check found something for people to look at; its page says what",
     "older metrics": "a metric has a newer version than the one that judged it; it has no rank",
 }

@@ -12,8 +12,8 @@ from mmrec_bench.errors import ArtefactError
 from mmrec_bench.leaderboard.board import Board, read_boards
 from mmrec_bench.leaderboard.board_files import MARKDOWN, contents, stale, write
 from mmrec_bench.leaderboard.board_plots import plots_of
-from mmrec_bench.leaderboard.board_tables import standing
-from mmrec_bench.leaderboard.record import VerificationRecord
+from mmrec_bench.leaderboard.board_tables import MARKS, standing
+from mmrec_bench.leaderboard.record import Check, VerificationRecord
 from mmrec_bench.leaderboard.site import values_of
 from mmrec_bench.leaderboard.track import Track, load_tracks
 from tests.leaderboard import entries
@@ -100,6 +100,24 @@ def test_nobody_replaces_what_others_have_made() -> None:
     )
     assert board.replaced == {}
     assert board.ranks() == {"old": 1, "new": 2, "lost": 3}
+
+
+@pytest.mark.parametrize(("status", "ranked"), [("list-verified", False), ("rerun-verified", True), ("audited", True)])
+def test_one_seed_by_the_word_of_its_authors_has_no_rank(status: str, ranked: bool) -> None:
+    told = entry_of(RETRIEVAL, "told", 0.3, n_seeds=1, deterministic=True, status=status)
+    known = entry_of(RETRIEVAL, "known", 0.2, n_seeds=1, deterministic=True, flags=("looks odd",))
+    unknown = Check(name="config", verdict="flag", message="config.yaml: the model 'mine' is not installed here")
+    record = told.record.model_copy(update={"checks": (*told.record.checks, unknown)})
+    seeds = entry_of(RETRIEVAL, "seeds", 0.1)
+    board = board_of(
+        entries.Entry(told.submission, record, told.card),
+        entries.Entry(seeds.submission, seeds.record.model_copy(update={"checks": record.checks}), seeds.card),
+        known,
+    )
+    assert ("told" in board.ranks()) == ranked
+    assert {"known", "seeds"} < {*board.ranks(), "told"}
+    assert ("seeds unchecked" in board.marks(board.entries[0])) != ranked
+    assert all(set(board.marks(entry)) <= set(MARKS) for entry in board.entries)
 
 
 @pytest.fixture

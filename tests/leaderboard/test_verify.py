@@ -10,11 +10,12 @@ import pytest
 
 from mmrec_bench.errors import ArtefactError
 from mmrec_bench.experiments.artefact import RunArtefact, find_runs
+from mmrec_bench.leaderboard.board import Entry, read_entry
 from mmrec_bench.leaderboard.folder import write_record
 from mmrec_bench.leaderboard.pack import pack
 from mmrec_bench.leaderboard.record import VerificationRecord, read_record
 from mmrec_bench.leaderboard.verify import Verification, Verified
-from tests.leaderboard.packed import CODE, Board, edit_lists, make_board, small_world
+from tests.leaderboard.packed import CODE, Board, edit_card, edit_config, edit_lists, make_board, small_world
 
 
 @pytest.fixture(scope="module")
@@ -139,9 +140,31 @@ def test_what_was_judged_elsewhere_is_kept_unless_it_is_not_trusted(
     def missing(*_: object) -> None:
         raise DataError("not here")
 
+    assert board.verification(folder).kept == ()
     monkeypatch.setattr(verify, "load_truth", missing)
-    assert _record(Verification(None, tracks=board.tracks)(folder)) == read_record(folder / "verification.json")
-    assert _record(Verification(None, fresh=True, tracks=board.tracks)(folder)).status == "self-reported"
+    kept = Verification(None, tracks=board.tracks)(folder)
+    assert _record(kept) == read_record(folder / "verification.json")
+    assert kept.kept == ("numbers",)
+    forgotten = Verification(None, fresh=True, tracks=board.tracks)(folder)
+    assert _record(forgotten).status == "self-reported"
+    assert forgotten.kept == ()
+
+
+def test_one_seed_of_a_model_that_is_not_known_here_is_unchecked(board: Board, tmp_path: Path) -> None:
+    folder = tmp_path / "retrieval" / "retrieval"
+    shutil.copytree(board.root / "retrieval" / "retrieval", folder)
+
+    def entry() -> Entry:
+        write_record(folder, _record(board.verification(folder)).text())
+        found = read_entry(folder)
+        assert isinstance(found, Entry), "it is not refused"
+        assert found.submission.deterministic
+        return found
+
+    assert not entry().seeds_unchecked
+    edit_config(folder, "popularity", "somebodys")
+    edit_card(folder, lambda card: card["config"].update(model={**card["config"]["model"], "name": "somebodys"}))
+    assert entry().seeds_unchecked
 
 
 def test_all_problems_are_told_at_once(board: Board, tmp_path: Path) -> None:
