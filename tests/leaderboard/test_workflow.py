@@ -127,7 +127,7 @@ def _pull_request(
     shown, obeyed = _log(verified.stdout)
     assert obeyed == []
     summary = (tmp_path / "summary.md").read_text(encoding="utf-8")
-    assert shown.replace("\r", "") in summary
+    assert shown in summary
     assert [token.type for token in MarkdownIt().parse(summary)] == ["fence"], "nothing gets out of the block"
     return verified
 
@@ -239,12 +239,15 @@ def test_a_link_in_the_place_of_the_submissions_is_not_followed(repository: Path
 
 def test_names_are_no_commands_and_no_markup(repository: Path, tmp_path: Path) -> None:
     def name(work: Path) -> None:
-        (odd := work / ENTRY.with_name("x\n::error title=t::told\n~~~~\n# Verified\r~~~~~~~~\r# Verified")).mkdir()
+        (
+            odd := work / ENTRY.with_name("x\n::error title=t::told\n~~~~\n# Verified\r~~~~~~~~\r# Verified\x1b[2J\x7f")
+        ).mkdir()
         (odd / "submission.json").write_text("{}", encoding="utf-8")
 
     verified = _pull_request(repository, tmp_path, name)  # looks at log and summary
     assert verified.returncode != 0
     assert "# Verified" in verified.stdout
+    assert not {"\r", "\x1b", "\x7f"} & set(verified.stdout)
 
 
 @pytest.mark.parametrize("name", ["LEADERBOARD.md", "site/evil.html"])
