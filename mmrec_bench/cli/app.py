@@ -56,6 +56,7 @@ from mmrec_bench.experiments.suite import Failure
 from mmrec_bench.experiments.tuning.search import with_winners
 from mmrec_bench.experiments.tuning.studies import StudyArtefact, find_studies
 from mmrec_bench.experiments.variants import variants_of
+from mmrec_bench.leaderboard.words import visible_lines
 from mmrec_bench.models.base import MODELS
 from mmrec_bench.reports.errors.items import item_views
 from mmrec_bench.reports.forecast import comparison_table
@@ -92,7 +93,7 @@ def main() -> None:
     try:
         app()
     except MMRecBenchError as error:
-        errors.print(f"error: {error}", style="red", highlight=False, markup=False)
+        errors.print(f"error: {visible_lines(str(error))}", style="red", highlight=False, markup=False)
         sys.exit(2)
 
 

@@ -13,6 +13,7 @@ from mmrec_bench.experiments.environment import use_threads
 from mmrec_bench.leaderboard.rescore import Rescored
 from mmrec_bench.leaderboard.rescore import rescore as rescored
 from mmrec_bench.leaderboard.verify import Verification
+from mmrec_bench.leaderboard.words import visible, visible_lines
 
 DIGITS = 4
 
@@ -32,7 +33,7 @@ def rescore(
         print_rows(("entry", "outcome", "changed", "headline"), [_cells(one) for one in told], n_texts=4)
     for one in told:
         if one.reason:
-            errors.print(f"{one.path}: {one.reason}", highlight=False, markup=False)
+            errors.print(f"{visible(str(one.path))}: {visible_lines(one.reason)}", highlight=False, markup=False)
     out.print(f"{len(found)} records, {len(found) - len(told)} current", highlight=False)
     if any(one.outcome in ("failed", "stale") for one in told):
         raise typer.Exit(1)
@@ -41,7 +42,8 @@ def rescore(
 def _cells(one: Rescored) -> tuple[str, str, str, str]:
     moved = (one.moved or {}).items()
     headline = ", ".join(f"{name} {_number(before)} to {now:.{DIGITS}f}" for name, (before, now) in moved)
-    return f"{one.path.parent.name}/{one.path.name}", one.outcome, ", ".join(one.changed) or "-", headline or "-"
+    entry = visible(f"{one.path.parent.name}/{one.path.name}")
+    return entry, one.outcome, ", ".join(one.changed) or "-", headline or "-"
 
 
 def _number(value: float | None) -> str:

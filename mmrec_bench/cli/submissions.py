@@ -19,6 +19,7 @@ from mmrec_bench.leaderboard.rerun import TOLERANCE
 from mmrec_bench.leaderboard.rerun import rerun as run_again
 from mmrec_bench.leaderboard.track import load_track
 from mmrec_bench.leaderboard.verify import Verification
+from mmrec_bench.leaderboard.words import visible
 
 SUBMISSIONS = Path("leaderboard/submissions")
 
@@ -57,7 +58,7 @@ def pack(
         lists_url=lists_url,
         replaces=replaces,
     )
-    out.print(f"submission: {folder}", highlight=False, markup=False)
+    out.print(f"submission: {visible(str(folder))}", highlight=False, markup=False)
 
 
 def verify(
@@ -97,10 +98,10 @@ def verify(
         verified = verification(path)
         refused += verified.refused
         status = "refused" if verified.record is None else verified.record.status
-        out.print(f"{path}: {status}", highlight=False, markup=False, style="bold")
+        out.print(f"{visible(str(path))}: {status}", highlight=False, markup=False, style="bold")
         for check in dict.fromkeys((*verified.checks, *verified.failures)):
             if check.verdict != "pass":
-                out.print(f"  {check.verdict}  {check.name}: {check.message}", highlight=False, markup=False)
+                out.print(f"  {check.verdict}  {check.name}: {visible(check.message)}", highlight=False, markup=False)
         if verified.kept:
             kept = ", ".join(verified.kept)
             out.print(f"  kept from an older record: {kept} (--fresh trusts none)", highlight=False, markup=False)
@@ -124,7 +125,7 @@ def rerun(
     settings = run_settings(Path("runs"), device, threads, resume=False)
     made = run_again(folder, Verification(data_dir), settings, seed, tolerance)
     write_record(folder, made.record.text())
-    out.print(f"{folder}: {made.record.status}", highlight=False, markup=False, style="bold")
+    out.print(f"{visible(str(folder))}: {made.record.status}", highlight=False, markup=False, style="bold")
     for line in made.differing:
         out.print(f"  fail  rerun: {line}", highlight=False, markup=False)
     if made.differing:
@@ -141,4 +142,4 @@ def audit(
     use_threads(threads)
     record = sign(folder, Verification(data_dir), by)
     write_record(folder, record.text())
-    out.print(f"{folder}: {record.status}", highlight=False, markup=False, style="bold")
+    out.print(f"{visible(str(folder))}: {record.status}", highlight=False, markup=False, style="bold")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from mmrec_bench.leaderboard.record import Check
+from mmrec_bench.leaderboard.record import Check, Verdict
+from mmrec_bench.leaderboard.words import visible
 
 MAX_MESSAGE = 1000
 
@@ -17,26 +18,28 @@ class Findings:
 
     def fail(self, name: str, file: str, reason: str) -> None:
         """Note a reason to refuse the submission."""
-        self._add(name, "fail", file, reason)
+        self._add(name, "fail", f"{file}: {reason}")
 
     def flag(self, name: str, file: str, reason: str) -> None:
         """Note something that people should look at."""
-        self._add(name, "flag", file, reason)
+        self._add(name, "flag", f"{file}: {reason}")
 
     def passed(self, name: str, told: str) -> None:
         """Note what was looked at, where the check of this name found nothing."""
         if not any(check.name == name for check in self.checks):
-            self.checks.append(Check(name=name, verdict="pass", message=told))
+            self._add(name, "pass", told)
 
     @property
     def failed(self) -> bool:
         """Whether the submission is refused."""
         return any(check.verdict == "fail" for check in self.checks)
 
-    def _add(self, name: str, verdict: str, file: str, reason: str) -> None:
-        message = f"{file}: {reason}"
-        message = message if len(message) <= MAX_MESSAGE else message[: MAX_MESSAGE - 1] + "…"
-        self.checks.append(Check(name=name, verdict=verdict, message=message))  # type: ignore[arg-type]
+    def _add(self, name: str, verdict: Verdict, told: str) -> None:
+        message = visible(told[:MAX_MESSAGE])  # what strangers wrote may stand in file and reason
+        whole = len(told) <= MAX_MESSAGE and len(message) <= MAX_MESSAGE
+        self.checks.append(
+            Check(name=name, verdict=verdict, message=message if whole else message[: MAX_MESSAGE - 1] + "…")
+        )
 
 
 def shown(text: str) -> str:

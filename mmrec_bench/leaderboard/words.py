@@ -42,21 +42,48 @@ Slug = Annotated[
 Digest = Annotated[str, of_form(r"[0-9a-f]{32}", "32 hexadecimal digits")]
 """BLAKE2b of 16 bytes, in hexadecimal digits."""
 
+BLANK = "\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0"
+"""Letters and signs that nobody sees; Unicode counts them among those that are printed."""
 
-def plain(text: str) -> str:
-    """Return the text if it is one line of words: no markup, no control characters, no marks that turn its direction.
+
+def _hidden(letter: str) -> bool:
+    """Whether a letter controls what stands around it, turns its direction, or is not to be seen."""
+    return letter in BLANK or unicodedata.category(letter) in ("Cc", "Cf", "Co", "Cs", "Zl", "Zp")
+
+
+def visible(text: str) -> str:
+    """Return a text in which letters that control a terminal or a log, or are not to be seen, are escaped."""
+    return "".join(ascii(letter)[1:-1] if _hidden(letter) else letter for letter in text)
+
+
+def visible_lines(text: str) -> str:
+    """Return a text of several lines, each of them visible."""
+    return "\n".join(map(visible, text.split("\n")))
+
+
+def one_line(text: str) -> str:
+    """Return the text if it is of one line: no markup, no control characters, no marks that turn its direction.
 
     Raises:
         PydanticCustomError: It is none.
     """
-    if not text.strip():
-        raise explained_error("must not be empty")
     for letter in text:
         if letter in "<>":
             raise explained_error(f"must be plain text without '<' and '>'; got {text[:80]!r}")
-        if unicodedata.category(letter) in ("Cc", "Cf", "Co", "Cs", "Zl", "Zp"):
+        if _hidden(letter):
             name = unicodedata.name(letter, f"character {ord(letter):#x}")
             raise explained_error(f"must be one line without control characters; got {text[:80]!r}, which has {name}")
+    return text
+
+
+def plain(text: str) -> str:
+    """Return the text if it is one line of words; see `one_line`.
+
+    Raises:
+        PydanticCustomError: It is none, or holds no letter and no digit.
+    """
+    if not any(unicodedata.category(letter)[0] in "LN" for letter in one_line(text)):
+        raise explained_error(f"must hold a letter or a digit; got {text[:80]!r}")
     return text
 
 

@@ -1,0 +1,62 @@
+"""What strangers write is shown as it is, and controls nothing."""
+
+from __future__ import annotations
+
+import pytest
+from pydantic_core import PydanticCustomError
+
+from mmrec_bench.cli.app import main
+from mmrec_bench.leaderboard.findings import Findings
+from mmrec_bench.leaderboard.words import one_line, plain, visible
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("a\x1b[31mb", r"a\x1b[31mb"),
+        ("a\n::error::b\r", r"a\n::error::b\r"),
+        ("a\u202eb\u200bc\u2066", r"a\u202eb\u200bc\u2066"),
+        ("\x9b2J\ud800\u2028\u3164", r"\x9b2J\ud800\u2028\u3164"),
+        ("M\u00fcller \u2013 \u63a8\u85a6 \u2713", "M\u00fcller \u2013 \u63a8\u85a6 \u2713"),
+    ],
+)
+def test_what_is_not_to_be_seen_is_escaped(text: str, shown: str) -> None:
+    assert visible(text) == shown
+    assert visible(shown) == shown
+
+
+@pytest.mark.parametrize("text", ["a\nb", "a\x1bb", "\u202e", "<b>", "a > b", "\u2800", "\u3164", "\xad"])
+def test_lines_hold_neither_markup_nor_what_is_not_to_be_seen(text: str) -> None:
+    with pytest.raises(PydanticCustomError):
+        one_line(text)
+
+
+@pytest.mark.parametrize("text", ["", "  ", "| -- |", "..."])
+def test_names_hold_a_letter_or_a_digit(text: str) -> None:
+    assert one_line(text) == text
+    with pytest.raises(PydanticCustomError, match="must hold a letter or a digit"):
+        plain(text)
+
+
+def test_messages_of_checks_are_visible_and_short() -> None:
+    findings = Findings()
+    findings.fail("card", "a\x1b", "b\n" * 400)
+    findings.flag("gap", "\u202e", "x" * 5000)
+    findings.passed("tier", "\x07")
+    told = [check.message for check in findings.checks]
+    assert told[0].startswith(r"a\x1b: b\nb\n")
+    assert told[1].startswith(r"\u202e: xxx")
+    assert told[2] == r"\x07"
+    assert [len(message) for message in told[:2]] == [1000, 1000]
+    assert told[1].endswith("x\u2026")
+
+
+def test_errors_of_commands_control_no_terminal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["mmrec-bench", "card", "no-\x1b[2J\u202erun"])
+    with pytest.raises(SystemExit):
+        main()
+    told = capsys.readouterr().err
+    assert r"no-\x1b[2J\u202erun" in told
+    assert "\x1b" not in told
