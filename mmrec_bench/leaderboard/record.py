@@ -11,7 +11,7 @@ from mmrec_bench.errors import ArtefactError
 from mmrec_bench.experiments.schema.seeds import Seedlist
 from mmrec_bench.leaderboard.documents import read_document
 from mmrec_bench.leaderboard.words import Digest, Line, Part, Slug, canonical
-from mmrec_bench.reports.cards.schema import Hardware, digest_of_json
+from mmrec_bench.reports.cards.schema import Count, Hardware, digest_of_json
 from mmrec_bench.settings import BaseConfig
 
 RECORD = "verification.json"
@@ -112,7 +112,7 @@ class VerificationRecord(BaseConfig):
     """Numbers of both parts, recomputed from the lists unless only the form was checked."""
     slices: dict[str, dict[str, Measured]]
     """Test metrics on slices, by name of the slice."""
-    n_parameters: int
+    n_parameters: Count
     """Parameters of the model, as its card says."""
     hardware: tuple[Hardware, ...]
     """What it ran on, as its card says."""

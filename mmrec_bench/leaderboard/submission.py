@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
 
-from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
+from pydantic import AfterValidator, Field, PositiveInt, model_validator
 
 from mmrec_bench.experiments.schema.seeds import Seedlist
 from mmrec_bench.leaderboard.words import Digest, Line, Part, Slug, canonical, of_form
+from mmrec_bench.reports.cards.schema import Count, Mean, SeedCount, Spread
 from mmrec_bench.settings import BaseConfig, explained_error
 
 SUBMISSION, CARD, CONFIG, LISTS = "submission.json", "card.json", "config.yaml", "lists"
@@ -15,11 +17,22 @@ N_SEEDS, N_PROVISIONAL = 5, 3
 """Seeds of a full entry, and the fewest that are listed as provisional; a deterministic system needs one."""
 MAX_SEEDS = 100
 
+
+def _public(address: str) -> str:
+    if "@" in urlsplit(address).netloc:
+        raise explained_error(
+            "names a user, or holds a password, and addresses are published; leave out all before '@'"
+        )
+    return address
+
+
 Url = Annotated[
     str,
     Field(max_length=300),
     of_form(r"https://[A-Za-z0-9._~:/?#@!$&()*+,;=%-]+", "an address that begins with https://, without blanks"),
+    AfterValidator(_public),
 ]
+"""A public address."""
 
 
 class CodeReference(BaseConfig):
@@ -34,11 +47,11 @@ class CodeReference(BaseConfig):
 class Claim(BaseConfig):
     """A number as its authors give it."""
 
-    mean: float
+    mean: Mean
     """Mean over seeds, unrounded."""
-    sd: float | None
+    sd: Spread | None
     """Unbiased standard deviation over seeds; null for one seed."""
-    n: PositiveInt
+    n: SeedCount
     """Number of seeds."""
 
 
@@ -47,7 +60,7 @@ class StoredFile(BaseConfig):
 
     digest: Digest
     """BLAKE2b of its bytes."""
-    bytes: NonNegativeInt
+    bytes: Count
     """Its size."""
 
 

@@ -4,29 +4,55 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from mmrec_bench.settings import BaseConfig
+from pydantic import AfterValidator, Field
+
+from mmrec_bench.settings import BaseConfig, explained_error
 from mmrec_bench.statistics.comparison import Verdict
+
+LEAST, MOST, MOST_COUNTED = 1e-12, 1e12, 10**15
+"""Numbers nearer to zero, or farther from it, are no seconds, MiB or kilowatt hours; greater counts count nothing that
+there is. Tables and pictures have room for what lies between."""
+
+
+def _measurable(value: float) -> float:
+    if 0 < value < LEAST:
+        raise explained_error(f"must be 0, or at least {LEAST:g}; got {value!r}")
+    return value
+
+
+Amount = Annotated[float, Field(ge=0, le=MOST), AfterValidator(_measurable)]
+"""What something takes."""
+Mean = Annotated[float, Field(ge=-MOST, le=MOST)]
+"""A mean of metrics, which may be below zero."""
+Spread = Annotated[float, Field(ge=0, le=MOST)]
+"""A standard deviation."""
+Count = Annotated[int, Field(ge=0, le=MOST_COUNTED)]
+"""How many there are."""
+SeedCount = Annotated[int, Field(ge=1, le=MOST_COUNTED)]
+"""Over how many seeds a mean is."""
 
 
 class Number(BaseConfig):
-    """A mean over seeds."""
+    """A mean over seeds of what something takes."""
 
-    mean: float
+    mean: Amount
     """The mean, unrounded."""
-    sd: float | None
+    sd: Spread | None
     """Unbiased standard deviation over seeds; null for one seed."""
-    n: int
+    n: SeedCount
     """Number of seeds."""
 
 
 class Score(Number):
     """A metric, with its interval."""
 
-    low: float | None = None
+    mean: Mean
+    """The mean, unrounded."""
+    low: Mean | None = None
     """Lower end of the interval of 95 %; null where no scores of single users were kept."""
-    high: float | None = None
+    high: Mean | None = None
     """Upper end of it."""
     over: Literal["users", "users and seeds"] | None = None
     """What the interval allows for: other users, and other seeds where there are two or more."""
@@ -63,9 +89,9 @@ class Hardware(BaseConfig):
 
     type: str
     """``cpu`` or ``cuda``."""
-    name: str
+    name: Annotated[str, Field(max_length=200)]
     """As the system calls it."""
-    cores: int | None
+    cores: Count | None
     """Processor cores that the process could use."""
 
 
@@ -82,7 +108,7 @@ class Making(BaseConfig):
     """Versions of packages."""
     device: Hardware
     """The hardware."""
-    threads: int | None
+    threads: Count | None
     """Threads of torch and faiss."""
     determinism: str | None
     """``exact`` where the same code, packages, hardware and threads make the same bits."""
@@ -210,7 +236,7 @@ class ResultCard(BaseConfig):
     """All metrics of both held-out parts."""
     comparisons: tuple[ComparisonCard, ...]
     """Tests against baselines named beforehand; none where none was named."""
-    parameters: dict[str, int]
+    parameters: dict[str, Count]
     """Number of parameters, ``total`` and those of the item representation."""
     cost: CostCard
     """What one run took."""
