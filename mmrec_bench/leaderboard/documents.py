@@ -6,6 +6,7 @@ import json
 import os
 import re
 import stat
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
@@ -20,34 +21,53 @@ _BRACKET = re.compile(r'(?:[^][{}"]++|"(?:[^"\\]++|\\.)*+"?)*+([][{}]|\Z)', re.D
 C = TypeVar("C", bound=BaseConfig)
 
 
-def read_bytes(path: Path, limit: int = MAX_BYTES) -> bytes:
-    """Return the content of a regular file that is no link.
+def read_bytes(path: Path, limit: int = MAX_BYTES, root: Path | None = None) -> bytes:
+    """Return the content of a regular file that is no link, nor lies behind one.
 
     Args:
         path: The file.
         limit: Most bytes that are read.
+        root: Folder above the file, below which no folder may be a link either; the file's own by default.
 
     Raises:
         ArtefactError: There is none, it is a link or no file, or it is larger.
     """
-    try:
-        # Neither a link nor a pipe that never ends may stand for the file, not even one put there a moment ago.
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError as error:
-        what = "is a link" if path.is_symlink() else f"cannot be read: {error.strerror}"
-        raise ArtefactError(f"{path}: {what}") from None
-    with os.fdopen(descriptor, "rb") as file:
-        told = os.fstat(file.fileno())
+    with ExitStack() as opened:
+        descriptor = _open(path, path.parent if root is None else root, opened)
+        told = os.fstat(descriptor)
         if not stat.S_ISREG(told.st_mode):
             raise ArtefactError(f"{path}: is no regular file")
+        file = opened.enter_context(open(descriptor, "rb", closefd=False))
         content = file.read(limit + 1) if told.st_size <= limit else b""
         if told.st_size > limit or len(content) > limit:
             raise ArtefactError(f"{path}: has {told.st_size:,} bytes; at most {limit:,} are read")
         return content
 
 
+def _open(path: Path, root: Path, opened: ExitStack) -> int:
+    """Open a file from its root downwards, folder by folder, and have all that is opened closed in the end.
+
+    Neither a link nor a pipe that never ends may stand for a part of the path, not even one put there a moment ago.
+    """
+    place = root
+    try:
+        within = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        opened.callback(os.close, within)
+        for name in path.relative_to(root).parts:
+            place = place / name
+            kind = 0 if place == path else os.O_DIRECTORY
+            flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+            within = os.open(name, flags | kind, dir_fd=within)
+            opened.callback(os.close, within)
+        return within
+    except OSError as error:
+        what = "is a link" if place.is_symlink() else f"cannot be read: {error.strerror}"
+        what = what if place in (root, path) else f"its folder {place.relative_to(root)} {what}"
+        raise ArtefactError(f"{path}: {what}") from None
+
+
 def read_object(path: Path) -> dict[str, Any]:
-    """Read a JSON object: no key twice, no NaN, no deep nesting.
+    """Read a JSON object: no key twice, no NaN or endless number, no half of a character, no deep nesting.
 
     Raises:
         ArtefactError: It is none.
@@ -77,7 +97,18 @@ def parse_object(content: bytes, path: Path) -> dict[str, Any]:
         raise ArtefactError(f"{path}: is no JSON: {str(error)[:200]}") from None
     if not isinstance(data, dict):
         raise ArtefactError(f"{path}: must hold a JSON object; got {type(data).__name__}")
+    _check_written(data, path)
     return data
+
+
+def _check_written(data: dict[str, Any], path: Path) -> None:
+    """Refuse what can be read and cannot be written again, of which there is no digest."""
+    try:
+        json.dumps(data, ensure_ascii=False, allow_nan=False).encode()
+    except UnicodeEncodeError as error:
+        raise ArtefactError(f"{path}: holds {error.object[error.start]!a}, which is half of a character") from None
+    except ValueError:
+        raise ArtefactError(f"{path}: holds a number that is too great to be read, such as 1e999") from None
 
 
 def _check_depth(text: str, path: Path) -> None:

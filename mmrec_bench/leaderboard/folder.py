@@ -39,7 +39,8 @@ class SubmissionFolder:
     def read(self, name: str, findings: Findings) -> bytes | None:
         """Return a file's bytes where they are those that were packed, and note the difference where not."""
         try:
-            content = read_bytes(self.path / name, MAX_FILE if name.startswith(LISTS) else MAX_BYTES)
+            limit = MAX_FILE if name.startswith(LISTS) else MAX_BYTES
+            content = read_bytes(self.path / name, limit, self.path)
         except ArtefactError as error:
             findings.fail("digests", name, str(error).removeprefix(f"{self.path / name}: "))
             return None
@@ -80,7 +81,8 @@ def open_folder(path: Path, findings: Findings) -> SubmissionFolder | None:
             findings.fail("submission", SUBMISSION, str(issue))
         return None
     except MMRecBenchError as error:
-        findings.fail("submission", SUBMISSION, str(error).removeprefix(f"{path / SUBMISSION}: "))
+        told = str(error).removeprefix(f"{path / SUBMISSION}: ").removeprefix(f"{SUBMISSION}: ")
+        findings.fail("submission", SUBMISSION, told)
         return None
     for name in sorted(names - {SUBMISSION, RECORD, *submission.expected_files}):
         findings.fail("folder", shown(name), "is no file of this submission")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +17,7 @@ from mmrec_bench.leaderboard.flags import flag_copies, flag_numbers, sketch
 from mmrec_bench.leaderboard.folder import SubmissionFolder, open_folder
 from mmrec_bench.leaderboard.judges import COLUMNS, JUDGES, NUMBERS, Judge
 from mmrec_bench.leaderboard.judges.base import Checker, check_form
-from mmrec_bench.leaderboard.lists import ListTable, read_lists
+from mmrec_bench.leaderboard.lists import RowCount, read_lists
 from mmrec_bench.leaderboard.numbers import (
     Measurement,
     check_claims,
@@ -36,12 +37,15 @@ from mmrec_bench.leaderboard.record import (
     read_record,
 )
 from mmrec_bench.leaderboard.scoring import score_lists
-from mmrec_bench.leaderboard.submission import SUBMISSION, Submission
+from mmrec_bench.leaderboard.submission import CARD, SUBMISSION, Submission
 from mmrec_bench.leaderboard.track import Track, load_tracks
 from mmrec_bench.leaderboard.truth import Truth, load_truth
 from mmrec_bench.leaderboard.versions import changed_metrics, metric_versions
 from mmrec_bench.leaderboard.words import Part
-from mmrec_bench.settings import Document
+from mmrec_bench.settings import MAX_BYTES, Document
+
+PLEASE_REPORT = "This is a fault of mmrec-bench, too: report it, with the submission"
+"""What to do about an error that nobody has thought of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,8 +106,20 @@ class Verification:
     _judges: dict[str, tuple[Truth, Judge] | str] = field(default_factory=dict)
 
     def __call__(self, path: Path) -> Verified:
-        """Verify one submission: nothing of it is executed, and nothing outside its folder is read but the data."""
+        """Verify one submission: nothing of it is executed, and nothing outside its folder is read but the data.
+
+        Whatever goes wrong on the way refuses this submission, and no other.
+        """
         findings = Findings()
+        try:
+            return self._verified(path, findings)
+        except Exception as error:
+            *_, last = traceback.extract_tb(error.__traceback__)
+            told = f"{type(error).__name__} in {Path(last.filename).name}, line {last.lineno}: {str(error)[:200]}"
+            findings.fail("unforeseen", shown(path.name), f"could not be checked, by {told}. {PLEASE_REPORT}")
+            return Verified(path, tuple(findings.checks), None, False)
+
+    def _verified(self, path: Path, findings: Findings) -> Verified:
         folder = open_folder(path, findings)
         writable = not any(check.name == "folder" and check.verdict == "fail" for check in findings.checks)
         if folder is None:
@@ -137,8 +153,12 @@ class Verification:
         if declared is None:
             return Verified(path, tuple(findings.checks), None, writable)
         record = _record(folder, track, declared, findings, form, metrics, slices, cells)
-        whole = self._with_past(path, record)
-        return Verified(path, tuple(findings.checks), whole.sealed(), writable, _kept(record, whole))
+        whole = self._with_past(path, record).sealed()
+        if (size := len(whole.text().encode())) > MAX_BYTES:
+            told = f"their record would have {size:,} bytes; at most {MAX_BYTES:,} are read. Hand in fewer"
+            findings.fail("seeds", SUBMISSION, f"has {len(submission.seeds)} seeds; {told}")
+            return Verified(path, tuple(findings.checks), None, writable)
+        return Verified(path, tuple(findings.checks), whole, writable, _kept(record, whole))
 
     def judge_of(self, track: Track) -> tuple[Truth, Judge] | str:
         """Return the data and judge of a track, or why there are none."""
@@ -156,7 +176,8 @@ class Verification:
         """Return what the lists of each seed give; empty where they were not, or could not be, judged."""
         submission = folder.submission
         if not folder.lists_there and submission.lists.stored == "outside":
-            reason = f"the lists are stored outside; make them by `{submission.lists.command}`, or fetch them"
+            made = f"its authors say that they were made by `{submission.lists.command}`"
+            reason = f"the lists are stored outside; fetch them, or make them: {made}"
             findings.flag("lists", SUBMISSION, f"only the form was checked: {reason}")
             return [], FormOnly(value=True, reason=reason)
         judge = self.judge_of(track)
@@ -164,19 +185,17 @@ class Verification:
             findings.flag("lists", SUBMISSION, f"only the form was checked: {judge}")
         found = []
         for name in submission.list_files.values():
-            table = _table(folder, name, track, judge, findings)
-            if table is None:
+            if (content := folder.read(name, findings)) is None:
                 continue
-            checker = Checker(name, findings)
-            if isinstance(judge, str):
-                check_form(table, checker, NUMBERS[track.task])
-                continue
-            looks = judge[1].check(table, checker)
-            if looks is not None and not checker.n_failed:
-                try:
-                    found.append(Measurement(looks, score_lists(track, judge[0].prepared, table.frame())))
-                except MMRecBenchError as error:
-                    findings.fail("lists", name, str(error))
+            try:
+                measurement = _judged(content, track, judge, Checker(name, findings))
+            except MMRecBenchError as error:
+                findings.fail("lists", name, str(error))
+            except MemoryError:
+                told = "take more memory than there is here, and were not judged; verify them where there is more"
+                findings.fail("lists", name, told)
+            else:
+                found += [] if measurement is None else [measurement]
         findings.passed("lists", f"{len(submission.seeds)} seeds, {track.task}")
         if isinstance(judge, str):
             return [], FormOnly(value=True, reason=judge)
@@ -224,7 +243,7 @@ def other_records(path: Path) -> list[VerificationRecord]:
     """Return the intact records of the other entries beside a submission that were not refused."""
     found = []
     for record in sorted(path.resolve().parent.glob(f"*/{RECORD}")):
-        if record.parent.name != path.resolve().name:
+        if record.parent.name != path.resolve().name and not record.parent.is_symlink():
             try:
                 found.append(read_record(record))
             except (ArtefactError, ConfigError):
@@ -238,7 +257,8 @@ def check_replaced(path: Path, submission: Submission, findings: Findings) -> No
         return
     earlier = path.resolve().parent / submission.replaces / SUBMISSION
     try:
-        authors = Document(str(earlier), parse_object(read_bytes(earlier), earlier)).parse(Submission).authors
+        content = read_bytes(earlier, root=path.resolve().parent)
+        authors = Document(str(earlier), parse_object(content, earlier)).parse(Submission).authors
     except (ArtefactError, ConfigError):
         told = f"replaces {submission.replaces}, and there is no such submission in {submission.track}"
         findings.fail("replaces", SUBMISSION, f"{told}. Name an entry that lies beside it")
@@ -249,23 +269,24 @@ def check_replaced(path: Path, submission: Submission, findings: Findings) -> No
     findings.passed("replaces", submission.replaces)
 
 
-def _table(
-    folder: SubmissionFolder, name: str, track: Track, judge: tuple[Truth, Judge] | str, findings: Findings
-) -> ListTable | None:
-    if (content := folder.read(name, findings)) is None:
+def _judged(content: bytes, track: Track, judge: tuple[Truth, Judge] | str, checker: Checker) -> Measurement | None:
+    """Return what the lists of a seed give; None where something is wrong with them, or there are no data to tell."""
+    if isinstance(judge, str):
+        check_form(read_lists(content, COLUMNS[track.task], RowCount()), checker, NUMBERS[track.task])
         return None
-    try:
-        return read_lists(content, COLUMNS[track.task], None if isinstance(judge, str) else judge[1].n_rows)
-    except ArtefactError as error:
-        findings.fail("lists", name, str(error))
+    truth, judging = judge
+    table = read_lists(content, COLUMNS[track.task], judging.n_rows)
+    looks = judging.check(table, checker)
+    if looks is None or checker.n_failed:
         return None
+    return Measurement(looks, score_lists(track, truth.prepared, table.frame()))
 
 
 def _check_data(declared: Declared, truth: Truth, findings: Findings) -> None:
-    prints = truth.prepared.fingerprints
-    for what in ("data", "split"):
-        if (told := getattr(declared.card.fingerprints, what)) != prints[what]:
-            findings.fail("data", "card.json", f"was made on another {what}: {told[:40]}, here {prints[what]}")
+    prints, told = truth.prepared.fingerprints, declared.card.fingerprints
+    for what, mine in (("data", told.data), ("split", told.split)):
+        if mine != prints[what]:
+            findings.fail("data", CARD, f"was made on another {what}: {mine[:40]}, here {prints[what]}")
     findings.passed("data", f"data {prints['data']}, split {prints['split']}")
 
 

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mmrec_bench.leaderboard.verify import Verified
-from tests.leaderboard.packed import Board, edit_card, edit_json, edit_lists, repack
+from tests.leaderboard.packed import Board, edit_card, edit_config, edit_json, edit_lists, repack
 
 LISTS = "lists/seed-0.parquet"
 Spoil = Callable[[Path], Any]
@@ -66,6 +66,37 @@ def cell(name: str, row: int, value: Any) -> Spoil:
 def carded(change: Callable[[Any], Any]) -> Spoil:
     """Change the card, seal and pack it anew."""
     return lambda folder: edit_card(folder, change)
+
+
+def carded_anyhow(change: Callable[[Any], Any]) -> Spoil:
+    """Change the card to what is no card, and pack it anew."""
+    return lambda folder: edit_card(folder, change, seal=False)
+
+
+def configured(old: str, new: str) -> Spoil:
+    """Change the text of the config, and pack it anew."""
+    return lambda folder: edit_config(folder, old, new)
+
+
+def as_folder(name: str) -> Spoil:
+    """Put a folder where a file was, or none."""
+
+    def replace(folder: Path) -> None:
+        (folder / name).unlink(missing_ok=True)
+        (folder / name).mkdir()
+
+    return replace
+
+
+def keyed(name: str, key: str) -> Spoil:
+    """Put a key before all others of a JSON file."""
+
+    def write(folder: Path) -> None:
+        text = (folder / name).read_text(encoding="utf-8")
+        (folder / name).write_text(text.replace("{", f"{{{key}: 1, ", 1), encoding="utf-8")
+        repack(folder) if name != "submission.json" else None
+
+    return write
 
 
 def written(name: str, content: bytes) -> Spoil:

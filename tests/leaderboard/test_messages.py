@@ -11,18 +11,18 @@ import pytest
 from mmrec_bench.errors import ArtefactError
 from mmrec_bench.leaderboard import lists
 from mmrec_bench.leaderboard.declared import differences
-from mmrec_bench.leaderboard.lists import read_lists
+from mmrec_bench.leaderboard.lists import RowCount, read_lists
 
 
 def test_too_many_groups_of_rows_are_called_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lists, "MAX_GROUPS", 2)
     table, content = pa.table({"rank": [1, 2, 3]}), io.BytesIO()
     pq.write_table(table, content, row_group_size=2)
-    assert read_lists(content.getvalue(), {"rank": "int"}, 3).n == 3
+    assert read_lists(content.getvalue(), {"rank": "int"}, RowCount.exactly(3)).n == 3
     content = io.BytesIO()
     pq.write_table(table, content, row_group_size=1)
     with pytest.raises(ArtefactError, match="has 3 groups of rows; at most 2 are read"):
-        read_lists(content.getvalue(), {"rank": "int"}, 3)
+        read_lists(content.getvalue(), {"rank": "int"}, RowCount.exactly(3))
 
 
 def test_absent_keys_are_not_called_none() -> None:

@@ -191,7 +191,9 @@ def test_lists_kept_outside_are_told_and_their_numbers_stay(
     _halved(monkeypatch)
     found = _rescored(root, packed.verification)
     assert (found["retrieval/trained"].outcome, found["retrieval/retrieval"].outcome) == ("not rescored", "rescored")
-    assert "the lists are stored outside; make them by" in found["retrieval/trained"].reason
+    assert (
+        "the lists are stored outside; fetch them, or make them: its authors say" in found["retrieval/trained"].reason
+    )
     assert read_record(path / "verification.json") == record
     assert _outcomes(root, packed.verification)["retrieval/trained"] == "not rescored"
 

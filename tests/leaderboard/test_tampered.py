@@ -15,6 +15,8 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
+from mmrec_bench.leaderboard import verify
+from mmrec_bench.leaderboard.folder import SubmissionFolder
 from tests.leaderboard.packed import (
     Board,
     edit_card,
@@ -29,12 +31,15 @@ from tests.leaderboard.spoils import (
     LISTS,
     Evil,
     Spoil,
+    as_folder,
     bomb,
     carded,
+    carded_anyhow,
     cell,
     column,
     copied,
     flip,
+    keyed,
     linked,
     long_text,
     parquet,
@@ -87,6 +92,14 @@ RETRIEVAL: dict[str, tuple[Spoil, str, str]] = {
     "linked-submission": (linked("submission.json"), "submission.json", "is a link"),
     "link-to-system-file": (lambda f: (f / "x").symlink_to("/etc/passwd"), "x", "is a link"),
     "pipe": (lambda f: ((f / "card.json").unlink(), os.mkfifo(f / "card.json")), "card.json", "regular file"),
+    "folder-as-submission": (as_folder("submission.json"), "submission.json", "is no regular file"),
+    "folder-as-card": (as_folder("card.json"), "card.json", "is no regular file"),
+    "folder-as-config": (as_folder("config.yaml"), "config.yaml", "is no regular file"),
+    "folder-as-lists": (as_folder(LISTS), LISTS, "is no regular file"),
+    "folder-as-record": (as_folder("verification.json"), "verification.json", "is neither a file"),
+    "file-as-folder-of-lists": (
+        lambda f: (shutil.rmtree(f / "lists"), (f / "lists").write_text("x")), LISTS, "its folder lists cannot be read"
+    ),
     # submission.json
     "huge-json": (lambda f: (f / "submission.json").write_text(" " * (2 << 20)), "submission.json", "are read"),
     "deep-json": (lambda f: (f / "submission.json").write_text('{"a":' * 9999), "submission.json", "nested deeper"),
@@ -98,6 +111,14 @@ RETRIEVAL: dict[str, tuple[Spoil, str, str]] = {
     ),
     "json-nan": (
         lambda f: (f / "submission.json").write_text('{"seeds": NaN}'), "submission.json", "no number of JSON"
+    ),
+    "json-endless-number": (keyed("submission.json", '"x": 1e999, "y"'), "submission.json", "is too great to be read"),
+    "json-half-of-a-character": (
+        keyed("submission.json", r'"\ud800"'), "submission.json", r"holds '\ud800', which is half of a character"
+    ),
+    "json-control-characters": (
+        keyed("submission.json", r'"x\n::error::\u001b[2J\u202e"'),
+        "submission.json", r"x\n::error::\x1b[2J\u202e: unknown key",
     ),
     "schema-version": (set_to(schema_version=2), "submission.json", "schema_version"),
     "other-kind": (set_to(kind="verification"), "submission.json", "kind"),
@@ -125,6 +146,19 @@ RETRIEVAL: dict[str, tuple[Spoil, str, str]] = {
     "script-address": (
         set_to(code={"url": "javascript:alert(1)", "commit": "0123abc"}), "submission.json", "code.url"
     ),
+    "blank-title": (set_to(title="\u2800\u3164"), "submission.json", "BRAILLE PATTERN BLANK"),
+    "title-of-signs": (set_to(title="| -- |"), "submission.json", "must hold a letter or a digit"),
+    "command-of-two-lines": (
+        said(lambda c: c["lists"].update(command="true\nrm -rf .")), "submission.json", "command: must be one line"
+    ),
+    "endless-command": (said(lambda c: c["lists"].update(command="x" * 201)), "submission.json", "lists.command"),
+    "password-in-address": (
+        set_to(code={"url": "https://me:secret@example.org/x", "commit": "0123abc"}),
+        "submission.json", "leave out all before '@'",
+    ),
+    "user-in-address-of-lists": (
+        said(lambda c: c["lists"].update(url="https://token@example.org")), "submission.json", "lists.url: names a user"
+    ),
     "long-title": (set_to(title="x" * 201), "submission.json", "title"),
     "wrong-digest": (
         said(lambda c: c["files"][LISTS].update(digest="0" * 32)), LISTS, "was changed since it was packed"
@@ -145,12 +179,48 @@ RETRIEVAL: dict[str, tuple[Spoil, str, str]] = {
         said(lambda c: c["claimed"]["test"].update({"luck@10": {"mean": 1.0, "sd": None, "n": 1}})),
         "submission.json", "is no metric of the track",
     ),
+    "claim-beyond-all-bounds": (
+        said(lambda c: c["claimed"]["test"]["recall@10"].update(mean=1e308)), "submission.json", "mean: input should be"
+    ),
+    "claim-of-negative-spread": (
+        said(lambda c: c["claimed"]["test"]["recall@10"].update(sd=-1.0)), "submission.json", "sd: input should be"
+    ),
+    "size-beyond-all-bounds": (
+        said(lambda c: c["files"][LISTS].update(bytes=10**400)), "submission.json", "bytes: input should be less than"
+    ),
     "claims-of-one-part": (said(lambda c: c["claimed"].pop("valid")), "submission.json", "claimed"),
     # card and config
     "card-not-sealed": (
         lambda f: edit_card(f, lambda c: c.update(label="Best"), seal=False), "card.json", "changed since it was made"
     ),
     "card-with-markup": (carded(lambda c: c.update(label="<i>x</i>")), "card.json", "label"),
+    "card-with-number-too-great": (keyed("card.json", '"x": 1e999, "y"'), "card.json", "is too great to be read"),
+    "card-with-half-of-a-character": (keyed("card.json", r'"\udfff"'), "card.json", r"holds '\udfff', which is half"),
+    "card-with-long-name-of-device": (
+        carded_anyhow(lambda c: c["makings"][0]["device"].update(name="x" * 201)), "card.json", "device.name"
+    ),
+    "card-of-negative-size": (
+        carded_anyhow(lambda c: c["parameters"].update(total=-5)), "card.json", "parameters.total: input should be"
+    ),
+    "card-beyond-all-bounds": (
+        carded_anyhow(lambda c: c["parameters"].update(total=10**400)), "card.json", "parameters.total: input should be"
+    ),
+    "card-of-endless-seconds": (
+        carded_anyhow(lambda c: c["cost"]["seconds"]["train"].update(mean=1e308)), "card.json", "seconds.train.mean"
+    ),
+    "card-of-no-time-at-all": (
+        carded_anyhow(lambda c: c["cost"]["seconds"]["train"].update(mean=5e-324)),
+        "card.json", "seconds.train.mean: must be 0, or at least 1e-12; got 5e-324",
+    ),
+    "card-of-negative-seconds": (
+        carded_anyhow(lambda c: c["cost"]["seconds"]["train"].update(mean=-3.0)), "card.json", "seconds.train.mean"
+    ),
+    "card-of-negative-memory": (
+        carded_anyhow(lambda c: c["cost"]["peak_memory_mib"].update(mean=-1.0)), "card.json", "peak_memory_mib.mean"
+    ),
+    "card-over-no-seeds": (
+        carded_anyhow(lambda c: c["cost"]["seconds"]["train"].update(n=0)), "card.json", "seconds.train.n"
+    ),
     "card-of-other-protocol": (carded(lambda c: c["protocol"].update(id="other")), "card.json", "protocol.id"),
     "card-of-other-data": (carded(lambda c: c["fingerprints"].update(data="0")), "card.json", "on another data"),
     "card-of-other-split": (carded(lambda c: c["fingerprints"].update(split="0")), "card.json", "another split"),
@@ -209,6 +279,10 @@ RETRIEVAL: dict[str, tuple[Spoil, str, str]] = {
     "ids-missing": (column("item_id", lambda t: [None, *t["item_id"].iloc[1:]]), LISTS, "lacks 1 values"),
     "nan": (with_nan("score"), LISTS, "no finite numbers"),
     "infinite": (cell("score", 0, np.inf), LISTS, "no finite numbers"),
+    "beyond-32-bits": (
+        column("score", lambda t: 1e300 - t["rank"] * 1e298), LISTS, "no finite numbers of 32 bits"
+    ),
+    "order-hidden-beyond-32-bits": (column("score", lambda t: 1 - t["rank"] * 1e-15), LISTS, "canonical order"),
     "ascending": (column("score", lambda t: t["rank"].astype(np.float32)), LISTS, "have rising scores"),
     "order-hidden-in-ties": (rows(tied), LISTS, "canonical order"),
     "rows-twice": (rows(lambda t: pd.concat([t, t.iloc[:10]])), LISTS, "rows; the track has"),
@@ -247,9 +321,18 @@ def _train_item(board: Board, folder: Path) -> None:
 
 
 @pytest.fixture
-def opened(tmp_path: Path) -> Iterator[Callable[[], list[str]]]:
-    """What was opened below the temporary folder, or written anywhere, since `start` was called."""
+def opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], list[str]]]:
+    """What was opened, or written anywhere, since `start` was called: the places where links and folders lead."""
     seen: list[str] = []
+    real = os.open
+
+    def told(path: Any, flags: int, *args: Any, **options: Any) -> int:
+        descriptor = real(path, flags, *args, **options)
+        if options.get("dir_fd") is not None:  # the hook is told of the name alone
+            seen.append(f"read {os.readlink(f'/proc/self/fd/{descriptor}')}")
+        return descriptor
+
+    monkeypatch.setattr(os, "open", told)
     _WATCH.append(seen)
     yield lambda: seen
     _WATCH.remove(seen)
@@ -264,11 +347,20 @@ def _hook(event: str, args: tuple[Any, ...]) -> None:
     if event == "open":
         path, _, flags = args
         writes = isinstance(flags, int) and flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC)
+        place = path if isinstance(path, int) else _place(os.fspath(path), flags)
         for seen in _WATCH:
-            seen.append(f"{'write' if writes else 'read'} {os.fspath(path) if not isinstance(path, int) else path}")
+            seen.append(f"{'write' if writes else 'read'} {place}")
     elif event in ("os.system", "subprocess.Popen", "os.exec", "os.posix_spawn", "pickle.find_class", "os.rename"):
         for seen in _WATCH:
             seen.append(f"do {event} {args}")
+
+
+def _place(path: Any, flags: Any) -> Any:
+    """Return where a path leads, through all links that are followed."""
+    if not (isinstance(flags, int) and flags & os.O_NOFOLLOW):
+        return os.path.realpath(path)
+    parent, name = os.path.split(path)
+    return os.path.join(os.path.realpath(parent), name)
 
 
 sys.addaudithook(_hook)
@@ -285,7 +377,7 @@ def test_tampered_lists_of_items_are_refused(
     verified = board.verification(folder)
     events = list(opened())
     assert reason in reasons(verified, file)
-    touched = [event for event in events if str(tmp_path) in event and f"read {folder}/" not in event]
+    touched = [event for event in events if str(tmp_path) in event and f"read {folder}/" not in f"{event}/"]
     assert touched == []  # nothing beside the folder was looked at, whatever links say
     assert [event for event in events if event.startswith(("do ", "write "))] == []
     assert not list(tmp_path.rglob("executed-by-*"))
@@ -333,3 +425,51 @@ def test_a_link_to_a_submission_is_refused(board: Board, tmp_path: Path) -> None
     link = tmp_path / "retrieval"
     link.symlink_to(board.root / "retrieval" / "retrieval")
     assert "is no folder, or a link to one" in reasons(board.verification(link), "retrieval")
+
+
+def test_an_error_that_nobody_has_thought_of_refuses_one_entry_alone(
+    board: Board, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, other = copied(board, tmp_path, "retrieval"), copied(board, tmp_path, "retrieval", "trained")
+    check = verify.check_declared
+
+    def broken(opened: SubmissionFolder, *others: Any) -> Any:
+        if opened.path == folder:
+            raise KeyError("\x1b[2J")
+        return check(opened, *others)
+
+    monkeypatch.setattr(verify, "check_declared", broken)
+    told = reasons(board.verification(folder), "retrieval")
+    assert "could not be checked, by KeyError in test_tampered.py" in told
+    assert "report it, with the submission" in told
+    assert "\x1b" not in told
+    assert not board.verification(other).refused
+
+
+def test_lists_that_take_more_memory_than_there_is_are_refused(
+    board: Board, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def greedy(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(verify, "read_lists", greedy)
+    folder = copied(board, tmp_path, "retrieval")
+    assert "take more memory than there is here" in reasons(board.verification(folder), LISTS)
+
+
+def test_an_entry_whose_record_could_not_be_read_again_is_refused(
+    board: Board, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(verify, "MAX_BYTES", 5000)
+    folder = copied(board, tmp_path, "retrieval", "trained")
+    verified = board.verification(folder)
+    assert "has 3 seeds; their record would have" in reasons(verified, "submission.json")
+    assert verified.record is None
+
+
+def test_a_link_beside_a_submission_leads_nowhere(board: Board, tmp_path: Path) -> None:
+    earlier = copied(board, tmp_path / "elsewhere", "retrieval", "trained")
+    folder = copied(board, tmp_path, "retrieval")
+    (folder.parent / "trained").symlink_to(earlier)
+    set_to(replaces="trained")(folder)
+    assert "there is no such submission" in reasons(board.verification(folder), "submission.json")

@@ -49,6 +49,9 @@ OTHERS: dict[str, tuple[str, Spoil, str, str]] = {
     "ctr-probabilities": (
         "ctr", column("probability", lambda t: t["label"].astype(np.float32)), "submission.json", "the lists give"
     ),
+    "sessions-without-end": (
+        "interactive", rows(lambda t: pd.concat([t] * 20)), LISTS, "rows; the track has at most"
+    ),
     "sessions-missing": ("interactive", rows(lambda t: t[t["session"] != t["session"].iloc[0]]), LISTS, "are missing"),
     "sessions-unknown": ("interactive", column("session", lambda t: t["session"] + 999), LISTS, "are not there"),
     "sessions-of-others": (

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from mmrec_bench.leaderboard.findings import Findings, shown
-from mmrec_bench.leaderboard.lists import Kind, ListTable, Texts
+from mmrec_bench.leaderboard.lists import Kind, ListTable, RowCount, Texts
 from mmrec_bench.leaderboard.truth import Truth
 from mmrec_bench.leaderboard.words import PARTS
 from mmrec_bench.types import BoolArray, IntArray
@@ -45,8 +45,8 @@ class Judge(ABC):
 
     @property
     @abstractmethod
-    def n_rows(self) -> int | None:
-        """Rows that the lists of a seed have; None where that hangs on the system."""
+    def n_rows(self) -> RowCount:
+        """Rows that the lists of a seed have."""
 
     def check(self, table: ListTable, checker: Checker) -> Looks | None:
         """Check lists of both parts and note all that is wrong; return what they look like where nothing is."""
@@ -106,7 +106,9 @@ def check_form(table: ListTable, checker: Checker, numbers: tuple[str, ...]) -> 
     """Check what can be checked without data: parts, and numbers that are numbers."""
     checker.parts(table)
     for name in numbers:
-        checker.refuse(~np.isfinite(table.numbers[name]), "scores", f"values of {name} are no finite numbers")
+        checker.refuse(
+            ~np.isfinite(table.numbers[name]), "scores", f"values of {name} are no finite numbers of 32 bits"
+        )
 
 
 def falling(

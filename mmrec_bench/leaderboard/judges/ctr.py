@@ -9,7 +9,7 @@ import numpy as np
 
 from mmrec_bench.data.points import Points
 from mmrec_bench.leaderboard.judges.base import Checker, Judge, Looks
-from mmrec_bench.leaderboard.lists import Kind, ListTable
+from mmrec_bench.leaderboard.lists import Kind, ListTable, RowCount
 
 BINS = 200
 """Near-copies leave almost all impressions in the same of so many bins of equal size."""
@@ -28,9 +28,9 @@ class CtrJudge(Judge):
     }
 
     @property
-    def n_rows(self) -> int:
+    def n_rows(self) -> RowCount:
         """A row for each impression."""
-        return sum(len(points) for points in self._truth.parts.values())
+        return RowCount.exactly(sum(len(points) for points in self._truth.parts.values()))
 
     def _looks(self, rows: ListTable, part: str, checker: Checker) -> Looks | None:
         """Check the impressions of one part."""

@@ -20,7 +20,7 @@ from mmrec_bench.experiments.stations.transcripts import KINDS
 from mmrec_bench.leaderboard.findings import shown
 from mmrec_bench.leaderboard.judges.base import Checker, Judge, Looks
 from mmrec_bench.leaderboard.judges.replay import Replay
-from mmrec_bench.leaderboard.lists import Kind, ListTable
+from mmrec_bench.leaderboard.lists import Kind, ListTable, RowCount
 from mmrec_bench.leaderboard.truth import Truth
 from mmrec_bench.models.interactive.base import InteractiveContext
 from mmrec_bench.retrieval.base import Representations
@@ -64,8 +64,11 @@ class InteractiveJudge(Judge):
         self._fields = pd.Index(list(lexicon.fields))
 
     @property
-    def n_rows(self) -> None:
-        """How long sessions are hangs on the system."""
+    def n_rows(self) -> RowCount:
+        """How long sessions are hangs on the system: at most all candidates, full rounds, and a last guess."""
+        shown = self._protocol.cutoffs[-1] * self._protocol.slots + 1
+        on_table = [evaluator.listed()[0] for evaluator in self._evaluators.values()]
+        return RowCount(most=sum(len(sessions) + len(np.unique(sessions)) * shown for sessions in on_table))
 
     def _looks(self, rows: ListTable, part: str, checker: Checker) -> Looks | None:
         """Check the sessions of one part."""

@@ -10,7 +10,7 @@ import pandas as pd
 
 from mmrec_bench.data.lists import Lists
 from mmrec_bench.leaderboard.judges.base import Checker, Judge, Looks, falling
-from mmrec_bench.leaderboard.lists import Kind, ListTable
+from mmrec_bench.leaderboard.lists import Kind, ListTable, RowCount
 from mmrec_bench.types import IntArray
 
 
@@ -28,9 +28,9 @@ class RankingJudge(Judge):
     }
 
     @property
-    def n_rows(self) -> int:
+    def n_rows(self) -> RowCount:
         """A row for each row of each list."""
-        return sum(len(lists) for lists in self._truth.parts.values())
+        return RowCount.exactly(sum(len(lists) for lists in self._truth.parts.values()))
 
     def _looks(self, rows: ListTable, part: str, checker: Checker) -> Looks | None:
         """Check the lists of one part."""
@@ -49,7 +49,7 @@ class RankingJudge(Judge):
         checker.refuse(
             (of < 0) | (of >= lists.n_lists), "users", f"rows of {part} are of lists that are not there", which
         )
-        checker.refuse(~np.isfinite(scores), "scores", f"scores of {part} are no finite numbers", which)
+        checker.refuse(~np.isfinite(scores), "scores", f"scores of {part} are no finite numbers of 32 bits", which)
         if checker.n_failed > before:
             return None
         lengths, offsets = lists.lengths(), lists.offsets()

@@ -11,7 +11,7 @@ import torch
 from mmrec_bench.evaluation.protocol import RetrievalProtocol
 from mmrec_bench.experiments.stations.retrieval import VALID_EXCLUDES, evaluator
 from mmrec_bench.leaderboard.judges.base import Checker, Judge, Looks, falling
-from mmrec_bench.leaderboard.lists import Kind, ListTable
+from mmrec_bench.leaderboard.lists import Kind, ListTable, RowCount
 from mmrec_bench.leaderboard.truth import Truth
 from mmrec_bench.retrieval.base import PAD_ITEM
 from mmrec_bench.retrieval.config import RetrieverConfig, build_retriever
@@ -45,9 +45,9 @@ class RetrievalJudge(Judge):
         }
 
     @property
-    def n_rows(self) -> int:
+    def n_rows(self) -> RowCount:
         """A row for each place of each list."""
-        return sum(int(judged.lengths.sum()) for judged in self._evaluators.values())
+        return RowCount.exactly(sum(int(judged.lengths.sum()) for judged in self._evaluators.values()))
 
     def _looks(self, rows: ListTable, part: str, checker: Checker) -> Looks | None:
         """Check the lists of one part."""
@@ -67,7 +67,7 @@ class RetrievalJudge(Judge):
 
         checker.refuse(lists < 0, "users", f"rows of {part} are of users who are not judged there", who)
         checker.refuse((ranks < 1) | (ranks > k), "lengths", f"ranks of {part} are not in 1..{k}", who)
-        checker.refuse(~np.isfinite(scores), "scores", f"scores of {part} are no finite numbers", who)
+        checker.refuse(~np.isfinite(scores), "scores", f"scores of {part} are no finite numbers of 32 bits", who)
         if checker.n_failed > before:
             return None
         counts = np.bincount(lists, minlength=n)
