@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +20,27 @@ from mmrec_bench.leaderboard.folder import SubmissionFolder
 from mmrec_bench.leaderboard.submission import CARD, CONFIG, N_PROVISIONAL, SUBMISSION, Submission
 from mmrec_bench.leaderboard.track import Track
 from mmrec_bench.leaderboard.versions import changed_metrics, metric_versions
-from mmrec_bench.leaderboard.words import plain
+from mmrec_bench.leaderboard.words import one_line, plain
 from mmrec_bench.models.base import MODELS
 from mmrec_bench.reports.cards.schema import ResultCard
-from mmrec_bench.settings import Document, parse_yaml
+from mmrec_bench.settings import Document, dotted, parse_yaml
+from mmrec_bench.strict_yaml import Location
 
 MAX_DIFFERENCES = 5
 """Differences that a message names."""
+MAX_TEXT = 2000
+"""Letters of a text of a card."""
+OPEN = "A closed system has the features of the track; declare tier open"
+"""What to do about other features."""
+EXTRACTED: Location = ("dataset", "features")
+"""Keys, one in the other, of features that an encoder extracts of texts and pictures."""
+FOLDERS: Mapping[Location, str] = {
+    ("base", "run"): "of runs; name an experiment",
+    ("start", "run"): "of runs; name an experiment",
+    ("pictures", "folder"): "of pictures; leave it out, for those that the data set names",
+    ("encoder", "model"): "of weights; name an encoder without",
+}
+"""Keys, one in the other, under which a folder would be named, and what to do about it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +55,13 @@ class Declared:
     card: ResultCard
     config: ExperimentConfig | None
 
+    @property
+    def made(self) -> tuple[str, ...]:
+        """Names of the features that it makes of others, as its config says."""
+        inputs = self.card.config.get("inputs")
+        features = inputs.get("features") if isinstance(inputs, dict) else None
+        return tuple(features) if isinstance(features, dict) else ()
+
 
 def check_declared(folder: SubmissionFolder, track: Track, findings: Findings) -> Declared | None:
     """Check card and config against each other, the submission and the track.
@@ -50,7 +72,7 @@ def check_declared(folder: SubmissionFolder, track: Track, findings: Findings) -
     raw_card, raw_config = _card(folder, findings), _config(folder, findings)
     for name, raw in ((CARD, raw_card), (CONFIG, raw_config)):
         if raw is not None and (places := [place for place, value in _walk(raw) if _leaks(place, value)]):
-            findings.fail("leak", name, f"names data from behind the cut: {shown(places[0])}")
+            findings.fail("leak", name, f"names data from behind the cut: {shown(dotted(places[0]))}")
     findings.passed("leak", "no mark of leaked data")
     card = None if raw_card is None else _typed_card(raw_card, findings)
     config = None
@@ -85,19 +107,19 @@ def _config(folder: SubmissionFolder, findings: Findings) -> dict[str, Any] | No
         return None
 
 
-def _walk(node: Any, place: str = "") -> Iterator[tuple[str, Any]]:
+def _walk(node: Any, place: Location = ()) -> Iterator[tuple[Location, Any]]:
     if isinstance(node, Mapping):
         for key, value in node.items():
-            yield from _walk(value, f"{place}.{key}" if place else str(key))
+            yield from _walk(value, (*place, str(key)))
     elif isinstance(node, (list, tuple)):
         for index, value in enumerate(node):
-            yield from _walk(value, f"{place}[{index}]")
+            yield from _walk(value, (*place, index))
     else:
         yield place, node
 
 
-def _leaks(place: str, value: Any) -> bool:
-    keys = place.replace("[", ".").split(".")
+def _leaks(place: Location, value: Any) -> bool:
+    keys = dotted(place).replace("[", ".").split(".")
     return any(key in ("leak", "leaks", "leaked") for key in keys) and bool(value)
 
 
@@ -110,27 +132,57 @@ def _typed_card(raw: dict[str, Any], findings: Findings) -> ResultCard | None:
         return None
     if not card.intact:
         findings.fail("card", CARD, "was changed since it was made: its digest is not that of its content")
-    try:
-        plain(card.label)
-    except PydanticCustomError as error:
-        findings.fail("card", CARD, f"label: {error.message()}")
+    _check_texts(raw, findings)
     return card
+
+
+def _check_texts(raw: Mapping[str, Any], findings: Findings) -> None:
+    """Check that all texts that people read of a card are lines of plain text; settings are read by the package."""
+    read = _texts({key: value for key, value in raw.items() if key != "config"})
+    wrong = (f"{dotted(place)}: {why}" for place, text in read if (why := _unfit(text, place == ("label",))))
+    for told in islice(wrong, MAX_DIFFERENCES):
+        findings.fail("card", CARD, told)
+
+
+def _unfit(text: str, is_name: bool) -> str | None:
+    """Return why a text is not to be shown; None where nothing is wrong with it."""
+    try:
+        (plain if is_name else one_line)(text)
+    except PydanticCustomError as error:
+        return error.message()
+    return None if len(text) <= MAX_TEXT else f"has {len(text):,} letters; at most {MAX_TEXT:,} are shown"
+
+
+def _texts(node: Any, place: Location = ()) -> Iterator[tuple[Location, str]]:
+    """Return all texts with their places, and all keys with the place in which they stand."""
+    if isinstance(node, Mapping):
+        for key, value in node.items():
+            yield place, str(key)
+            yield from _texts(value, (*place, str(key)))
+    elif isinstance(node, (list, tuple)):
+        for index, value in enumerate(node):
+            yield from _texts(value, (*place, index))
+    elif isinstance(node, str):
+        yield place, node
+
+
+def named_paths(raw: Mapping[str, Any]) -> Iterator[str]:
+    """Yield where a config names what lies elsewhere: a path, or a word in a place where any is that of a folder."""
+    for place, value in _walk(raw):
+        folder = next((FOLDERS[pair] for pair in pairwise(place) if pair in FOLDERS), None)
+        if isinstance(value, str) and place[-2:-1] == ("features",) and isinstance(place[-1], str):
+            folder = "of features; give what makes them"
+        if folder is not None and value is not None:
+            yield f"{dotted(place)} names a folder {folder}"
+        elif isinstance(value, str) and (set("/\\") & set(value) or value.endswith((".yaml", ".yml")) or ".." in value):
+            yield f"{dotted(place)} names a path, {shown(value)}; a submission names none"
 
 
 def _check_track(raw: dict[str, Any], submission: Submission, track: Track, findings: Findings) -> None:
     """Check that data and protocol are those of the track, and that no path is named."""
-    for place, value in _walk(raw):
-        if isinstance(value, str) and (set("/\\") & set(value) or value.endswith((".yaml", ".yml")) or ".." in value):
-            findings.fail("config", CONFIG, f"{place} names a path, {shown(value)}; a submission names none")
-    inputs = raw.get("inputs") if isinstance(raw.get("inputs"), dict) else {}
-    assert isinstance(inputs, dict)
-    for name in ("base", "start"):
-        if isinstance(inputs.get(name), dict) and inputs[name].get("run") is not None:
-            findings.fail("config", CONFIG, f"inputs.{name}.run names a folder of runs; name an experiment")
-    if isinstance(inputs.get("features"), dict):
-        for name, source in inputs["features"].items():
-            if isinstance(source, str):
-                findings.fail("config", CONFIG, f"inputs.features.{name} names a folder; give what makes the features")
+    for path in named_paths(raw):
+        findings.fail("config", CONFIG, path)
+    _check_features(raw, submission, findings)
     told = raw.get("dataset") if isinstance(raw.get("dataset"), dict) else {}
     assert isinstance(told, dict)
     wanted = track.settings
@@ -147,6 +199,18 @@ def _check_track(raw: dict[str, Any], submission: Submission, track: Track, find
     if raw.get("seeds") != list(submission.seeds):
         findings.fail("seeds", CONFIG, f"seeds are {shown(str(raw.get('seeds')))}; {SUBMISSION} says otherwise")
     findings.passed("protocol", track.protocol.id)
+
+
+def _check_features(raw: Mapping[str, Any], submission: Submission, findings: Findings) -> None:
+    """Check that a closed system extracts no features; what it makes of those of the track are its own."""
+    if submission.tier != "closed":
+        return
+    places = (place for place, _ in _walk(raw))
+    named = dict.fromkeys(
+        dotted(place[: at + 3]) for place in places for at, pair in enumerate(pairwise(place[:-1])) if pair == EXTRACTED
+    )
+    for name in islice(named, MAX_DIFFERENCES):
+        findings.fail("tier", CONFIG, f"{name} extracts features. {OPEN}")
 
 
 def _without_metrics(settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -183,8 +247,13 @@ def _typed_config(raw: dict[str, Any], submission: Submission, findings: Finding
         return None  # nothing is looked up by names that were refused
     model = raw.get("model")
     name = model.get("name") if isinstance(model, dict) else model
-    if not isinstance(name, str) or name not in MODELS:
-        findings.flag("config", CONFIG, f"the model {shown(str(name))} is not installed here: no rerun, and no check")
+    if not isinstance(name, str):
+        findings.fail(
+            "config", CONFIG, f"model names none; give a name, or a mapping with one; got {shown(str(model))}"
+        )
+        return None
+    if name not in MODELS:
+        findings.flag("config", CONFIG, f"the model {shown(name)} is not installed here: no rerun, and no check")
         return None
     try:
         config = Document(CONFIG, raw).parse(ExperimentConfig)
@@ -233,10 +302,11 @@ def _check_card(
     findings.passed("vault", "each seed opened the test part once to be judged")
     if submission.tier == "closed" and card.tuning is not None:
         trials = card.tuning.budget.get("trials")
-        if not isinstance(trials, int) or trials > track.tuning_trials:
+        if type(trials) is not int or not 0 < trials <= track.tuning_trials:
             findings.fail(
-                "tier", CARD, f"its study had {trials} trials, a closed system has at most {track.tuning_trials}"
-            )
+                "tier", CARD,
+                f"its study had {ascii(trials)[:40]} trials; a closed system has at most {track.tuning_trials}",
+            )  # fmt: skip
     findings.passed("tier", submission.tier)
     findings.passed("card", f"is whole, digest {card.digest}")
 

@@ -13,7 +13,7 @@ import pandas as pd
 from mmrec_bench.errors import ArtefactError, ConfigError, ConfigIssue, ResourceError
 from mmrec_bench.experiments.artefact import RunArtefact
 from mmrec_bench.experiments.building import parquet_bytes
-from mmrec_bench.leaderboard.declared import differences
+from mmrec_bench.leaderboard.declared import differences, named_paths
 from mmrec_bench.leaderboard.folder import digest_of_bytes
 from mmrec_bench.leaderboard.judges import COLUMNS
 from mmrec_bench.leaderboard.submission import (
@@ -157,6 +157,8 @@ def _row(runs: Sequence[RunArtefact], track: Track) -> Row:
         if run.manifest.get("altered"):
             raise ArtefactError(f"{run.folder}: was made on altered features, which stand on no board. Leave it out")
         config = run.config()
+        if paths := list(named_paths(config)):
+            raise ArtefactError(f"{run.folder}: its config.yaml cannot be read elsewhere: {'; '.join(paths[:5])}")
         mine = {
             "dataset": {name: config["dataset"].get(name) for name in ("card", "impressions")},
             "protocol": config["protocol"],

@@ -10,7 +10,7 @@ from pathlib import Path
 import mmrec_bench
 from mmrec_bench.errors import ArtefactError, ConfigError, DataError, MMRecBenchError
 from mmrec_bench.experiments.environment import code_digest
-from mmrec_bench.leaderboard.declared import Declared, check_declared
+from mmrec_bench.leaderboard.declared import OPEN, Declared, check_declared
 from mmrec_bench.leaderboard.documents import parse_object, read_bytes
 from mmrec_bench.leaderboard.findings import Findings, shown
 from mmrec_bench.leaderboard.flags import flag_copies, flag_numbers, sketch
@@ -137,7 +137,7 @@ class Verification:
         declared = check_declared(folder, track, findings)
         found, form = self._measured(folder, track, findings)
         if declared is not None and isinstance(judge := self._judges.get(track.name), tuple):
-            _check_data(declared, judge[0], findings)
+            _check_data(declared, judge[0], submission, findings)
         others = other_records(path)
         metrics, slices = claimed(submission), dict[str, dict[str, Measured]]()
         cells: tuple[int, ...] = ()
@@ -282,11 +282,17 @@ def _judged(content: bytes, track: Track, judge: tuple[Truth, Judge] | str, chec
     return Measurement(looks, score_lists(track, truth.prepared, table.frame()))
 
 
-def _check_data(declared: Declared, truth: Truth, findings: Findings) -> None:
+def _check_data(declared: Declared, truth: Truth, submission: Submission, findings: Findings) -> None:
     prints, told = truth.prepared.fingerprints, declared.card.fingerprints
     for what, mine in (("data", told.data), ("split", told.split)):
         if mine != prints[what]:
             findings.fail("data", CARD, f"was made on another {what}: {mine[:40]}, here {prints[what]}")
+    if submission.tier == "closed":
+        for name, mine in told.features.items():
+            here = prints.get(f"features/{name}")
+            if mine != here and (here is not None or name not in declared.made):
+                theirs = "has none of that name" if here is None else f"has {here}"
+                findings.fail("data", CARD, f"features {shown(name)} are {shown(mine)}; the track {theirs}. {OPEN}")
     findings.passed("data", f"data {prints['data']}, split {prints['split']}")
 
 

@@ -37,6 +37,7 @@ from tests.leaderboard.spoils import (
     carded_anyhow,
     cell,
     column,
+    configured,
     copied,
     flip,
     keyed,
@@ -196,6 +197,18 @@ RETRIEVAL: dict[str, tuple[Spoil, str, str]] = {
     "card-with-markup": (carded(lambda c: c.update(label="<i>x</i>")), "card.json", "label"),
     "card-with-number-too-great": (keyed("card.json", '"x": 1e999, "y"'), "card.json", "is too great to be read"),
     "card-with-half-of-a-character": (keyed("card.json", r'"\udfff"'), "card.json", r"holds '\udfff', which is half"),
+    "card-with-control-characters": (
+        carded(lambda c: c["makings"][0]["device"].update(name="a\n\x1b[2J")), "card.json", "name: must be one line"
+    ),
+    "card-with-control-characters-in-keys": (
+        carded(lambda c: c["fingerprints"]["inputs"].update({"\u202e": "0"})), "card.json", "inputs: must be one line"
+    ),
+    "card-with-markup-in-words": (
+        carded(lambda c: c["protocol"].update(words="<b>best</b>")), "card.json", "protocol.words: must be plain text"
+    ),
+    "card-with-long-words": (
+        carded(lambda c: c.update(deviations=["x" * 2001])), "card.json", "deviations[0]: has 2,001 letters"
+    ),
     "card-with-long-name-of-device": (
         carded_anyhow(lambda c: c["makings"][0]["device"].update(name="x" * 201)), "card.json", "device.name"
     ),
@@ -221,6 +234,14 @@ RETRIEVAL: dict[str, tuple[Spoil, str, str]] = {
     "card-over-no-seeds": (
         carded_anyhow(lambda c: c["cost"]["seconds"]["train"].update(n=0)), "card.json", "seconds.train.n"
     ),
+    "card-of-other-features": (
+        carded(lambda c: c["fingerprints"]["features"].update(text="0")),
+        "card.json", "features 'text' are '0'; the track has 3fd68d29a5ffafe6",
+    ),
+    "card-of-features-of-nobody": (
+        carded(lambda c: c["fingerprints"]["features"].update(clip="0")),
+        "card.json", "features 'clip' are '0'; the track has none of that name. A closed system",
+    ),
     "card-of-other-protocol": (carded(lambda c: c["protocol"].update(id="other")), "card.json", "protocol.id"),
     "card-of-other-data": (carded(lambda c: c["fingerprints"].update(data="0")), "card.json", "on another data"),
     "card-of-other-split": (carded(lambda c: c["fingerprints"].update(split="0")), "card.json", "another split"),
@@ -240,6 +261,9 @@ RETRIEVAL: dict[str, tuple[Spoil, str, str]] = {
         carded(tuned),
         "card.json", "999 trials",
     ),
+    "tuned-by-trials-that-are-none": (
+        carded(lambda c: (tuned(c), c["tuning"]["budget"].update(trials=True))), "card.json", "had True trials"
+    ),
     "deep-card": (written("card.json", b'{"a":' * 9999), "card.json", "nested deeper"),
     "config-of-other-split": (lambda f: edit_config(f, "seed: 0\n  sel", "seed: 1\n  sel"), "config.yaml", "seed"),
     "config-of-other-data": (lambda f: edit_config(f, "card: small", "card: other"), "config.yaml", "dataset.card"),
@@ -248,6 +272,33 @@ RETRIEVAL: dict[str, tuple[Spoil, str, str]] = {
     ),
     "config-with-path": (
         lambda f: edit_config(f, "name: popularity", "name: popularity\n  file: /etc/passwd"), "config.yaml", "a path"
+    ),
+    "config-with-control-characters": (
+        configured("inputs:", '"x\\n::error::\\e[2J": /etc/passwd\ninputs:'),
+        "config.yaml", r"x\n::error::\x1b[2J names a path, '/etc/passwd'",
+    ),
+    "config-that-extracts-features": (
+        configured("features: {}\n  alter", "features: {text: {encoder: {name: tfidf-svd}}}\n  alter"),
+        "config.yaml", "dataset.features.text extracts features. A closed system has the features of the track",
+    ),
+    "config-that-extracts-features-of-features": (
+        configured("inputs:\n  features: {}", "inputs:\n  features: {a: {dataset: {features: {text: {seed: 0}}}}}"),
+        "config.yaml", "inputs.features.a.dataset.features.text extracts features",
+    ),
+    "config-with-folder-of-extracted-features": (
+        configured("features: {}\n  alter", "features: {text: mine}\n  alter"),
+        "config.yaml", "dataset.features.text names a folder of features",
+    ),
+    "config-with-folder-of-pictures": (
+        configured("features: {}\n  alter", "features: {image: {pictures: {folder: mine}}}\n  alter"),
+        "config.yaml", "dataset.features.image.pictures.folder names a folder of pictures",
+    ),
+    "config-with-folder-of-weights": (
+        configured("features: {}\n  alter", "features: {image: {encoder: {model: mine}}}\n  alter"),
+        "config.yaml", "dataset.features.image.encoder.model names a folder of weights",
+    ),
+    "config-without-model": (
+        configured("model:\n  name: popularity\n  preset: clean", "model: [1]"), "config.yaml", "model names none"
     ),
     "config-with-run": (
         lambda f: edit_config(f, "base: null", "base: {run: runs}"), "config.yaml", "names a folder of runs"
@@ -465,6 +516,13 @@ def test_an_entry_whose_record_could_not_be_read_again_is_refused(
     verified = board.verification(folder)
     assert "has 3 seeds; their record would have" in reasons(verified, "submission.json")
     assert verified.record is None
+
+
+def test_open_systems_may_have_other_features(board: Board, tmp_path: Path) -> None:
+    folder = copied(board, tmp_path, "retrieval")
+    set_to(tier="open", external_data=["a model of pictures"])(folder)
+    edit_card(folder, lambda card: card["fingerprints"]["features"].update(image="0", clip="0"))
+    assert not board.verification(folder).refused
 
 
 def test_a_link_beside_a_submission_leads_nowhere(board: Board, tmp_path: Path) -> None:

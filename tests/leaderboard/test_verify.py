@@ -214,6 +214,33 @@ def test_packing_looks_at_manifests(board: Board, tmp_path: Path, changes: dict[
         pack([changed], board.tracks["retrieval"], "x", ["A"], tmp_path, code=CODE)
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "reason"),
+    [
+        ("base: null", "base: {run: mine}", "inputs.base.run names a folder of runs"),
+        (
+            "features: {}\n  alter",
+            "features: {text: mine}\n  alter",
+            "dataset.features.text names a folder of features",
+        ),
+        ("preset: clean", "preset: clean\n  file: /home/me/x", "model.file names a path, '/home/me/x'"),
+    ],
+)
+def test_packing_tells_what_can_be_found_on_one_machine_alone(
+    board: Board, tmp_path: Path, old: str, new: str, reason: str
+) -> None:
+    run = _runs(board, "retrieval")[0]
+    shutil.copytree(run.folder, tmp_path / "run")
+    config = tmp_path / "run" / "config.yaml"
+    text = config.read_text(encoding="utf-8")
+    assert old in text
+    config.write_text(text.replace(old, new), encoding="utf-8")
+    with pytest.raises(ArtefactError, match=f"cannot be read elsewhere: {reason}"):
+        moved = [RunArtefact(tmp_path / "run", run.manifest, run.metrics)]
+        pack(moved, board.tracks["retrieval"], "x", ["A"], tmp_path, code=CODE)
+    assert not (tmp_path / "retrieval").exists()
+
+
 def test_lists_hold_no_metric(board: Board) -> None:
     for folder in board.root.glob("*/*"):
         names = json.loads((folder / "submission.json").read_text())["files"]
