@@ -32,22 +32,36 @@ def sketch(cells: IntArray) -> tuple[int, ...]:
     return tuple(cells[np.sort(places)].tolist())
 
 
-def agreement(left: Sequence[int], right: Sequence[int]) -> float:
-    """Return the share of places that hold the same, of those where one of two sketches holds anything."""
-    if len(left) != len(right) or not left:
+def agreement(left: Sequence[Sequence[int]], right: Sequence[Sequence[int]]) -> float:
+    """Return the greatest share of places that hold the same, of those where one of two sketches holds anything.
+
+    Args:
+        left: The sketch of each seed of an entry.
+        right: Those of another, under whatever seeds.
+    """
+    comparable = [other for other in right if len(other) == len(left[0]) > 0]
+    if not comparable:
         return 0.0
-    one, other = np.array(left), np.array(right)
+    one, other = np.array(left)[:, None], np.array(comparable)[None]
     held = (one >= 0) | (other >= 0)
-    return float((one == other)[held].mean()) if held.any() else 0.0
+    shares = ((one == other) & held).sum(axis=-1) / np.maximum(held.sum(axis=-1), 1)
+    return float(shares.max())
 
 
 def flag_copies(
-    own: Sequence[int], others: Sequence[VerificationRecord], replaced: str | None, findings: Findings
+    own: Sequence[Sequence[int]], others: Sequence[VerificationRecord], replaced: str | None, findings: Findings
 ) -> None:
-    """Flag entries that place almost everything alike; the one that is replaced may well be alike."""
+    """Flag entries that place almost everything alike; the one that is replaced may well be alike.
+
+    Args:
+        own: The sketch of each seed.
+        others: Records of the other entries.
+        replaced: Name of the one that is replaced.
+        findings: Is told.
+    """
     others = [other for other in others if other.entry != replaced]
     for other in others:
-        if (share := agreement(own, other.sketch)) >= COPY:
+        if (share := agreement(own, other.looked_at)) >= COPY:
             findings.flag("copies", "lists", f"{share:.1%} of looked-at places are those of entry {other.entry}")
     findings.passed("copies", f"held against {len(others)} other entries")
 

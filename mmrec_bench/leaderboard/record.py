@@ -24,6 +24,9 @@ Verdict: TypeAlias = Literal["pass", "fail", "flag"]
 """``flag``: for people to look at; nothing is refused by it."""
 
 
+Sketch: TypeAlias = Annotated[tuple[int, ...], Field(max_length=1000)]
+
+
 class Check(BaseConfig):
     """What one check found."""
 
@@ -118,8 +121,10 @@ class VerificationRecord(BaseConfig):
     """What it ran on, as its card says."""
     tuning: dict[str, Any] | None
     """Budget of the study that chose its settings, as its card says; null where a person chose them."""
-    sketch: Annotated[tuple[int, ...], Field(max_length=1000)] = ()
-    """What the test lists of the first seed hold at some places, by which near-copies are found."""
+    sketch: Sketch = ()
+    """What the test lists of the first seed hold at some places; of records that have no `sketches`."""
+    sketches: tuple[Sketch, ...] = ()
+    """What the test lists of each seed hold at some places, by which near-copies are found."""
     rerun: Rerun | None = None
     """The run made again, if there was one."""
     audit: Line | None = None
@@ -137,6 +142,11 @@ class VerificationRecord(BaseConfig):
     def intact(self) -> bool:
         """Whether the digest is that of the content."""
         return self.record_digest == self.sealed().record_digest
+
+    @property
+    def looked_at(self) -> tuple[tuple[int, ...], ...]:
+        """What the test lists hold at some places, of as many seeds as are told."""
+        return self.sketches or (self.sketch,)
 
     @property
     def failures(self) -> tuple[Check, ...]:

@@ -140,19 +140,19 @@ class Verification:
             _check_data(declared, judge[0], submission, findings)
         others = other_records(path)
         metrics, slices = claimed(submission), dict[str, dict[str, Measured]]()
-        cells: tuple[int, ...] = ()
+        sketches: tuple[tuple[int, ...], ...] = ()
         if found:
             metrics, slices = over_seeds(found, track), slices_of(found)
             check_claims(submission, metrics, changed, findings)
             check_seeds_differ(submission, found, findings)
-            cells = sketch(found[0].looks.cells)
-            flag_copies(cells, others, submission.replaces, findings)
+            sketches = tuple(sketch(one.looks.cells) for one in found)
+            flag_copies(sketches, others, submission.replaces, findings)
             flag_numbers(track, metrics, max(one.looks.ties for one in found), others, findings)
         check_replaced(path, submission, findings)
         findings.passed("digests", f"{len(submission.files)} files are those that were packed")
         if declared is None:
             return Verified(path, tuple(findings.checks), None, writable)
-        record = _record(folder, track, declared, findings, form, metrics, slices, cells)
+        record = _record(folder, track, declared, findings, form, metrics, slices, sketches)
         whole = self._with_past(path, record).sealed()
         if (size := len(whole.text().encode())) > MAX_BYTES:
             told = f"their record would have {size:,} bytes; at most {MAX_BYTES:,} are read. Hand in fewer"
@@ -304,7 +304,7 @@ def _record(
     form: FormOnly,
     metrics: Mapping[Part, Mapping[str, Measured]],
     slices: Mapping[str, Mapping[str, Measured]],
-    cells: tuple[int, ...],
+    sketches: tuple[tuple[int, ...], ...],
 ) -> VerificationRecord:
     submission, card = folder.submission, declared.card
     status: Status = "refused" if findings.failed else "self-reported" if form.value else "list-verified"
@@ -324,5 +324,5 @@ def _record(
         n_parameters=card.parameters.get("total", 0),
         hardware=tuple({making.device.model_dump_json(): making.device for making in card.makings}.values()),
         tuning=None if card.tuning is None else dict(card.tuning.budget),
-        sketch=cells,
+        sketches=sketches,
     )

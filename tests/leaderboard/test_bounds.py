@@ -9,6 +9,7 @@ import pytest
 
 from mmrec_bench.leaderboard.board import read_boards
 from mmrec_bench.leaderboard.board_files import contents
+from mmrec_bench.leaderboard.flags import agreement
 from mmrec_bench.leaderboard.track import load_tracks
 from mmrec_bench.reports.cards.schema import LEAST, MOST, MOST_COUNTED
 from tests.leaderboard.entries import entry_of, write
@@ -38,3 +39,17 @@ def test_times_beyond_are_none(seconds: float) -> None:
 def test_sizes_beyond_are_none(parameters: int) -> None:
     with pytest.raises(ValueError, match=r"total"):
         entry_of(TRACK, "odd", 0.2, parameters=parameters)
+
+
+def test_any_seed_is_held_against_any_other() -> None:
+    assert agreement([[1, 2, 3, -1], [4, 5, 6, -1]], [[7, 8, 9, -1], [4, 5, 0, -1]]) == pytest.approx(2 / 3)
+    assert agreement([[1, 2]], [[1, 2, 3]]) == 0.0
+    assert agreement([[1, 2]], [[1, 2, 3], [1, 2]]) == 1.0
+    assert agreement([[-1, -1]], [[-1, -1]]) == 0.0
+    assert agreement([[]], [[]]) == 0.0
+
+
+def test_records_of_one_sketch_are_held_against_every_seed() -> None:
+    record = entry_of(TRACK, "older", 0.2).record
+    older, newer = (record.model_copy(update=held) for held in ({"sketch": (1, 2)}, {"sketches": ((1, 3), (1, 2))}))
+    assert agreement([[9, 9], [1, 2]], older.looked_at) == agreement([[1, 2]], newer.looked_at) == 1.0

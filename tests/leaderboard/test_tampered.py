@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from mmrec_bench.leaderboard import verify
-from mmrec_bench.leaderboard.folder import SubmissionFolder
+from mmrec_bench.leaderboard.folder import SubmissionFolder, write_record
 from tests.leaderboard.packed import (
     Board,
     edit_card,
@@ -531,3 +531,17 @@ def test_a_link_beside_a_submission_leads_nowhere(board: Board, tmp_path: Path) 
     (folder.parent / "trained").symlink_to(earlier)
     set_to(replaces="trained")(folder)
     assert "there is no such submission" in reasons(board.verification(folder), "submission.json")
+
+
+def test_lists_under_the_numbers_of_other_seeds_are_copies(board: Board, tmp_path: Path) -> None:
+    mine, copy = copied(board, tmp_path, "retrieval", "trained"), tmp_path / "retrieval" / "copy"
+    shutil.copytree(mine, copy)
+    write_record(mine, board.verification(mine).accepted("").text())
+    lists = [copy / "lists" / f"seed-{seed}.parquet" for seed in range(3)]
+    contents = [path.read_bytes() for path in lists]
+    for path, content in zip(lists, contents[1:] + contents[:1], strict=True):
+        path.write_bytes(content)
+    repack(copy)
+    set_to(entry="copy")(copy)
+    flags = [check.message for check in board.verification(copy).checks if check.verdict == "flag"]
+    assert [flag for flag in flags if "100.0% of looked-at places are those of entry trained" in flag]
