@@ -23,11 +23,17 @@ from mmrec_bench.extras import import_hub
 from mmrec_bench.settings import explained_error
 
 PACKAGE = "package:"
-_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w-][\w.-]*")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _WANTED = ("*.json", "*.txt", "*.model", "*.safetensors")
 _UNWANTED = ("onnx/*", "openvino/*", "tf/*", "flax/*", "original/*")
 _CONFIG_BYTES = 1 << 24
+
+
+def pinned(model: object, revision: object) -> bool:
+    """Return whether the two name weights of the hub by a commit, and so the same weights everywhere."""
+    texts = isinstance(model, str) and isinstance(revision, str)
+    return texts and bool(_HUB_ID.fullmatch(str(model)) and _COMMIT.fullmatch(str(revision)))
 
 
 class PretrainedConfig(ContentEncoderConfig):
@@ -47,7 +53,7 @@ class PretrainedConfig(ContentEncoderConfig):
         if not self.of_hub:
             if self.revision is not None:
                 raise explained_error(f"model {self.model!r} is a folder, which has no revision; remove 'revision'")
-        elif self.revision is None or not _COMMIT.fullmatch(self.revision):
+        elif not pinned(self.model, self.revision):
             raise explained_error(
                 f"model {self.model!r} is no folder here, so it is an id of the Hugging Face hub, and needs "
                 f"'revision': the 40 hexadecimal digits of a commit; got {self.revision!r}. The page of the model "

@@ -47,7 +47,7 @@ class Entry:
     @property
     def seeds_unchecked(self) -> bool:
         """Whether it has one seed by its own word alone: who verified it does not know its model, and nobody ran it."""
-        unknown = any(check.name == "config" for check in self.record.flags)  # `declared` flags no config but for that
+        unknown = any(check.name == "model" for check in self.record.flags)
         return self.submission.deterministic and unknown and self.record.status not in RERUN
 
     def test(self, metric: str) -> Measured | None:

@@ -14,6 +14,7 @@ from mmrec_bench.errors import ConfigError, MMRecBenchError
 from mmrec_bench.experiments.differences import flatten
 from mmrec_bench.experiments.schema.experiment import ExperimentConfig
 from mmrec_bench.experiments.stations.base import VAULT_PURPOSE
+from mmrec_bench.extraction.weights import pinned
 from mmrec_bench.leaderboard.documents import parse_object
 from mmrec_bench.leaderboard.findings import Findings, shown
 from mmrec_bench.leaderboard.folder import SubmissionFolder
@@ -38,7 +39,7 @@ FOLDERS: Mapping[Location, str] = {
     ("base", "run"): "of runs; name an experiment",
     ("start", "run"): "of runs; name an experiment",
     ("pictures", "folder"): "of pictures; leave it out, for those that the data set names",
-    ("encoder", "model"): "of weights; name an encoder without",
+    ("encoder", "model"): "of weights; name some of the hub, with their revision, or an encoder without",
 }
 """Keys, one in the other, under which a folder would be named, and what to do about it."""
 
@@ -167,8 +168,14 @@ def _texts(node: Any, place: Location = ()) -> Iterator[tuple[Location, str]]:
 
 
 def named_paths(raw: Mapping[str, Any]) -> Iterator[str]:
-    """Yield where a config names what lies elsewhere: a path, or a word in a place where any is that of a folder."""
-    for place, value in _walk(raw):
+    """Yield where a config names what lies elsewhere: a path, or a word in a place where any is that of a folder.
+
+    An id of the Hugging Face hub with its revision is none: it means the same everywhere.
+    """
+    leaves = dict(_walk(raw))
+    for place, value in leaves.items():
+        if place[-2:] == ("encoder", "model") and pinned(value, leaves.get((*place[:-1], "revision"))):
+            continue
         folder = next((FOLDERS[pair] for pair in pairwise(place) if pair in FOLDERS), None)
         if isinstance(value, str) and place[-2:-1] == ("features",) and isinstance(place[-1], str):
             folder = "of features; give what makes them"
@@ -253,7 +260,7 @@ def _typed_config(raw: dict[str, Any], submission: Submission, findings: Finding
         )
         return None
     if name not in MODELS:
-        findings.flag("config", CONFIG, f"the model {shown(name)} is not installed here: no rerun, and no check")
+        findings.flag("model", CONFIG, f"the model {shown(name)} is not installed here: no rerun, and no check")
         return None
     try:
         config = Document(CONFIG, raw).parse(ExperimentConfig)

@@ -106,7 +106,7 @@ def test_nobody_replaces_what_others_have_made() -> None:
 def test_one_seed_by_the_word_of_its_authors_has_no_rank(status: str, ranked: bool) -> None:
     told = entry_of(RETRIEVAL, "told", 0.3, n_seeds=1, deterministic=True, status=status)
     known = entry_of(RETRIEVAL, "known", 0.2, n_seeds=1, deterministic=True, flags=("looks odd",))
-    unknown = Check(name="config", verdict="flag", message="config.yaml: the model 'mine' is not installed here")
+    unknown = Check(name="model", verdict="flag", message="config.yaml: the model 'mine' is not installed here")
     record = told.record.model_copy(update={"checks": (*told.record.checks, unknown)})
     seeds = entry_of(RETRIEVAL, "seeds", 0.1)
     board = board_of(

@@ -10,7 +10,7 @@ import pytest
 
 from mmrec_bench.errors import ArtefactError
 from mmrec_bench.leaderboard import lists
-from mmrec_bench.leaderboard.declared import differences
+from mmrec_bench.leaderboard.declared import differences, named_paths
 from mmrec_bench.leaderboard.lists import RowCount, read_lists
 
 
@@ -28,3 +28,18 @@ def test_too_many_groups_of_rows_are_called_so(monkeypatch: pytest.MonkeyPatch) 
 def test_absent_keys_are_not_called_none() -> None:
     assert differences({"a": {"b": 1}, "c": None}, {"c": 2}) == "a.b is absent, not '1'; c is '2', not 'None'"
     assert differences({}, {"a": "x"}) == "a is 'x', not absent"
+
+
+@pytest.mark.parametrize(
+    ("encoder", "told"),
+    [
+        ({"model": "somebody/minilm", "revision": "0" * 40}, 0),
+        ({"model": "somebody/minilm", "revision": "main"}, 1),
+        ({"model": "somebody/minilm"}, 1),
+        ({"model": "somebody/..", "revision": "0" * 40}, 1),
+        ({"model": "mine", "revision": "0" * 40}, 1),
+    ],
+)
+def test_weights_of_the_hub_at_a_commit_are_no_path(encoder: dict[str, str], told: int) -> None:
+    config = {"dataset": {"features": {"text": {"encoder": {"name": "sentence-transformers", **encoder}}}}}
+    assert len(list(named_paths(config))) == told

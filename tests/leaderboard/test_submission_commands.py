@@ -72,7 +72,7 @@ def test_a_refused_entry_is_told_by_the_exit_code(entry: Path, tmp_path: Path) -
             "--code https://...@COMMIT: needs an address that begins with https",
         ),
         ("--code", "https://example.org/code", "--code https://...@COMMIT: needs a commit, 7 to 64 hexadecimal digits"),
-        ("--author", "", "--author: must not be empty"),
+        ("--author", "", "--author: must hold a letter or a digit; got ''"),
         ("--lists-url", "http://example.org", "--lists-url: needs an address that begins with https"),
     ],
 )
