@@ -61,7 +61,7 @@ def flag_copies(
     """
     others = [other for other in others if other.entry != replaced]
     for other in others:
-        if (share := agreement(own, other.looked_at)) >= COPY:
+        if (share := agreement(own, other.sketches)) >= COPY:
             findings.flag("copies", "lists", f"{share:.1%} of looked-at places are those of entry {other.entry}")
     findings.passed("copies", f"held against {len(others)} other entries")
 

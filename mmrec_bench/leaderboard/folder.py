@@ -88,7 +88,7 @@ def open_folder(path: Path, findings: Findings) -> SubmissionFolder | None:
         findings.fail("folder", shown(name), "is no file of this submission")
     if path.resolve().name != submission.entry:
         findings.fail("folder", SUBMISSION, f"entry is {submission.entry}, and the folder {shown(path.resolve().name)}")
-    findings.passed("folder", f"{len(names)} files, no links")
+    findings.passed("folder", f"{len(names - {RECORD})} files, no links")
     findings.passed("submission", f"{SUBMISSION} is of schema version {submission.schema_version}")
     there = bool(names & set(submission.list_files.values()))
     return SubmissionFolder(path, submission, digest_of_bytes(content), there)

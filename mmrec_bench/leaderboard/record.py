@@ -121,8 +121,6 @@ class VerificationRecord(BaseConfig):
     """What it ran on, as its card says."""
     tuning: dict[str, Any] | None
     """Budget of the study that chose its settings, as its card says; null where a person chose them."""
-    sketch: Sketch = ()
-    """What the test lists of the first seed hold at some places; of records that have no `sketches`."""
     sketches: tuple[Sketch, ...] = ()
     """What the test lists of each seed hold at some places, by which near-copies are found."""
     rerun: Rerun | None = None
@@ -142,11 +140,6 @@ class VerificationRecord(BaseConfig):
     def intact(self) -> bool:
         """Whether the digest is that of the content."""
         return self.record_digest == self.sealed().record_digest
-
-    @property
-    def looked_at(self) -> tuple[tuple[int, ...], ...]:
-        """What the test lists hold at some places, of as many seeds as are told."""
-        return self.sketches or (self.sketch,)
 
     @property
     def failures(self) -> tuple[Check, ...]:

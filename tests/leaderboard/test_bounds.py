@@ -47,9 +47,3 @@ def test_any_seed_is_held_against_any_other() -> None:
     assert agreement([[1, 2]], [[1, 2, 3], [1, 2]]) == 1.0
     assert agreement([[-1, -1]], [[-1, -1]]) == 0.0
     assert agreement([[]], [[]]) == 0.0
-
-
-def test_records_of_one_sketch_are_held_against_every_seed() -> None:
-    record = entry_of(TRACK, "older", 0.2).record
-    older, newer = (record.model_copy(update=held) for held in ({"sketch": (1, 2)}, {"sketches": ((1, 3), (1, 2))}))
-    assert agreement([[9, 9], [1, 2]], older.looked_at) == agreement([[1, 2]], newer.looked_at) == 1.0

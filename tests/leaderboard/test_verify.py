@@ -52,18 +52,21 @@ def test_verification_is_a_function_of_files_and_data(board: Board, tmp_path: Pa
     folder = board.root / "retrieval" / "trained"
     moved = tmp_path / "elsewhere" / "trained"
     shutil.copytree(folder, moved)
-    assert _record(board.verification(moved)).text() == _record(board.verification(folder)).text()
+    record = _record(board.verification(moved))
+    assert record.text() == _record(board.verification(folder)).text()
+    write_record(moved, record.text())
+    assert _record(board.verification(moved)).text() == record.text(), "a record that is there moves nothing"
 
 
 def test_fields_that_come_later_leave_older_records_intact(board: Board, tmp_path: Path) -> None:
-    """A record that was written before `sketch` and `audit` were thought of states neither."""
+    """A record that was written before `sketches` and `audit` were thought of states neither."""
     record = _record(board.verification(board.root / "retrieval" / "retrieval"))
     told = json.loads(record.text())
     assert (told["schema_version"], told["kind"]) == (1, "verification")
-    older = {key: value for key, value in told.items() if key not in ("sketch", "audit", "record_digest")}
+    older = {key: value for key, value in told.items() if key not in ("sketches", "audit", "record_digest")}
     path = tmp_path / "verification.json"
     path.write_text(VerificationRecord.model_validate_json(json.dumps(older)).sealed().text(), encoding="utf-8")
-    assert "sketch" not in json.loads(path.read_text(encoding="utf-8"))
+    assert "sketches" not in json.loads(path.read_text(encoding="utf-8"))
     assert read_record(path).intact
     path.write_text(path.read_text(encoding="utf-8").replace("list-verified", "audited"), encoding="utf-8")
     with pytest.raises(ArtefactError, match="was changed since it was written"):
