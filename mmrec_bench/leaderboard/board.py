@@ -50,6 +50,11 @@ class Entry:
         unknown = any(check.name == "model" for check in self.record.flags)
         return self.submission.deterministic and unknown and self.record.status not in RERUN
 
+    @property
+    def can_rank(self) -> bool:
+        """Whether it is known well enough for a rank: numbers recomputed, over seeds enough."""
+        return self.record.status in RECOMPUTED and not self.record.provisional and not self.seeds_unchecked
+
     def test(self, metric: str) -> Measured | None:
         """Return a test metric; None where it has none."""
         return self.record.metrics.get("test", {}).get(metric)
@@ -65,7 +70,7 @@ class Board:
             name. Those whose numbers were recomputed come first: nobody stands above them by a claim.
         refused: Records of entries of which a check failed, by name.
         metric_versions: Newest version of each metric that judged an entry.
-        replaced: By which entry each is replaced that another of its authors stands in the place of.
+        replaced: By which entry each is replaced that another of its authors stands in the place of; see `_replaces`.
     """
 
     track: Track
@@ -134,16 +139,31 @@ class Board:
 
     def _is_ranked(self, entry: Entry) -> bool:
         marked = not set(UNRANKED).isdisjoint(self.marks(entry))
-        return entry.record.status in RECOMPUTED and not marked and entry.test(self.track.headline[0]) is not None
+        return entry.can_rank and not marked and entry.test(self.track.headline[0]) is not None
 
 
 def _replaced(entries: Sequence[Entry]) -> dict[str, str]:
-    authors = {entry.name: set(entry.submission.authors) for entry in entries}
+    named = {entry.name: entry for entry in entries}
     return {
-        earlier: entry.name
+        earlier.name: entry.name
         for entry in entries
-        if (earlier := entry.submission.replaces) is not None and authors.get(earlier, set()) & authors[entry.name]
+        if (earlier := named.get(entry.submission.replaces or "")) is not None and _replaces(entry, earlier)
     }
+
+
+def _replaces(entry: Entry, earlier: Entry) -> bool:
+    """Return whether an entry stands in the place of an earlier one that it names, and does not merely say so.
+
+    It is of one of the authors and of the tier, and takes no rank away that it could not have. Two that name each other
+    replace nothing.
+    """
+    mine, theirs = entry.submission, earlier.submission
+    return (
+        bool(set(mine.authors) & set(theirs.authors))
+        and mine.tier == theirs.tier
+        and theirs.replaces != entry.name
+        and (entry.can_rank or not earlier.can_rank)
+    )
 
 
 def read_boards(submissions: Path, tracks: Mapping[str, Track]) -> list[Board]:

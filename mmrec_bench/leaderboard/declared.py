@@ -11,6 +11,7 @@ from typing import Any
 from pydantic_core import PydanticCustomError
 
 from mmrec_bench.errors import ConfigError, MMRecBenchError
+from mmrec_bench.experiments.audit import PURPOSE as AUDIT_PURPOSE
 from mmrec_bench.experiments.differences import flatten
 from mmrec_bench.experiments.schema.experiment import ExperimentConfig
 from mmrec_bench.experiments.stations.base import VAULT_PURPOSE
@@ -33,6 +34,8 @@ MAX_TEXT = 2000
 """Letters of a text of a card."""
 OPEN = "A closed system has the features of the track; declare tier open"
 """What to do about other features."""
+CLICKS: Location = ("dataset", "clicks")
+"""Keys, one in the other, of a log of clicks that is simulated."""
 EXTRACTED: Location = ("dataset", "features")
 """Keys, one in the other, of features that an encoder extracts of texts and pictures."""
 FOLDERS: Mapping[Location, str] = {
@@ -55,6 +58,13 @@ class Declared:
 
     card: ResultCard
     config: ExperimentConfig | None
+
+    @property
+    def modalities(self) -> tuple[str, ...] | None:
+        """Names of the modalities that it reads, as its config says; None for all."""
+        dataset = self.card.config.get("dataset")
+        told = dataset.get("modalities") if isinstance(dataset, dict) else None
+        return tuple(map(str, told)) if isinstance(told, list) else None
 
     @property
     def made(self) -> tuple[str, ...]:
@@ -80,6 +90,8 @@ def check_declared(folder: SubmissionFolder, track: Track, findings: Findings) -
     if raw_config is not None:
         _check_track(raw_config, folder.submission, track, findings)
         config = _typed_config(raw_config, folder.submission, findings)
+        if config is not None and folder.submission.tier == "closed":
+            _check_teaching(config, track, findings)
     if card is None or raw_config is None:
         return None
     _check_versions(folder.submission, track, findings)
@@ -189,7 +201,8 @@ def _check_track(raw: dict[str, Any], submission: Submission, track: Track, find
     """Check that data and protocol are those of the track, and that no path is named."""
     for path in named_paths(raw):
         findings.fail("config", CONFIG, path)
-    _check_features(raw, submission, findings)
+    if submission.tier == "closed":
+        _check_closed(raw, findings)
     told = raw.get("dataset") if isinstance(raw.get("dataset"), dict) else {}
     assert isinstance(told, dict)
     wanted = track.settings
@@ -208,16 +221,29 @@ def _check_track(raw: dict[str, Any], submission: Submission, track: Track, find
     findings.passed("protocol", track.protocol.id)
 
 
-def _check_features(raw: Mapping[str, Any], submission: Submission, findings: Findings) -> None:
-    """Check that a closed system extracts no features; what it makes of those of the track are its own."""
-    if submission.tier != "closed":
-        return
-    places = (place for place, _ in _walk(raw))
+def _check_closed(raw: Mapping[str, Any], findings: Findings) -> None:
+    """Check that a closed system has the data of the track: it simulates no clicks, and extracts no features.
+
+    What it makes of the features of the track are its own.
+    """
+    leaves = list(_walk(raw))
+    if any(place[:2] == CLICKS and value is not None for place, value in leaves):
+        findings.fail("tier", CONFIG, "dataset.clicks simulates clicks; a closed system has those of the track")
+    places = (place for place, _ in leaves)
     named = dict.fromkeys(
         dotted(place[: at + 3]) for place in places for at, pair in enumerate(pairwise(place[:-1])) if pair == EXTRACTED
     )
     for name in islice(named, MAX_DIFFERENCES):
         findings.fail("tier", CONFIG, f"{name} extracts features. {OPEN}")
+
+
+def _check_teaching(config: ExperimentConfig, track: Track, findings: Findings) -> None:
+    """Check that a closed system learns from what the track gives to learn from."""
+    told = getattr(config.model, "learns_from", track.learns_from)
+    if track.learns_from not in (None, told):
+        findings.fail(
+            "tier", CONFIG, f"model.learns_from is {told}; closed systems of the track learn from {track.learns_from}"
+        )
 
 
 def _without_metrics(settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -306,14 +332,18 @@ def _check_card(
             findings.fail(
                 "vault", CARD, f"seed {seed} opened the test part {len(openings)} times to be judged, not once"
             )
+    for one in card.vault:
+        if one.purpose not in (VAULT_PURPOSE, AUDIT_PURPOSE):
+            findings.fail(
+                "vault", CARD, f"seed {one.seed} opened the test part for another purpose: {shown(one.purpose)}"
+            )
     findings.passed("vault", "each seed opened the test part once to be judged")
     if submission.tier == "closed" and card.tuning is not None:
-        trials = card.tuning.budget.get("trials")
-        if type(trials) is not int or not 0 < trials <= track.tuning_trials:
-            findings.fail(
-                "tier", CARD,
-                f"its study had {ascii(trials)[:40]} trials; a closed system has at most {track.tuning_trials}",
-            )  # fmt: skip
+        for what, study in (("could have", card.tuning.budget), ("had", card.tuning.spent)):
+            trials = study.get("trials")
+            if type(trials) is not int or not 0 < trials <= track.tuning_trials:
+                had = f"its study {what} {ascii(trials)[:40]} trials"
+                findings.fail("tier", CARD, f"{had}; a closed system has at most {track.tuning_trials}")
     findings.passed("tier", submission.tier)
     findings.passed("card", f"is whole, digest {card.digest}")
 

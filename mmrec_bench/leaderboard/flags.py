@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TypeAlias
 
 import numpy as np
 
@@ -20,6 +21,8 @@ N_PLACES = 256
 COPY, GAP, LEAP, PERFECT, TIES = 0.95, 0.25, 1.25, 0.995, 0.5
 """Share of equal places of a near-copy; relative gap of validation and test; the factor to the best other entry; a
 value that is as good as perfect; share of neighbours with equal scores."""
+Places: TypeAlias = Sequence[int] | IntArray
+"""What the lists of a seed hold at all places, or at those of a sketch; below zero for nothing."""
 UNBOUNDED = ("calibration",)
 """Metrics that are neither better when higher nor when lower."""
 
@@ -32,11 +35,11 @@ def sketch(cells: IntArray) -> tuple[int, ...]:
     return tuple(cells[np.sort(places)].tolist())
 
 
-def agreement(left: Sequence[Sequence[int]], right: Sequence[Sequence[int]]) -> float:
-    """Return the greatest share of places that hold the same, of those where one of two sketches holds anything.
+def agreement(left: Sequence[Places], right: Sequence[Places]) -> float:
+    """Return the greatest share of places that hold the same, of those where one of two holds anything.
 
     Args:
-        left: The sketch of each seed of an entry.
+        left: Those of each seed of an entry.
         right: Those of another, under whatever seeds.
     """
     comparable = [other for other in right if len(other) == len(left[0]) > 0]

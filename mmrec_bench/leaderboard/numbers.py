@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 
 from mmrec_bench.leaderboard.findings import Findings
+from mmrec_bench.leaderboard.flags import COPY, agreement
 from mmrec_bench.leaderboard.judges.base import Looks
 from mmrec_bench.leaderboard.record import Measured
 from mmrec_bench.leaderboard.scoring import Scores
@@ -106,7 +108,7 @@ def _near(claimed: float | None, found: float | None) -> bool:
 
 
 def check_seeds_differ(submission: Submission, found: Sequence[Measurement], findings: Findings) -> None:
-    """Refuse one run that was handed in as several."""
+    """Refuse one run that was handed in as several, and flag seeds that are almost one."""
     if submission.deterministic:
         return
     seen: dict[bytes, int] = {}
@@ -115,3 +117,7 @@ def check_seeds_differ(submission: Submission, found: Sequence[Measurement], fin
         if first != seed:
             name = submission.list_files[seed]
             findings.fail("seeds", name, f"holds the very lists of seed {first}; declare deterministic, or run it")
+    for (first, one), (seed, other) in combinations(zip(submission.seeds, found, strict=True), 2):
+        if (share := agreement([one.looks.cells], [other.looks.cells])) >= COPY:
+            told = f"places {share:.1%} as seed {first} does; look whether it is a run of its own"
+            findings.flag("seeds", submission.list_files[seed], told)

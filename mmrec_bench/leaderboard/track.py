@@ -60,6 +60,8 @@ class Track(BaseConfig):
     """Test metrics on the board; the first ranks it."""
     depth: PositiveInt | None = None
     """Items of each retrieved list; the largest cutoff. Null for tasks whose lists are given."""
+    learns_from: Literal["labels", "clicks", "order"] | None = None
+    """What rankers of the closed tier learn from, by ``learns_from`` of their models; null where they may choose."""
     tuning_trials: PositiveInt = 50
     """Trials that the study of a closed system may spend."""
     lists_in_git: bool

@@ -266,7 +266,9 @@ def check_replaced(path: Path, submission: Submission, findings: Findings) -> No
     if not set(authors) & set(submission.authors):
         told = f"replaces {submission.replaces}, which is by {', '.join(map(shown, authors[:5]))}"
         findings.fail("replaces", SUBMISSION, f"{told}; only one of its authors may do that")
-    findings.passed("replaces", submission.replaces)
+    else:
+        told = f"stands in the place of {submission.replaces}; authors are names alone, so look who hands it in"
+        findings.flag("replaces", SUBMISSION, told)
 
 
 def _judged(content: bytes, track: Track, judge: tuple[Truth, Judge] | str, checker: Checker) -> Measurement | None:
@@ -288,11 +290,17 @@ def _check_data(declared: Declared, truth: Truth, submission: Submission, findin
         if mine != prints[what]:
             findings.fail("data", CARD, f"was made on another {what}: {mine[:40]}, here {prints[what]}")
     if submission.tier == "closed":
+        theirs = {name.removeprefix("features/"): here for name, here in prints.items() if name.startswith("features/")}
         for name, mine in told.features.items():
-            here = prints.get(f"features/{name}")
+            here = theirs.pop(name, None)
             if mine != here and (here is not None or name not in declared.made):
-                theirs = "has none of that name" if here is None else f"has {here}"
-                findings.fail("data", CARD, f"features {shown(name)} are {shown(mine)}; the track {theirs}. {OPEN}")
+                has = "has none of that name" if here is None else f"has {here}"
+                findings.fail("data", CARD, f"features {shown(name)} are {shown(mine)}; the track {has}. {OPEN}")
+        for name in theirs:
+            if declared.modalities is None or name in declared.modalities:
+                findings.fail(
+                    "data", CARD, f"tells no digest of the features {shown(name)}, which are those of the track"
+                )
     findings.passed("data", f"data {prints['data']}, split {prints['split']}")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -100,6 +101,19 @@ def test_nobody_replaces_what_others_have_made() -> None:
     )
     assert board.replaced == {}
     assert board.ranks() == {"old": 1, "new": 2, "lost": 3}
+
+
+@pytest.mark.parametrize(
+    "told",
+    [{"status": "self-reported"}, {"n_seeds": 3}, {"tier": "open"}, {"replaces": "old", "mutual": True}],
+    ids=["by a claim", "by fewer seeds", "from another tier", "by each other"],
+)
+def test_nobody_takes_a_rank_away_that_it_could_not_have(told: dict[str, Any]) -> None:
+    mutual = told.pop("mutual", False)
+    old = entry_of(RETRIEVAL, "old", 0.3, **({"replaces": "new"} if mutual else {}))
+    board = board_of(old, entry_of(RETRIEVAL, "new", 0.2, **{"replaces": "old", **told}))
+    assert board.replaced == {}
+    assert board.ranks()["old"] == 1
 
 
 @pytest.mark.parametrize(("status", "ranked"), [("list-verified", False), ("rerun-verified", True), ("audited", True)])

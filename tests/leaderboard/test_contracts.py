@@ -1,17 +1,22 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from mmrec_bench.errors import ArtefactError, ConfigError
+from mmrec_bench.leaderboard.declared import check_declared
 from mmrec_bench.leaderboard.documents import MAX_DEPTH, read_document, read_object
+from mmrec_bench.leaderboard.findings import Findings
+from mmrec_bench.leaderboard.folder import open_folder
 from mmrec_bench.leaderboard.record import Check, FormOnly, Measured, VerificationRecord, Verifier, read_record
 from mmrec_bench.leaderboard.submission import Submission
 from mmrec_bench.leaderboard.track import Track, load_track, load_tracks
 from mmrec_bench.settings import Document
+from tests.leaderboard.packed import edit_json
 
 
 def _submission(**changes: Any) -> dict[str, Any]:
@@ -153,3 +158,21 @@ def test_tracks_are_strict(changes: dict[str, Any], reason: str) -> None:
     content = {**load_track("synthetic-retrieval").model_dump(mode="json"), **changes}
     with pytest.raises(ConfigError, match=reason):
         Document("track", content).parse(Track)
+
+
+def test_closed_rankers_learn_from_what_the_track_gives(tmp_path: Path) -> None:
+    folder = tmp_path / "mlp-labels"
+    shutil.copytree(Path("leaderboard/submissions/synthetic-ranking/mlp-labels"), folder)
+
+    def failures() -> list[str]:
+        findings = Findings()
+        opened = open_folder(folder, findings)
+        assert opened is not None
+        check_declared(opened, load_track("synthetic-ranking"), findings)
+        return [f"{check.name}: {check.message}" for check in findings.checks if check.verdict == "fail"]
+
+    assert failures() == []
+    edit_json(folder / "submission.json", lambda told: told.update(tier="closed", external_data=[]))
+    assert failures() == [
+        "tier: config.yaml: model.learns_from is labels; closed systems of the track learn from clicks"
+    ]

@@ -7,6 +7,7 @@ import pickle
 import shutil
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -242,6 +243,10 @@ RETRIEVAL: dict[str, tuple[Spoil, str, str]] = {
         carded(lambda c: c["fingerprints"]["features"].update(clip="0")),
         "card.json", "features 'clip' are '0'; the track has none of that name. A closed system",
     ),
+    "card-without-features": (
+        carded(lambda c: c["fingerprints"].update(features={})),
+        "card.json", "tells no digest of the features 'text', which are those of the track",
+    ),
     "card-of-other-protocol": (carded(lambda c: c["protocol"].update(id="other")), "card.json", "protocol.id"),
     "card-of-other-data": (carded(lambda c: c["fingerprints"].update(data="0")), "card.json", "on another data"),
     "card-of-other-split": (carded(lambda c: c["fingerprints"].update(split="0")), "card.json", "another split"),
@@ -251,6 +256,10 @@ RETRIEVAL: dict[str, tuple[Spoil, str, str]] = {
     ),
     "vault-opened-twice": (carded(lambda c: c["vault"].append(c["vault"][0])), "card.json", "opened the test part"),
     "vault-not-opened": (carded(lambda c: c.update(vault=[])), "card.json", "opened the test part 0 times"),
+    "vault-opened-to-choose": (
+        carded(lambda c: c["vault"].append({**c["vault"][0], "purpose": "choose the best weights"})),
+        "card.json", "seed 0 opened the test part for another purpose: 'choose the best weights'",
+    ),
     "leak-in-card": (
         lambda f: edit_card(f, lambda c: c.update(leak={"name": "window"}), seal=False), "card.json", "behind the cut"
     ),
@@ -261,8 +270,12 @@ RETRIEVAL: dict[str, tuple[Spoil, str, str]] = {
         carded(tuned),
         "card.json", "999 trials",
     ),
+    "tuned-longer-than-was-allowed": (
+        carded(lambda c: (tuned(c), c["tuning"].update(budget={"trials": 1}, spent={"trials": 9999}))),
+        "card.json", "its study had 9999 trials",
+    ),
     "tuned-by-trials-that-are-none": (
-        carded(lambda c: (tuned(c), c["tuning"]["budget"].update(trials=True))), "card.json", "had True trials"
+        carded(lambda c: (tuned(c), c["tuning"]["budget"].update(trials=True))), "card.json", "could have True trials"
     ),
     "deep-card": (written("card.json", b'{"a":' * 9999), "card.json", "nested deeper"),
     "config-of-other-split": (lambda f: edit_config(f, "seed: 0\n  sel", "seed: 1\n  sel"), "config.yaml", "seed"),
@@ -276,6 +289,10 @@ RETRIEVAL: dict[str, tuple[Spoil, str, str]] = {
     "config-with-control-characters": (
         configured("inputs:", '"x\\n::error::\\e[2J": /etc/passwd\ninputs:'),
         "config.yaml", r"x\n::error::\x1b[2J names a path, '/etc/passwd'",
+    ),
+    "config-of-simulated-clicks": (
+        configured("clicks: null", "clicks: {model: {name: pbm, severity: 0.0}}"),
+        "config.yaml", "dataset.clicks simulates clicks; a closed system has those of the track",
     ),
     "config-that-extracts-features": (
         configured("features: {}\n  alter", "features: {text: {encoder: {name: tfidf-svd}}}\n  alter"),
@@ -447,6 +464,25 @@ def test_one_run_handed_in_as_three_is_refused(board: Board, tmp_path: Path) -> 
         shutil.copy(folder / LISTS, folder / "lists" / f"seed-{seed}.parquet")
     repack(folder)
     assert "holds the very lists of seed 0" in reasons(board.verification(folder), "lists/seed-1.parquet")
+
+
+def test_one_run_handed_in_as_three_with_a_swap_each_is_flagged(board: Board, tmp_path: Path) -> None:
+    folder = copied(board, tmp_path, "retrieval", "trained")
+
+    def swapped(table: pd.DataFrame, at: int) -> pd.DataFrame:
+        items = table["item_id"].tolist()
+        items[at], items[at + 1] = items[at + 1], items[at]
+        return table.assign(item_id=items)
+
+    for seed in (1, 2):
+        shutil.copy(folder / LISTS, folder / "lists" / f"seed-{seed}.parquet")
+        edit_lists(folder, partial(swapped, at=-2 * seed), seed)
+    flags = [check for check in board.verification(folder).checks if check.verdict == "flag" and check.name == "seeds"]
+    assert [f"as seed {check.message.split('as seed ')[1][0]} does" for check in flags] == [
+        "as seed 0 does",
+        "as seed 0 does",
+        "as seed 1 does",
+    ]
 
 
 @pytest.mark.parametrize(
