@@ -1,4 +1,4 @@
-"""Reading lists that strangers send: what a parquet file claims to hold is checked before any of it is decoded."""
+"""Reading lists that strangers send: what a parquet file claims, and its pages, are checked before any is decoded."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mmrec_bench.errors import ArtefactError
+from mmrec_bench.leaderboard.pages import ENCODINGS, pages_of
 from mmrec_bench.types import BoolArray, IntArray, StringArray
 
 MAX_FILE = 256 << 20
@@ -22,8 +23,10 @@ MAX_DECODED = 2 << 30
 """Bytes of the columns of one seed, once they are decompressed."""
 MAX_TEXTS, MAX_TEXT = 64 << 20, 2000
 """Bytes of all different texts of a column, and letters of one."""
-MAX_GROUPS = 10_000
-"""Groups of rows that a file is made of."""
+CELL = 32
+"""Bytes of a cell, once it is decompressed, beside those of the different texts."""
+MAX_GROUPS, MAX_PAGES, MAX_FOOTER = 10_000, 50_000, 4 << 20
+"""Groups of rows, and pages, that a file is made of, and bytes of what it says of itself."""
 CODECS = ("SNAPPY", "ZSTD", "UNCOMPRESSED")
 
 Kind: TypeAlias = Literal["text", "optional text", "int", "float", "bool"]
@@ -118,9 +121,12 @@ def read_lists(content: bytes, columns: Mapping[str, Kind], n_rows: RowCount) ->
         MemoryError: Its claims are allowed, and there is less memory than they take.
     """
     texts = [name for name, kind in columns.items() if kind in ("text", "optional text")]
+    if (size := int.from_bytes(content[-8:-4], "little")) > MAX_FOOTER:
+        raise ArtefactError(f"is no parquet file that can be read: its footer has {size:,} bytes, over {MAX_FOOTER:,}")
     try:
         file = pq.ParquetFile(pa.BufferReader(content), read_dictionary=texts)
         _check_claims(file, columns, n_rows)
+        _check_pages(content, file)
         table = file.read(columns=list(columns), use_threads=False).replace_schema_metadata(None)
         return ListTable(
             {name: _numbers(table[name], name, kind) for name, kind in columns.items() if name not in texts},
@@ -154,6 +160,23 @@ def _check_claims(file: pq.ParquetFile, columns: Mapping[str, Kind], n_rows: Row
         raise ArtefactError(f"claims {size:,} bytes once it is decompressed; at most {MAX_DECODED:,} are read")
     if other := {chunk.compression for chunk in chunks} - set(CODECS):
         raise ArtefactError(f"is compressed by {', '.join(sorted(other))}; allowed are {', '.join(CODECS)}")
+
+
+def _check_pages(content: bytes, file: pq.ParquetFile) -> None:
+    """Check what the pages take once they are decompressed, which is what decoding takes, whatever was claimed."""
+    told, size, count = file.metadata, 0, 0
+    most = min(MAX_DECODED, MAX_TEXTS + CELL * told.num_rows * told.num_columns)
+    for group in map(told.row_group, range(told.num_row_groups)):
+        for place in range(group.num_columns):
+            for page in pages_of(content, group.column(place)):
+                size, count = size + page.size, count + 1
+                if size > most:
+                    raise ArtefactError(f"holds more bytes of texts and numbers than {most:,}, which its rows may take")
+                if count > MAX_PAGES:
+                    raise ArtefactError(f"has more than {MAX_PAGES:,} pages, which are not read")
+                if page.encoding not in ENCODINGS:
+                    allowed = ", ".join(ENCODINGS.values())
+                    raise ArtefactError(f"holds a page of encoding {page.encoding}; allowed are {allowed}")
 
 
 def _is(found: pa.DataType, kind: Kind) -> bool:

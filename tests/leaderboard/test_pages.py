@@ -1,0 +1,163 @@
+"""Parquet files that decompress to more than they say: they are refused before anything is decoded."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from mmrec_bench.errors import ArtefactError
+from mmrec_bench.leaderboard import lists
+from mmrec_bench.leaderboard.lists import Kind, RowCount, read_lists
+from mmrec_bench.leaderboard.pages import pages_of
+
+COLUMNS: dict[str, Kind] = {"item_id": "text", "score": "float", "shown": "bool"}
+LONG = lists.MAX_TEXTS + (1 << 20)
+
+
+def table(n: int = 50_000) -> pa.Table:
+    rng = np.random.default_rng(0)
+    ids = pa.array([f"item-{place:05d}" for place in rng.integers(0, 20_000, n)])
+    return pa.table({"item_id": ids, "score": rng.random(n, np.float32), "shown": rng.random(n) < 0.5})
+
+
+def with_long_texts(texts: list[str]) -> pa.Table:
+    few = table(len(texts))
+    return few.set_column(0, "item_id", pa.array(texts))
+
+
+def written(content: pa.Table, **options: Any) -> bytes:
+    target = io.BytesIO()
+    pq.write_table(content, target, **options)
+    return target.getvalue()
+
+
+def chunks_of(content: bytes) -> list[pq.ColumnChunkMetaData]:
+    told = pq.ParquetFile(pa.BufferReader(content)).metadata
+    return [told.row_group(g).column(c) for g in range(told.num_row_groups) for c in range(told.num_columns)]
+
+
+def varint(number: int, width: int = 1) -> bytes:
+    """Return a number as Thrift writes it, in at least so many bytes."""
+    digits = []
+    while number or len(digits) < width:
+        digits.append(number & 127 | 128)
+        number >>= 7
+    digits[-1] &= 127
+    return bytes(digits)
+
+
+def lying(content: bytes) -> bytes:
+    """Let the footer claim that every large column takes one byte, once it is decompressed."""
+    footer = len(content) - 8 - int.from_bytes(content[-8:-4], "little")
+    told = content[footer:]
+    for chunk in chunks_of(content):
+        if chunk.total_uncompressed_size > 1 << 20:
+            size = varint(2 * chunk.total_uncompressed_size)
+            assert size in told
+            told = told.replace(size, varint(2, len(size)))
+    return content[:footer] + told
+
+
+@pytest.fixture
+def nothing_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
+    def read(*_: object, **__: object) -> None:
+        raise AssertionError("was decoded")
+
+    monkeypatch.setattr(pq.ParquetFile, "read", read)
+
+
+@pytest.mark.parametrize("compression", ["zstd", "snappy", "none"])
+@pytest.mark.parametrize("version", ["1.0", "2.0"])
+@pytest.mark.parametrize("dictionary", [True, False])
+@pytest.mark.parametrize("rows", [7000, 1 << 20])
+def test_headers_of_pages_say_what_honest_footers_say(
+    compression: str, version: str, dictionary: bool, rows: int
+) -> None:
+    options = {"compression": compression, "data_page_version": version, "use_dictionary": dictionary}
+    content = written(table(), row_group_size=rows, data_page_size=1 << 14, **options)
+    n_pages = 0
+    for chunk in chunks_of(content):
+        pages = list(pages_of(content, chunk))
+        headers = chunk.total_compressed_size - sum(page.stored for page in pages)
+        assert sum(page.size for page in pages) + headers == chunk.total_uncompressed_size
+        n_pages += len(pages)
+    assert n_pages > 3
+    assert read_lists(content, COLUMNS, RowCount()).n == 50_000
+
+
+@pytest.mark.usefixtures("nothing_decoded")
+@pytest.mark.parametrize("texts", [["x" * LONG], ["x" * (LONG // 2), "y" * (LONG // 2)]])
+@pytest.mark.parametrize("compression", ["zstd", "none"])
+@pytest.mark.parametrize("dictionary", [True, False])
+def test_what_a_footer_hides_is_found_in_the_pages(texts: list[str], compression: str, dictionary: bool) -> None:
+    content = lying(written(with_long_texts(texts), compression=compression, use_dictionary=dictionary))
+    assert sum(chunk.total_uncompressed_size for chunk in chunks_of(content)) < 1 << 20
+    with pytest.raises(ArtefactError, match=r"more bytes of texts and numbers than 67,\d{3},\d{3}, which its rows may"):
+        read_lists(content, COLUMNS, RowCount())
+
+
+@pytest.mark.usefixtures("nothing_decoded")
+def test_texts_that_are_told_by_the_one_before_are_not_read() -> None:
+    options = {"use_dictionary": False, "column_encoding": {"item_id": "DELTA_BYTE_ARRAY"}}
+    with pytest.raises(ArtefactError, match="holds a page of encoding 7; allowed are PLAIN, "):
+        read_lists(written(with_long_texts(["x" * 1000] * 1000), **options), COLUMNS, RowCount())
+
+
+@pytest.mark.usefixtures("nothing_decoded")
+def test_many_pages_are_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lists, "MAX_PAGES", 20)
+    with pytest.raises(ArtefactError, match="has more than 20 pages"):
+        read_lists(written(table(), row_group_size=5000), COLUMNS, RowCount())
+
+
+def test_large_footers_are_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    def parsed(*_: object, **__: object) -> None:
+        raise AssertionError("was parsed")
+
+    monkeypatch.setattr(pq, "ParquetFile", parsed)
+    content = b"PAR1" + bytes(5 << 20) + (5 << 20).to_bytes(4, "little") + b"PAR1"
+    with pytest.raises(ArtefactError, match=r"its footer has 5,242,880 bytes, over 4,194,304"):
+        read_lists(content, COLUMNS, RowCount())
+
+
+HEADER = bytes.fromhex("15 00 15 10 15 10 2c 15 02 15 00 15 00 15 00 00 00")
+"""A data page of 8 bytes: kind, sizes, then values, encoding, and the encodings of levels."""
+
+
+@pytest.mark.usefixtures("nothing_decoded")
+@pytest.mark.parametrize(
+    "header",
+    [
+        HEADER.replace(bytes.fromhex("15 10 15 10"), bytes.fromhex("15 10 05 04 10 15 10")),  # a size given twice
+        HEADER.replace(
+            bytes.fromhex("15 10 15 10"), bytes.fromhex("05 84 80 08 10 15 10")
+        ),  # field 2, and 16 bits more
+        HEADER.replace(bytes.fromhex("15 10 15 10"), bytes.fromhex("15 90 80 80 80 10 15 10")),  # a size of 33 bits
+        HEADER.replace(bytes.fromhex("15 10 15 10"), bytes.fromhex("15 11 15 10")),  # a size below nothing
+        HEADER.replace(bytes.fromhex("15 10 15 10"), bytes.fromhex("15 10 15 11")),  # which would lead back
+        HEADER.replace(bytes.fromhex("15 10 15 10"), bytes.fromhex("17 10 15 10")),  # a size that is no whole number
+        HEADER.replace(bytes.fromhex("15 10 15 10"), bytes.fromhex("1c 00 15 10")),  # or a structure
+        HEADER.replace(b"\x2c", b"\x1c"),  # no header of its kind
+        b"\x1c" * 5000,
+        b"\x15" + b"\xff" * 5000,
+    ],
+)
+def test_headers_that_decoders_could_read_in_another_way_are_refused(header: bytes) -> None:
+    content = written(with_long_texts(["x", "y"]), compression="none", use_dictionary=False)
+    first = chunks_of(content)[0]
+    assert next(pages_of(content[:4] + HEADER + content[4 + len(HEADER) :], first)).size == 8
+    changed = content[:4] + header + content[4 + len(header) :]
+    with pytest.raises(ArtefactError, match=r"at byte 4, whose header cannot be read"):
+        list(pages_of(changed, first))
+
+
+def test_pages_beyond_the_end_are_refused() -> None:
+    content = written(table(100), compression="none")
+    last = chunks_of(content)[-1]
+    with pytest.raises(ArtefactError, match="claims pages beyond its end"):
+        list(pages_of(content[: last.data_page_offset + 5], last))
