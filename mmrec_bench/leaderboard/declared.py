@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from itertools import islice, pairwise
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from pydantic_core import PydanticCustomError
 
-from mmrec_bench.errors import ConfigError, MMRecBenchError
+from mmrec_bench.errors import ArtefactError, ConfigError, MMRecBenchError
 from mmrec_bench.experiments.audit import PURPOSE as AUDIT_PURPOSE
 from mmrec_bench.experiments.differences import flatten
 from mmrec_bench.experiments.schema.experiment import ExperimentConfig
 from mmrec_bench.experiments.stations.base import VAULT_PURPOSE
 from mmrec_bench.extraction.weights import pinned
-from mmrec_bench.leaderboard.documents import parse_object
-from mmrec_bench.leaderboard.findings import Findings, shown
+from mmrec_bench.leaderboard.documents import check_places, parse_object
+from mmrec_bench.leaderboard.findings import MAX_TOLD, Findings, shown
 from mmrec_bench.leaderboard.folder import SubmissionFolder
 from mmrec_bench.leaderboard.submission import CARD, CONFIG, N_PROVISIONAL, SUBMISSION, Submission
 from mmrec_bench.leaderboard.track import Track
@@ -28,10 +28,10 @@ from mmrec_bench.reports.cards.schema import ResultCard
 from mmrec_bench.settings import Document, dotted, parse_yaml
 from mmrec_bench.strict_yaml import Location
 
-MAX_DIFFERENCES = 5
-"""Differences that a message names."""
 MAX_TEXT = 2000
 """Letters of a text of a card."""
+LEAKS = frozenset({"leak", "leaks", "leaked"})
+"""Keys of data from behind the cut."""
 OPEN = "A closed system has the features of the track; declare tier open"
 """What to do about other features."""
 CLICKS: Location = ("dataset", "clicks")
@@ -114,10 +114,15 @@ def _config(folder: SubmissionFolder, findings: Findings) -> dict[str, Any] | No
     if (content := folder.read(CONFIG, findings)) is None:
         return None
     try:
-        return parse_yaml(content.decode("utf-8"), CONFIG).data
-    except (MMRecBenchError, UnicodeDecodeError) as error:
+        found = parse_yaml(content.decode("utf-8"), CONFIG).data
+        check_places(found, Path(CONFIG))
+    except ConfigError as error:
+        findings.fail_each("config", CONFIG, map(str, error.issues))
+        return None
+    except (ArtefactError, UnicodeDecodeError) as error:
         findings.fail("config", CONFIG, str(error).removeprefix(f"{CONFIG}: "))
         return None
+    return found
 
 
 def _walk(node: Any, place: Location = ()) -> Iterator[tuple[Location, Any]]:
@@ -132,16 +137,15 @@ def _walk(node: Any, place: Location = ()) -> Iterator[tuple[Location, Any]]:
 
 
 def _leaks(place: Location, value: Any) -> bool:
-    keys = dotted(place).replace("[", ".").split(".")
-    return any(key in ("leak", "leaks", "leaked") for key in keys) and bool(value)
+    keys = (key for key in place if isinstance(key, str))  # one may be of several, such as "leak.window"
+    return bool(value) and any(word in LEAKS for key in keys for word in key.replace("[", ".").split("."))
 
 
 def _typed_card(raw: dict[str, Any], findings: Findings) -> ResultCard | None:
     try:
         card = Document(CARD, raw).parse(ResultCard)
     except ConfigError as error:
-        for issue in error.issues[:MAX_DIFFERENCES]:
-            findings.fail("card", CARD, str(issue))
+        findings.fail_each("card", CARD, map(str, error.issues))
         return None
     if not card.intact:
         findings.fail("card", CARD, "was changed since it was made: its digest is not that of its content")
@@ -153,8 +157,7 @@ def _check_texts(raw: Mapping[str, Any], findings: Findings) -> None:
     """Check that all texts that people read of a card are lines of plain text; settings are read by the package."""
     read = _texts({key: value for key, value in raw.items() if key != "config"})
     wrong = (f"{dotted(place)}: {why}" for place, text in read if (why := _unfit(text, place == ("label",))))
-    for told in islice(wrong, MAX_DIFFERENCES):
-        findings.fail("card", CARD, told)
+    findings.fail_each("card", CARD, wrong)
 
 
 def _unfit(text: str, is_name: bool) -> str | None:
@@ -199,8 +202,7 @@ def named_paths(raw: Mapping[str, Any]) -> Iterator[str]:
 
 def _check_track(raw: dict[str, Any], submission: Submission, track: Track, findings: Findings) -> None:
     """Check that data and protocol are those of the track, and that no path is named."""
-    for path in named_paths(raw):
-        findings.fail("config", CONFIG, path)
+    findings.fail_each("config", CONFIG, named_paths(raw))
     if submission.tier == "closed":
         _check_closed(raw, findings)
     told = raw.get("dataset") if isinstance(raw.get("dataset"), dict) else {}
@@ -233,8 +235,7 @@ def _check_closed(raw: Mapping[str, Any], findings: Findings) -> None:
     named = dict.fromkeys(
         dotted(place[: at + 3]) for place in places for at, pair in enumerate(pairwise(place[:-1])) if pair == EXTRACTED
     )
-    for name in islice(named, MAX_DIFFERENCES):
-        findings.fail("tier", CONFIG, f"{name} extracts features. {OPEN}")
+    findings.fail_each("tier", CONFIG, (f"{name} extracts features. {OPEN}" for name in named))
 
 
 def _check_teaching(config: ExperimentConfig, track: Track, findings: Findings) -> None:
@@ -266,8 +267,8 @@ def differences(wanted: Mapping[Any, Any], found: Mapping[Any, Any]) -> str:
     """Return in what two documents differ, the first few of it."""
     left, right = flatten(wanted), flatten(found)
     keys = [key for key in dict.fromkeys((*left, *right)) if left.get(key) != right.get(key)]
-    told = [f"{key} is {_value(right, key)}, not {_value(left, key)}" for key in keys[:MAX_DIFFERENCES]]
-    return "; ".join(told) + (f"; and {len(keys) - MAX_DIFFERENCES} more" if len(keys) > MAX_DIFFERENCES else "")
+    told = [f"{key} is {_value(right, key)}, not {_value(left, key)}" for key in keys[:MAX_TOLD]]
+    return "; ".join(told) + (f"; and {len(keys) - MAX_TOLD} more" if len(keys) > MAX_TOLD else "")
 
 
 def _value(flat: Mapping[str, Any], key: str) -> str:
@@ -291,8 +292,7 @@ def _typed_config(raw: dict[str, Any], submission: Submission, findings: Finding
     try:
         config = Document(CONFIG, raw).parse(ExperimentConfig)
     except ConfigError as error:
-        for issue in error.issues[:MAX_DIFFERENCES]:
-            findings.fail("config", CONFIG, str(issue))
+        findings.fail_each("config", CONFIG, map(str, error.issues))
         return None
     if config.entry.closed_form != submission.deterministic:
         fitted = "is fitted in closed form" if config.entry.closed_form else "is trained, and seeds move it"

@@ -6,6 +6,8 @@ import json
 import os
 import re
 import stat
+from collections import Counter
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
@@ -15,6 +17,10 @@ from mmrec_bench.settings import MAX_BYTES, BaseConfig, Document
 
 MAX_DEPTH = 32
 """A document nested deeper than this is refused."""
+MAX_KEY = 200
+"""Letters of a key."""
+MAX_PLACES = 8 << 20
+"""Letters of the places of all values of a document: of the keys that lead to each, as messages tell them."""
 _BRACKET = re.compile(r'(?:[^][{}"]++|"(?:[^"\\]++|\\.)*+"?)*+([][{}]|\Z)', re.DOTALL)
 """The next bracket outside texts, or the end; nothing is gone back over, so that any content takes one pass."""
 
@@ -84,8 +90,7 @@ def parse_object(content: bytes, path: Path) -> dict[str, Any]:
     def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         found = dict(pairs)
         if len(found) < len(pairs):
-            keys = [key for key, _ in pairs]
-            twice = next(key for key in keys if keys.count(key) > 1)
+            twice = next(key for key, n in Counter(key for key, _ in pairs).items() if n > 1)
             raise ArtefactError(f"{path}: holds the key {twice[:80]!r} twice")
         return found
 
@@ -98,7 +103,33 @@ def parse_object(content: bytes, path: Path) -> dict[str, Any]:
     if not isinstance(data, dict):
         raise ArtefactError(f"{path}: must hold a JSON object; got {type(data).__name__}")
     _check_written(data, path)
+    check_places(data, path)
     return data
+
+
+def check_places(data: Any, path: Path) -> None:
+    """Refuse keys, and places of values, that take long to be told: a long key leads to everything below it.
+
+    Raises:
+        ArtefactError: A key, or all places together, have too many letters.
+    """
+    letters = 0
+    for place in _places(data, 0, path):
+        letters += place
+        if letters > MAX_PLACES:
+            raise ArtefactError(
+                f"{path}: the keys that lead to its values have more than {MAX_PLACES:,} letters in all"
+            )
+
+
+def _places(node: Any, above: int, path: Path) -> Iterator[int]:
+    """Yield how many letters the keys that lead to each value have."""
+    below = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
+    for key, value in below:
+        if len(name := str(key)) > MAX_KEY:
+            raise ArtefactError(f"{path}: holds the key {name[:40]!a}..., of {len(name):,} letters; at most {MAX_KEY}")
+        yield (place := above + len(name) + 1)
+        yield from _places(value, place, path)
 
 
 def _check_written(data: dict[str, Any], path: Path) -> None:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from itertools import islice
 
 from mmrec_bench.leaderboard.record import Check, Verdict
 from mmrec_bench.leaderboard.words import visible
 
 MAX_MESSAGE = 1000
+"""Letters of a message."""
+MAX_TOLD = 5
+"""Reasons of one kind that are told; the others are counted."""
 
 
 @dataclass(slots=True)
@@ -19,6 +24,14 @@ class Findings:
     def fail(self, name: str, file: str, reason: str) -> None:
         """Note a reason to refuse the submission."""
         self._add(name, "fail", f"{file}: {reason}")
+
+    def fail_each(self, name: str, file: str, reasons: Iterable[str]) -> None:
+        """Note the first few of many reasons to refuse the submission, and how many more there are."""
+        told = iter(reasons)
+        for reason in islice(told, MAX_TOLD):
+            self.fail(name, file, reason)
+        if more := sum(1 for _ in told):
+            self.fail(name, file, f"and {more:,} more")
 
     def flag(self, name: str, file: str, reason: str) -> None:
         """Note something that people should look at."""

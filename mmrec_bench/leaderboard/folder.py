@@ -10,7 +10,7 @@ from pathlib import Path
 
 from mmrec_bench.errors import ArtefactError, ConfigError, MMRecBenchError, ResourceError
 from mmrec_bench.leaderboard.documents import parse_object, read_bytes
-from mmrec_bench.leaderboard.findings import Findings, shown
+from mmrec_bench.leaderboard.findings import MAX_TOLD, Findings, shown
 from mmrec_bench.leaderboard.lists import MAX_FILE
 from mmrec_bench.leaderboard.record import RECORD
 from mmrec_bench.leaderboard.submission import LISTS, SUBMISSION, Submission
@@ -77,15 +77,17 @@ def open_folder(path: Path, findings: Findings) -> SubmissionFolder | None:
         content = read_bytes(path / SUBMISSION)
         submission = Document(SUBMISSION, parse_object(content, Path(SUBMISSION))).parse(Submission)
     except ConfigError as error:
-        for issue in error.issues:
-            findings.fail("submission", SUBMISSION, str(issue))
+        findings.fail_each("submission", SUBMISSION, map(str, error.issues))
         return None
     except MMRecBenchError as error:
         told = str(error).removeprefix(f"{path / SUBMISSION}: ").removeprefix(f"{SUBMISSION}: ")
         findings.fail("submission", SUBMISSION, told)
         return None
-    for name in sorted(names - {SUBMISSION, RECORD, *submission.expected_files}):
+    others = sorted(names - {SUBMISSION, RECORD, *submission.expected_files})
+    for name in others[:MAX_TOLD]:
         findings.fail("folder", shown(name), "is no file of this submission")
+    if more := others[MAX_TOLD:]:
+        findings.fail("folder", SUBMISSION, f"and {len(more):,} more files are none of this submission")
     if path.resolve().name != submission.entry:
         findings.fail("folder", SUBMISSION, f"entry is {submission.entry}, and the folder {shown(path.resolve().name)}")
     findings.passed("folder", f"{len(names - {RECORD})} files, no links")

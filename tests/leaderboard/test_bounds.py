@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+import time
 from pathlib import Path
 
 import pytest
 
+from mmrec_bench.errors import ArtefactError
 from mmrec_bench.leaderboard.board import read_boards
 from mmrec_bench.leaderboard.board_files import contents
+from mmrec_bench.leaderboard.documents import parse_object
 from mmrec_bench.leaderboard.flags import agreement
 from mmrec_bench.leaderboard.track import load_tracks
 from mmrec_bench.reports.cards.schema import LEAST, MOST, MOST_COUNTED
@@ -47,3 +50,12 @@ def test_any_seed_is_held_against_any_other() -> None:
     assert agreement([[1, 2]], [[1, 2, 3], [1, 2]]) == 1.0
     assert agreement([[-1, -1]], [[-1, -1]]) == 0.0
     assert agreement([[]], [[]]) == 0.0
+
+
+def test_a_key_given_twice_among_many_is_found_in_one_pass() -> None:
+    keys = [*range(40_000), 39_999]
+    content = ("{" + ",".join(f'"{key}":1' for key in keys) + "}").encode()
+    start = time.process_time()
+    with pytest.raises(ArtefactError, match="holds the key '39999' twice"):
+        parse_object(content, Path("x.json"))
+    assert time.process_time() - start < 2.0

@@ -125,6 +125,18 @@ RETRIEVAL: dict[str, tuple[Spoil, str, str]] = {
     "schema-version": (set_to(schema_version=2), "submission.json", "schema_version"),
     "other-kind": (set_to(kind="verification"), "submission.json", "kind"),
     "unknown-key": (set_to(score=1.0), "submission.json", "unknown key"),
+    "many-unknown-keys": (
+        said(lambda c: c.update({f"x{n}": 1 for n in range(5000)})), "submission.json: and 4,995 more", "more"
+    ),
+    "many-unknown-files": (
+        lambda f: [(f / f"x{n}").write_text("") for n in range(500)], "and 495 more files", "are none of this"
+    ),
+    "json-with-long-key": (
+        keyed("submission.json", f'"{"k" * 201}"'), "submission.json", f"holds the key '{'k' * 40}'..., of 201 letters"
+    ),
+    "json-with-long-places": (
+        keyed("submission.json", f'"{"k" * 200}": {[0] * 45_000}, "x"'), "submission.json", "have more than 8,388,608"
+    ),
     "unknown-track": (set_to(track="nothing"), "submission.json", "there is no track nothing"),
     "other-track": (set_to(track="ctr"), "config.yaml", "is not of track ctr"),
     "track-with-path": (set_to(track="../ctr"), "submission.json", "track"),
@@ -198,6 +210,16 @@ RETRIEVAL: dict[str, tuple[Spoil, str, str]] = {
     "card-with-markup": (carded(lambda c: c.update(label="<i>x</i>")), "card.json", "label"),
     "card-with-number-too-great": (keyed("card.json", '"x": 1e999, "y"'), "card.json", "is too great to be read"),
     "card-with-half-of-a-character": (keyed("card.json", r'"\udfff"'), "card.json", r"holds '\udfff', which is half"),
+    "card-with-long-key": (keyed("card.json", f'"{"." * 201}"'), "card.json", "of 201 letters; at most 200"),
+    "card-with-long-places": (
+        carded_anyhow(lambda c: c["config"].update({"." * 200: [[]] * 45_000})), "card.json", "have more than 8,388,608"
+    ),
+    "card-with-many-unknown-keys": (
+        carded_anyhow(lambda c: c.update({f"x{n}": 1 for n in range(90)})), "card.json: and 85 more", "more"
+    ),
+    "leak-in-key-of-several-words": (
+        carded(lambda c: c["config"].update({"split.leak[0]": "window"})), "card.json", "behind the cut"
+    ),
     "card-with-control-characters": (
         carded(lambda c: c["makings"][0]["device"].update(name="a\n\x1b[2J")), "card.json", "name: must be one line"
     ),
@@ -285,6 +307,18 @@ RETRIEVAL: dict[str, tuple[Spoil, str, str]] = {
     ),
     "config-with-path": (
         lambda f: edit_config(f, "name: popularity", "name: popularity\n  file: /etc/passwd"), "config.yaml", "a path"
+    ),
+    "config-with-long-key": (
+        configured("inputs:", f"? {'k' * 201}\n: 1\ninputs:"), "config.yaml", "of 201 letters; at most 200"
+    ),
+    "config-with-long-places": (
+        configured("inputs:", f"? {'k' * 200}\n: {{a: {[0] * 45_000}}}\ninputs:"), "config.yaml", "have more than 8,38"
+    ),
+    "config-with-key-twice": (
+        written("config.yaml", b"a: 1\na: 2"), "config.yaml: document: the key 'a' is given twice (line 2)", "twice"
+    ),
+    "config-with-many-paths": (
+        configured("inputs:", f"x: [{', '.join(['/etc'] * 90)}]\ninputs:"), "config.yaml: and 85 more", "more"
     ),
     "config-with-control-characters": (
         configured("inputs:", '"x\\n::error::\\e[2J": /etc/passwd\ninputs:'),
