@@ -6,13 +6,14 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
-from mmrec_bench.leaderboard.findings import Findings
+from mmrec_bench.leaderboard.findings import Findings, shown
 from mmrec_bench.leaderboard.flags import COPY, agreement
 from mmrec_bench.leaderboard.judges.base import Looks
 from mmrec_bench.leaderboard.record import Measured
 from mmrec_bench.leaderboard.scoring import Scores
 from mmrec_bench.leaderboard.submission import SUBMISSION, Claim, Submission
 from mmrec_bench.leaderboard.track import Track
+from mmrec_bench.leaderboard.versions import metric_names
 from mmrec_bench.leaderboard.words import Part
 from mmrec_bench.reports.cards.scores import intervals
 from mmrec_bench.reports.collect import Estimate
@@ -99,6 +100,18 @@ def check_claims(
                 )  # fmt: skip
     told = f", but for metrics that have changed since: {', '.join(sorted(changed))}" if changed else ""
     findings.passed("claims", f"every claimed number is what the lists give{told}")
+
+
+def check_names(submission: Submission, track: Track, changed: Collection[str], findings: Findings) -> None:
+    """Check that numbers that nothing is held against have names of the track; see `check_claims`."""
+    known = metric_names(track)
+    unknown = (
+        f"{part} {shown(name)} is no metric of the track"
+        for part, claims in submission.claimed.items()
+        for name in claims
+        if name not in known and name.partition("@")[0] not in changed
+    )
+    findings.fail_each("claims", SUBMISSION, unknown)
 
 
 def _near(claimed: float | None, found: float | None) -> bool:

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Field, PositiveInt, model_validator
 
 from mmrec_bench.experiments.schema.seeds import Seedlist
-from mmrec_bench.leaderboard.words import Digest, Line, Part, Slug, canonical, of_form
+from mmrec_bench.leaderboard.words import PARTS, Digest, EntryName, Line, Part, Slug, canonical, of_form
 from mmrec_bench.reports.cards.schema import Count, Mean, SeedCount, Spread
 from mmrec_bench.settings import BaseConfig, explained_error
 
@@ -84,7 +84,7 @@ class Submission(BaseConfig):
     """What it is."""
     track: Slug
     """Track it is submitted to."""
-    entry: Slug
+    entry: EntryName
     """Name of its folder, unique within the track."""
     title: Line
     """Name of the system on the board."""
@@ -115,7 +115,7 @@ class Submission(BaseConfig):
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
-        if set(self.claimed) != {"valid", "test"}:
+        if not all(map(self.claimed.get, PARTS)):
             raise explained_error("claimed: needs the numbers of both parts, valid and test")
         if unknown := sorted(set(self.files) - set(self.expected_files)):
             raise explained_error(f"files: {unknown[0][:80]!r} is no file of a submission with these seeds")

@@ -21,6 +21,7 @@ from mmrec_bench.leaderboard.lists import RowCount, read_lists
 from mmrec_bench.leaderboard.numbers import (
     Measurement,
     check_claims,
+    check_names,
     check_seeds_differ,
     claimed,
     over_seeds,
@@ -148,6 +149,8 @@ class Verification:
             sketches = tuple(sketch(one.looks.cells) for one in found)
             flag_copies(sketches, others, submission.replaces, findings)
             flag_numbers(track, metrics, max(one.looks.ties for one in found), others, findings)
+        else:
+            check_names(submission, track, changed, findings)
         check_replaced(path, submission, findings)
         findings.passed("digests", f"{len(submission.files)} files are those that were packed")
         if declared is None:
@@ -175,6 +178,11 @@ class Verification:
     ) -> tuple[list[Measurement], FormOnly]:
         """Return what the lists of each seed give; empty where they were not, or could not be, judged."""
         submission = folder.submission
+        if track.lists_in_git and submission.lists.stored == "outside":
+            told = (
+                f"lists.stored is outside; lists of {track.name} lie beside the entry, so that anybody can judge them"
+            )
+            findings.fail("lists", SUBMISSION, f"{told}. Hand them in, and set it to git")
         if not folder.lists_there and submission.lists.stored == "outside":
             made = f"its authors say that they were made by `{submission.lists.command}`"
             reason = f"the lists are stored outside; fetch them, or make them: {made}"

@@ -35,6 +35,13 @@ def metric_versions(track: Track) -> dict[str, int]:
     return {EVALUATOR: protocol.EVALUATOR_VERSION, **found, **catalogue}
 
 
+def metric_names(track: Track) -> frozenset[str]:
+    """Return the names of all numbers that the lists of a track give: metrics, at each cutoff if there are any."""
+    names = metric_versions(track).keys() - {EVALUATOR}
+    cutoffs = getattr(track.protocol, "cutoffs", None)
+    return frozenset(names if cutoffs is None else (f"{name}@{cutoff}" for name in names for cutoff in cutoffs))
+
+
 def changed_metrics(told: Mapping[str, int], track: Track) -> frozenset[str]:
     """Return the metrics of which numbers told with some versions mean something else today.
 

@@ -42,13 +42,33 @@ Slug = Annotated[
 Digest = Annotated[str, of_form(r"[0-9a-f]{32}", "32 hexadecimal digits")]
 """BLAKE2b of 16 bytes, in hexadecimal digits."""
 
+RESERVED = frozenset(
+    {"con", "prn", "aux", "nul", "index", *(f"{port}{n}" for port in ("com", "lpt") for n in range(10))}
+)
+"""Names that some file systems keep for themselves, with any ending, and that of the first page of a site."""
+
+
+def _free(name: str) -> str:
+    if name.partition(".")[0] in RESERVED or name.endswith((".", ".html")):
+        raise explained_error(f"ends in '.' or '.html', or is a name that files cannot have everywhere; got {name!r}")
+    return name
+
+
+EntryName = Annotated[Slug, AfterValidator(_free)]
+"""A name of a folder, and of a page, anywhere."""
+
 BLANK = "\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0"
 """Letters and signs that nobody sees; Unicode counts them among those that are printed."""
+_SELECTOR = re.compile("[\u180b-\u180d\u180f\ufe00-\ufe0f\U000e0100-\U000e01ef]")
+"""Marks that choose how the letter before them looks, and are not to be seen themselves."""
+MAX_MARKS = 2
+"""Marks that may stand on one letter."""
 
 
 def _hidden(letter: str) -> bool:
     """Whether a letter controls what stands around it, turns its direction, or is not to be seen."""
-    return letter in BLANK or unicodedata.category(letter) in ("Cc", "Cf", "Co", "Cs", "Zl", "Zp")
+    kind = unicodedata.category(letter)
+    return letter in BLANK or kind in ("Cc", "Cf", "Co", "Cs", "Zl", "Zp") or _SELECTOR.match(letter) is not None
 
 
 def visible(text: str) -> str:
@@ -77,13 +97,20 @@ def one_line(text: str) -> str:
 
 
 def plain(text: str) -> str:
-    """Return the text if it is one line of words; see `one_line`.
+    """Return the text if it is one line of words that looks like no other text; see `one_line`.
 
     Raises:
-        PydanticCustomError: It is none, or holds no letter and no digit.
+        PydanticCustomError: It is none, holds no letter and no digit, or could be written in a shorter way.
     """
-    if not any(unicodedata.category(letter)[0] in "LN" for letter in one_line(text)):
+    kinds = "".join(unicodedata.category(letter)[0] for letter in one_line(text))
+    if not set(kinds) & set("LN"):
         raise explained_error(f"must hold a letter or a digit; got {text[:80]!r}")
+    if " ".join(text.split()) != text:
+        raise explained_error(f"needs words with one plain blank between them, and none around; got {text[:80]!r}")
+    if not unicodedata.is_normalized("NFC", text):
+        raise explained_error(f"must hold letters and their marks as one, as in Unicode NFC; got {text[:80]!a}")
+    if "M" * (MAX_MARKS + 1) in kinds:
+        raise explained_error(f"may hold {MAX_MARKS} marks on a letter; got {text[:80]!a}")
     return text
 
 

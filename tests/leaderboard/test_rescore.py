@@ -182,6 +182,8 @@ def test_lists_kept_outside_are_told_and_their_numbers_stay(
     packed: Board, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = root / "retrieval/trained"
+    elsewhere = packed.tracks["retrieval"].model_copy(update={"lists_in_git": False})
+    monkeypatch.setitem(packed.verification.tracks, "retrieval", elsewhere)  # type: ignore[arg-type]
     edit_json(path / "submission.json", lambda content: content["lists"].update(stored="outside"))
     repack(path)
     record = packed.verification(path).record

@@ -162,6 +162,10 @@ RETRIEVAL: dict[str, tuple[Spoil, str, str]] = {
     ),
     "blank-title": (set_to(title="\u2800\u3164"), "submission.json", "BRAILLE PATTERN BLANK"),
     "title-of-signs": (set_to(title="| -- |"), "submission.json", "must hold a letter or a digit"),
+    "title-like-another": (set_to(title="ease\ufe0f"), "submission.json", "VARIATION SELECTOR-16"),
+    "title-with-wide-blanks": (set_to(title="mf\u2003rank 1"), "submission.json", "title: needs words with one plain"),
+    "title-under-many-marks": (set_to(title="m" + "\u0489" * 95), "submission.json", "title: may hold 2 marks"),
+    "entry-like-a-page": (set_to(entry="index.html"), "submission.json", "entry: ends in '.' or '.html', or is"),
     "command-of-two-lines": (
         said(lambda c: c["lists"].update(command="true\nrm -rf .")), "submission.json", "command: must be one line"
     ),
@@ -203,6 +207,12 @@ RETRIEVAL: dict[str, tuple[Spoil, str, str]] = {
         said(lambda c: c["files"][LISTS].update(bytes=10**400)), "submission.json", "bytes: input should be less than"
     ),
     "claims-of-one-part": (said(lambda c: c["claimed"].pop("valid")), "submission.json", "claimed"),
+    "claims-of-nothing": (
+        said(lambda c: c["claimed"]["valid"].clear()), "submission.json", "claimed: needs the numbers of both parts"
+    ),
+    "lists-kept-elsewhere": (
+        said(lambda c: c["lists"].update(stored="outside")), "submission.json", "lists of retrieval lie beside the"
+    ),
     # card and config
     "card-not-sealed": (
         lambda f: edit_card(f, lambda c: c.update(label="Best"), seal=False), "card.json", "changed since it was made"

@@ -15,7 +15,8 @@ from mmrec_bench.leaderboard.folder import write_record
 from mmrec_bench.leaderboard.pack import pack
 from mmrec_bench.leaderboard.record import VerificationRecord, read_record
 from mmrec_bench.leaderboard.verify import Verification, Verified
-from tests.leaderboard.packed import CODE, Board, edit_card, edit_config, edit_lists, make_board, small_world
+from mmrec_bench.leaderboard.versions import metric_names
+from tests.leaderboard.packed import CODE, Board, edit_card, edit_config, edit_json, edit_lists, make_board, small_world
 
 
 @pytest.fixture(scope="module")
@@ -44,6 +45,7 @@ def test_numbers_are_recomputed_from_the_lists(board: Board, name: str) -> None:
         for metric, told in found.items():
             assert told.per_seed == tuple(run.metrics[part][metric] for run in runs)
     assert set(record.metrics["test"]) == set(runs[0].metrics["test"])
+    assert set(record.metrics["test"]) == metric_names(board.tracks[track])
     assert record.metrics["test"][board.tracks[track].headline[0]].low is not None
     assert record.provisional == (name == "trained")
 
@@ -128,6 +130,27 @@ def test_without_data_only_the_form_is_checked(board: Board, monkeypatch: pytest
     assert record.form_only.value
     assert "was not found" in record.form_only.reason
     assert record.metrics["test"]["recall@10"].per_seed == ()
+
+
+@pytest.mark.parametrize("name", ["luck@10", "recall@7", "recall", "<b>", "x" * 180])
+def test_without_data_only_metrics_of_the_track_are_claimed(
+    board: Board, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    from mmrec_bench.errors import DataError
+    from mmrec_bench.leaderboard import verify
+
+    def missing(*_: object) -> None:
+        raise DataError("not here")
+
+    folder = tmp_path / "retrieval"
+    shutil.copytree(board.root / "retrieval" / "retrieval", folder)
+    number = {"mean": 0.9, "sd": None, "n": 1}
+    edit_card(folder, lambda card: card["metrics"]["test"].update({name: {**number, "over": None}}), seal=False)
+    edit_json(folder / "submission.json", lambda told: told["claimed"]["test"].update({name: number}))
+    monkeypatch.setattr(verify, "load_truth", missing)
+    verified = Verification(None, tracks=board.tracks)(folder)
+    assert f"test '{name[:60]}" in "".join(check.message for check in verified.failures if check.name == "claims")
+    assert "is no metric of the track" in "".join(check.message for check in verified.failures)
 
 
 def test_what_was_judged_elsewhere_is_kept_unless_it_is_not_trusted(
