@@ -13,9 +13,11 @@ from mmrec_bench.leaderboard.documents import parse_object, read_bytes
 from mmrec_bench.leaderboard.findings import MAX_TOLD, Findings, shown
 from mmrec_bench.leaderboard.lists import MAX_FILE
 from mmrec_bench.leaderboard.record import RECORD
-from mmrec_bench.leaderboard.submission import LISTS, SUBMISSION, Submission
+from mmrec_bench.leaderboard.submission import CONFIG, LISTS, SUBMISSION, Submission
 from mmrec_bench.settings import MAX_BYTES, Document
 
+MAX_CONFIG = 64 << 10
+"""Bytes of a config, which is slow to be parsed."""
 MAX_ENTRIES = 1000
 """Files of a folder, beyond which it is not looked through."""
 
@@ -39,7 +41,7 @@ class SubmissionFolder:
     def read(self, name: str, findings: Findings) -> bytes | None:
         """Return a file's bytes where they are those that were packed, and note the difference where not."""
         try:
-            limit = MAX_FILE if name.startswith(LISTS) else MAX_BYTES
+            limit = MAX_FILE if name.startswith(LISTS) else MAX_CONFIG if name == CONFIG else MAX_BYTES
             content = read_bytes(self.path / name, limit, self.path)
         except ArtefactError as error:
             findings.fail("digests", name, str(error).removeprefix(f"{self.path / name}: "))

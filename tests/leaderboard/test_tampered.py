@@ -322,7 +322,11 @@ RETRIEVAL: dict[str, tuple[Spoil, str, str]] = {
         configured("inputs:", f"? {'k' * 201}\n: 1\ninputs:"), "config.yaml", "of 201 letters; at most 200"
     ),
     "config-with-long-places": (
-        configured("inputs:", f"? {'k' * 200}\n: {{a: {[0] * 45_000}}}\ninputs:"), "config.yaml", "have more than 8,38"
+        configured("inputs:", "x: " + f"{{{'k' * 200}: " * 15 + str([0] * 3000) + "}" * 15 + "\ninputs:"),
+        "config.yaml", "have more than 8,388,608",
+    ),
+    "config-that-is-long": (
+        configured("inputs:", f"x: {[0] * 30_000}\ninputs:"), "config.yaml", "bytes; at most 65,536 are read"
     ),
     "config-with-key-twice": (
         written("config.yaml", b"a: 1\na: 2"), "config.yaml: document: the key 'a' is given twice (line 2)", "twice"
