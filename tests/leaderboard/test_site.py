@@ -238,6 +238,48 @@ def test_plots_are_shown_without_what_was_only_claimed(board: BoardPage) -> None
     assert all(alt for alt in pictures.evaluate_all("all => all.map((one) => one.alt)"))
 
 
+def test_plots_stay_readable_on_narrow_screens_and_scroll_in_their_box(browser: Any, site: Path) -> None:
+    opened = BoardPage(browser, site / TRACK.name / "index.html", 360)
+    picture = opened.page.locator("figure img").first
+    natural, shown, box = picture.evaluate(
+        "one => [one.naturalWidth, one.getBoundingClientRect().width, one.parentElement.clientWidth]"
+    )
+    assert shown == pytest.approx(natural, abs=1)
+    assert box < shown
+    assert opened.widths[0] <= opened.widths[1]
+    opened.close()
+
+
+def test_a_shade_at_the_edge_tells_that_there_is_more_until_the_end_is_seen(browser: Any, site: Path) -> None:
+    opened = BoardPage(browser, site / TRACK.name / "index.html", 360)
+    box = opened.page.locator(".box").first
+    box.scroll_into_view_if_needed()
+    edge = """png => createImageBitmap(new Blob([Uint8Array.from(png)])).then((image) => {
+      const canvas = new OffscreenCanvas(image.width, image.height), context = canvas.getContext("2d");
+      context.drawImage(image, 0, 0);
+      return [...context.getImageData(image.width - 3, 0, 1, image.height).data].filter((_, place) => place % 4 === 0);
+    })"""
+
+    def darkness() -> float:
+        shown = opened.page.evaluate(edge, list(box.screenshot()))
+        return float(np.median(255 - np.array(shown)))
+
+    before = darkness()
+    box.evaluate("one => { one.scrollLeft = one.scrollWidth }")
+    assert before > 40
+    assert darkness() < 10
+    opened.close()
+
+
+def test_names_of_one_word_are_not_broken_on_narrow_screens(browser: Any, tmp_path: Path) -> None:
+    board = Board.of(TRACK, [entry_of(TRACK, name, 0.1, title=f"{name}(freedom)") for name in ("motor", "m")])
+    write(tmp_path, contents([board]))
+    opened = BoardPage(browser, tmp_path / SITE / TRACK.name / "index.html", 360)
+    heights = [row.bounding_box()["height"] for row in opened.page.locator("table").first.locator("tbody tr").all()]
+    assert heights[0] == pytest.approx(heights[1], abs=1.5)
+    opened.close()
+
+
 def test_the_page_of_an_entry_holds_record_and_card(browser: Any, site: Path) -> None:
     opened = BoardPage(browser, site / TRACK.name / "entries" / "young.html")
     text = opened.page.locator("main").inner_text()

@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import astuple, dataclass
 from html import escape
+from textwrap import wrap
 from typing import Any, TypeAlias
 
 import altair as alt
@@ -25,6 +26,9 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000", "#E69F00", "#5
 
 DASHES: tuple[tuple[int, ...], ...] = ((1, 0), (6, 3), (2, 2), (8, 3, 2, 3), (1, 3), (10, 4), (4, 2, 1, 2), (3, 6))
 """Of lines, in the order of `COLOURS`, since grey prints tell colours poorly."""
+
+TITLE = 66
+"""Letters of a line of a title, of which bold ones are as wide as a picture; longer ones have more lines."""
 
 AnyChart: TypeAlias = "alt.Chart | alt.LayerChart | alt.FacetChart | alt.HConcatChart | alt.VConcatChart"
 
@@ -81,7 +85,7 @@ def draw(name: str, title: str, note: str, chart: AnyChart, subtitle: str = "") 
     }  # fmt: skip
     spec = {
         **chart.to_dict(),
-        "title": {"text": title, "subtitle": subtitle, "offset": 12},
+        "title": {"text": wrap(title, TITLE), "subtitle": subtitle, "offset": 12},
         "config": look,
         "padding": 12,
     }

@@ -13,6 +13,8 @@ from mmrec_bench.reports.plots.base import COLOURS, PALE, SIZE, records
 from mmrec_bench.reports.plots.labels import place
 
 WIDTH, HEIGHT = 620, 340
+TICK = 36
+"""Least distance between two ticks, in pixels: what five letters and a blank need."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,17 +38,24 @@ class Point:
     on_front: bool
 
 
-def log_ticks(first: float, last: float) -> list[float]:
-    """Return round numbers between two logarithms: powers of ten, and between them where these are fewer than three."""
+def log_ticks(first: float, last: float, gap: float) -> list[float]:
+    """Return round numbers between two logarithms: powers of ten, and between them where these are fewer than three.
+
+    Args:
+        first: The least logarithm.
+        last: The greatest.
+        gap: Between two logarithms, at least; the rounder number stays.
+    """
+    ticks: list[float] = []
     for steps in ((10,), (10, 20, 50), range(10, 100, 10), range(10, 100, 2), range(100, 1000, 2)):
         unit = 10.0 ** floor(log10(steps[0]))
-        ticks = [
-            step / unit * 10.0**power for power in range(floor(first), ceil(last) + 1) for step in steps
-        ]  # fmt: skip
-        ticks = [tick for tick in ticks if first <= log10(tick) <= last]
+        powers = range(floor(first), ceil(last) + 1)
+        for tick in (step / unit * 10.0**power for power in powers for step in steps):
+            if first <= log10(tick) <= last and all(abs(log10(tick / other)) >= gap for other in ticks):
+                ticks.append(tick)
         if len(ticks) > 2:
             break
-    return ticks
+    return sorted(ticks)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +107,8 @@ class Frame:
 
     def x(self, what: str, form: str) -> alt.X:
         """Return the axis of costs."""
-        ticks = log_ticks(self.zero + 0.1 if self.zeros else self.left, self.right)
+        gap = TICK / WIDTH * (self.right - self.left)
+        ticks = log_ticks(self.zero + gap if self.zeros else self.left, self.right, gap)
         usual, zero = f"format(datum.value, '{form}')", 10**self.zero
         label = f"datum.value < {1.001 * zero!r} ? '0' : {usual}" if self.zeros else usual
         values = [zero, *ticks] if self.zeros else ticks

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from xml.etree import ElementTree
 
@@ -27,6 +28,15 @@ def test_a_picture_has_its_words_and_well_formed_text_whatever_names_are() -> No
         assert tree.findtext(f"{SVG}title") == plot.title
         assert tree.findtext(f"{SVG}desc") == plot.note
         assert "<script" not in plot.svg
+
+
+def test_a_long_title_has_lines_that_the_picture_has_room_for() -> None:
+    (plot, *_) = plots_of(dataclasses.replace(KEY, dataset="a data set with quite a long name " * 4), rows())
+    tree = ElementTree.fromstring(plot.svg)
+    (title,) = (node for node in tree.iter(f"{SVG}g") if "role-title-text" in node.attrib.get("class", ""))
+    lines = [line.text or "" for line in title.iter(f"{SVG}tspan")]
+    assert " ".join(lines) == plot.title
+    assert max(len(line) for line in lines) * 14 * 0.68 < float(tree.attrib["width"]), "bold letters are wide"
 
 
 def test_ids_of_two_pictures_never_meet_and_all_that_are_named_are_there() -> None:

@@ -37,6 +37,17 @@ def test_a_name_goes_round_a_line_if_another_near_place_is_free() -> None:
 
 
 @pytest.mark.parametrize("seed", range(5))
+def test_names_in_a_crowd_cover_no_name_and_no_point(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    points = [(float(x), float(y)) for x, y in rng.uniform((200, 100), (420, 260), (20, 2))]
+    names = [f"model-{number}" + " (of a long name)" * (number % 7 == 0) for number in range(20)]
+    found = boxes(place(points, names, 620, 340, 11), names, 11)
+    marks = [(x - 5, y - 5, x + 5, y + 5) for x, y in points]
+    assert not [(a, b) for a in range(20) for b in range(a) if meet(found[a], found[b])]
+    assert not [(a, b) for a in range(20) for b in range(20) if a != b and meet(found[a], marks[b])]
+
+
+@pytest.mark.parametrize("seed", range(5))
 def test_spread_places_keep_order_and_gap_and_are_the_nearest_of_all(seed: int) -> None:
     rng = np.random.default_rng(seed)
     wanted = rng.uniform(100, 300, 6)

@@ -54,13 +54,16 @@ def test_points_are_means_over_users_and_seeds_of_what_the_runs_hold() -> None:
         (0, 1.5, [1, 2, 5, 10, 20]),
         (2.9, 3.15, [800, 900, 1000]),
         (3.01, 3.14, [1200]),
+        (4.97, 5.32, [100_000, 200_000]),
     ],
 )
 def test_axes_have_round_numbers_and_few_or_many_of_them(first: float, last: float, expected: list[float]) -> None:
-    found = log_ticks(first, last)
+    gap = (last - first) / 20
+    found = log_ticks(first, last, gap)
     assert len(found) > 2
     assert set(expected) <= {round(tick, 9) for tick in found}
     assert all(first <= np.log10(tick) <= last for tick in found)
+    assert (np.diff(np.log10(found)) >= gap - 1e-9).all(), "labels do not meet"
 
 
 def test_a_model_without_parameters_is_drawn_and_one_row_alone_is_not() -> None:
