@@ -72,7 +72,9 @@ def import_(
 
 
 def export(
-    lists: Annotated[Path, typer.Argument(metavar="LISTS", help="A run folder, or a parquet of such lists.")],
+    lists: Annotated[
+        Path, typer.Argument(metavar="LISTS", help="A run folder, a folder above one run, or a parquet of lists.")
+    ],
     format_: Format,
     target: Annotated[Path, typer.Option("--out", help="File to write.")],
     part: Annotated[str, typer.Option(help="valid or test.")] = "test",
@@ -93,7 +95,12 @@ def export(
 
 def score(
     lists: Annotated[
-        Path, typer.Argument(metavar="LISTS", help="A run folder, a parquet of lists, or with --format a list file.")
+        Path,
+        typer.Argument(
+            metavar="LISTS",
+            help="A run folder, a folder above one run, a parquet of lists (an entry's lists/seed-0.parquet, too), or "
+            "with --format a list file.",
+        ),
     ],
     track: TrackName,
     format_: Annotated[str | None, typer.Option("--format", help="Format of the file of another system.")] = None,

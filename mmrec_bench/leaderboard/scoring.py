@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import torch
 
 from mmrec_bench.data.split import VaultLedger
-from mmrec_bench.errors import DataError
+from mmrec_bench.errors import ArtefactError, DataError
 from mmrec_bench.evaluation.ctr import judged_points
 from mmrec_bench.evaluation.ctr_protocol import CtrProtocol
 from mmrec_bench.evaluation.interactive_protocol import InteractiveProtocol
@@ -24,6 +24,7 @@ from mmrec_bench.evaluation.ranking_protocol import RankingProtocol
 from mmrec_bench.evaluation.sessions import InteractiveEvaluator
 from mmrec_bench.experiments.artefact import RANKINGS, RunArtefact
 from mmrec_bench.experiments.building import finite
+from mmrec_bench.experiments.folders import folders_of_kind
 from mmrec_bench.experiments.prepare import Prepared, Preparer
 from mmrec_bench.experiments.schema.parts import DatasetRef
 from mmrec_bench.experiments.stations import ctr, interactive, ranking, retrieval
@@ -37,6 +38,7 @@ from mmrec_bench.leaderboard.alignment import (
     told,
 )
 from mmrec_bench.leaderboard.courses import Shown, courses_of
+from mmrec_bench.leaderboard.submission import LISTS, SUBMISSION
 from mmrec_bench.leaderboard.words import PARTS
 from mmrec_bench.retrieval.config import RetrieverConfig, build_retriever
 from mmrec_bench.types import FloatArray, IntArray
@@ -107,15 +109,15 @@ def read_lists_of(path: Path, columns: Sequence[str]) -> pd.DataFrame:
     """Return the lists of a run folder or of a parquet.
 
     Args:
-        path: Folder or file.
+        path: Folder or file; a folder above one run alone stands for it.
         columns: What is read of a parquet, as far as it is there.
 
     Raises:
-        ArtefactError: It is a folder, and not of a run.
+        ArtefactError: It is a folder, and neither of a run nor above one alone.
         DataError: It is no parquet, or a cell holds more than a text or number.
     """
     if path.is_dir():
-        return RunArtefact.load(path).rankings()
+        return _run_of(path).rankings()
     try:
         table = pq.read_table(path)
     except (OSError, ValueError, pa.ArrowException) as error:
@@ -125,6 +127,16 @@ def read_lists_of(path: Path, columns: Sequence[str]) -> pd.DataFrame:
         raise DataError(f"{path}: a cell of lists holds one text or number; not so in column(s) {told(nested)}")
     frame: pd.DataFrame = table.select([field.name for field in read]).to_pandas()
     return frame
+
+
+def _run_of(folder: Path) -> RunArtefact:
+    if (folder / SUBMISSION).is_file():
+        raise ArtefactError(
+            f"{folder}: is the folder of an entry, not of a run. Name one of its lists, such as "
+            f"{folder / LISTS / 'seed-0.parquet'}"
+        )
+    below = folders_of_kind(folder, "run")
+    return RunArtefact.load(below.pop() if len(below) == 1 else folder)  # which tells of several
 
 
 def score_lists(track: HasProtocol, prepared: Prepared, table: pd.DataFrame) -> Scores:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pandas as pd
@@ -10,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from mmrec_bench.cli.app import app
-from mmrec_bench.errors import DataError, MMRecBenchError, ProtocolError, RegistryError
+from mmrec_bench.errors import ArtefactError, DataError, MMRecBenchError, ProtocolError, RegistryError
 
 CARD = (
     "schema_version: 1\nname: small\nformat: synthetic\n"
@@ -58,6 +59,38 @@ def test_lists_go_out_come_in_and_are_worth_the_same(run: Path, tmp_path: Path) 
         assert numbers == [f"{metrics[part][name]:.4f}" for part in ("valid", "test")]
     assert "users:low" not in told
     assert "users:low" in call("score", run, "--track", track, "--slices")
+
+
+def test_a_folder_above_one_run_stands_for_it_and_above_several_does_not(run: Path, tmp_path: Path) -> None:
+    track = tmp_path / "track.yaml"
+    assert call("score", run.parent.parent, "--track", track) == call("score", run, "--track", track)
+    call("export", tmp_path / "runs", "--format", "trec", "--out", tmp_path / "test.run")
+    other = run.with_name("seed-7")
+    shutil.copytree(run, other)
+    with pytest.raises(ArtefactError, match="below it are") as caught:
+        call("score", tmp_path / "runs", "--track", track)
+    assert all(str(folder) in str(caught.value) for folder in (run, other))
+
+
+def test_folders_of_entries_are_no_runs_and_their_lists_are_named(run: Path, tmp_path: Path) -> None:
+    entry = tmp_path / "entry"
+    (entry / "lists").mkdir(parents=True)
+    (entry / "submission.json").write_text("{}", encoding="utf-8")
+    shutil.copy(run / "rankings.parquet", entry / "lists" / "seed-0.parquet")
+    with pytest.raises(ArtefactError, match="folder of an entry") as caught:
+        call("score", entry, "--track", tmp_path / "track.yaml")
+    named = entry / "lists" / "seed-0.parquet"
+    assert str(named) in str(caught.value)
+    assert call("score", named, "--track", tmp_path / "track.yaml")
+
+
+def test_ids_that_a_format_or_the_data_set_lacks_are_told_with_the_maps(run: Path, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"only digits.*--user-map and --item-map"):
+        call("export", run, "--format", "mmrec", "--out", tmp_path / "lists.csv")
+    (tmp_path / "lists.csv").write_text("id\ttop_0\n0\t1\n", encoding="utf-8")
+    with pytest.raises(DataError, match="give --user-map") as caught:
+        call("score", tmp_path / "lists.csv", "--format", "mmrec", "--track", tmp_path / "track.yaml")
+    assert "give --item-map" in str(caught.value)
 
 
 def test_formats_say_what_is_read() -> None:

@@ -91,7 +91,8 @@ def refuse_ids(path: Path, table: pd.DataFrame, is_bad: Callable[[str], bool], r
     ids = pd.unique(pd.concat([table["user_id"].astype(object), table["item_id"].astype(object)]).astype(str))
     if bad := [text for text in ids if not text or is_bad(text)]:
         raise DataError(
-            f"{path}: ids of this format hold {rule}; {len(bad)} do not: {told([repr(one) for one in bad])}"
+            f"{path}: ids of this format hold {rule}; {len(bad)} do not: {told([repr(one) for one in bad])}. Give "
+            "others with --user-map and --item-map"
         )
 
 

@@ -182,7 +182,8 @@ def _known(rows: Rows, names: list[str], ids: IdMap | None, known: StringArray, 
         if meant is None:
             rows.problems.add(rows.places[place], f"{what} {name[:40]!r} is not in the map of {what} ids")
         elif found[place] < 0:
-            rows.problems.add(rows.places[place], f"{what} {meant[:40]!r} is none of the data set")
+            way = f"; where files have ids of their own, give --{what}-map" if ids is None else ""
+            rows.problems.add(rows.places[place], f"{what} {meant[:40]!r} is none of the data set{way}")
     return found
 
 
