@@ -193,6 +193,7 @@ def _hide(work: Path) -> None:
     (work / ENTRY / ".gitattributes").write_text(f"{beside}*.yaml text eol=crlf\n", encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_nothing_is_hidden_by_attributes(repository: Path, tmp_path: Path) -> None:
     verified = _pull_request(repository, tmp_path, _hide)
     assert verified.returncode != 0
@@ -209,6 +210,7 @@ def _delete(work: Path) -> None:
     shutil.rmtree(work / OTHER)
 
 
+@pytest.mark.slow
 def test_entries_of_others_stay(repository: Path, tmp_path: Path) -> None:
     verified = _pull_request(repository, tmp_path, _delete)
     assert verified.returncode != 0
@@ -216,6 +218,7 @@ def test_entries_of_others_stay(repository: Path, tmp_path: Path) -> None:
     assert "popularity: list-verified" in verified.stdout
 
 
+@pytest.mark.slow
 def test_a_branch_that_is_behind_is_not_held_for_it(repository: Path, tmp_path: Path) -> None:
     def rescore(base: Path) -> None:
         path = base / OTHER / "verification.json"
@@ -227,6 +230,7 @@ def test_a_branch_that_is_behind_is_not_held_for_it(repository: Path, tmp_path: 
     assert "popularity: list-verified" in verified.stdout
 
 
+@pytest.mark.slow
 def test_a_link_in_the_place_of_the_submissions_is_not_followed(repository: Path, tmp_path: Path) -> None:
     def link(work: Path) -> None:
         shutil.rmtree(work / "leaderboard" / "submissions")
@@ -237,6 +241,7 @@ def test_a_link_in_the_place_of_the_submissions_is_not_followed(repository: Path
     assert "submissions: is a link" in " ".join(verified.stdout.split())
 
 
+@pytest.mark.slow
 def test_names_are_no_commands_and_no_markup(repository: Path, tmp_path: Path) -> None:
     def name(work: Path) -> None:
         (

@@ -91,7 +91,9 @@ def recall(name: str, context: ModelContext, test: Interactions) -> float:
 
 
 @pytest.mark.parametrize("name", MODELS_AND_OPTIONS)
-@pytest.mark.parametrize(("looked_at", "other"), [("image", "text"), ("text", "image")])
+@pytest.mark.parametrize(
+    ("looked_at", "other"), [("image", "text"), pytest.param("text", "image", marks=pytest.mark.slow)]
+)
 def test_what_users_look_at_is_what_a_model_loses_by(looked_at: str, other: str, name: str) -> None:
     context, test = world(looked_at)
     whole = recall(name, context, test)
