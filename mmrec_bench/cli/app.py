@@ -56,13 +56,13 @@ from mmrec_bench.experiments.suite import Failure
 from mmrec_bench.experiments.tuning.search import with_winners
 from mmrec_bench.experiments.tuning.studies import StudyArtefact, find_studies
 from mmrec_bench.experiments.variants import variants_of
-from mmrec_bench.leaderboard.words import visible_lines
 from mmrec_bench.models.base import MODELS
 from mmrec_bench.reports.errors.items import item_views
 from mmrec_bench.reports.forecast import comparison_table
 from mmrec_bench.reports.report import make_report
 from mmrec_bench.resources import find_yaml
 from mmrec_bench.settings import Document, load_yaml
+from mmrec_bench.visible_text import visible_lines
 
 app = typer.Typer(
     name="mmrec-bench",

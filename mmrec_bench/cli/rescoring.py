@@ -13,7 +13,7 @@ from mmrec_bench.experiments.environment import use_threads
 from mmrec_bench.leaderboard.rescore import Rescored
 from mmrec_bench.leaderboard.rescore import rescore as rescored
 from mmrec_bench.leaderboard.verify import Verification
-from mmrec_bench.leaderboard.words import visible, visible_lines
+from mmrec_bench.visible_text import visible, visible_lines
 
 DIGITS = 4
 

@@ -19,7 +19,7 @@ from mmrec_bench.leaderboard.rerun import TOLERANCE
 from mmrec_bench.leaderboard.rerun import rerun as run_again
 from mmrec_bench.leaderboard.track import load_track
 from mmrec_bench.leaderboard.verify import Verification
-from mmrec_bench.leaderboard.words import visible
+from mmrec_bench.visible_text import visible
 
 SUBMISSIONS = Path("leaderboard/submissions")
 

@@ -32,8 +32,10 @@ _CONFIG_BYTES = 1 << 24
 
 def pinned(model: object, revision: object) -> bool:
     """Return whether the two name weights of the hub by a commit, and so the same weights everywhere."""
-    texts = isinstance(model, str) and isinstance(revision, str)
-    return texts and bool(_HUB_ID.fullmatch(str(model)) and _COMMIT.fullmatch(str(revision)))
+    return all(
+        isinstance(text, str) and form.fullmatch(text) is not None
+        for text, form in ((model, _HUB_ID), (revision, _COMMIT))
+    )
 
 
 class PretrainedConfig(ContentEncoderConfig):

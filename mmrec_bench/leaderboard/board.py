@@ -21,8 +21,6 @@ RERUN = ("rerun-verified", "audited")
 """Statuses of entries whose config gave the numbers again."""
 RECOMPUTED = ("list-verified", *RERUN)
 """Statuses of entries whose numbers were recomputed."""
-UNRANKED = ("replaced", "provisional", "seeds unchecked", "older metrics")
-"""Marks of entries that have no rank."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +98,7 @@ class Board:
         """Return the rank of each entry within its tier; equal means share one.
 
         Ranked are entries whose numbers were recomputed by the newest metrics, over enough seeds, and that no other
-        stands in the place of; see `UNRANKED`. The others stand at their place without one.
+        stands in the place of. The others stand at their place without one.
         """
         metric = self.track.headline[0]
         found: dict[str, int] = {}
@@ -138,30 +136,38 @@ class Board:
         return {entry.name: title(entry) for entry in self.entries}
 
     def _is_ranked(self, entry: Entry) -> bool:
-        marked = not set(UNRANKED).isdisjoint(self.marks(entry))
-        return entry.can_rank and not marked and entry.test(self.track.headline[0]) is not None
+        stale = {"replaced", "older metrics"} & set(self.marks(entry))
+        return entry.can_rank and not stale and entry.test(self.track.headline[0]) is not None
 
 
 def _replaced(entries: Sequence[Entry]) -> dict[str, str]:
     named = {entry.name: entry for entry in entries}
-    return {
-        earlier.name: entry.name
+    claims = {
+        entry.name: earlier.name
         for entry in entries
         if (earlier := named.get(entry.submission.replaces or "")) is not None and _replaces(entry, earlier)
     }
+    return {earlier: later for later, earlier in claims.items() if not _comes_back(later, claims)}
+
+
+def _comes_back(name: str, claims: Mapping[str, str]) -> bool:
+    """Return whether an entry would stand in its own place by way of others, and so replaces nothing."""
+    seen, earlier = {name}, claims.get(name)
+    while earlier is not None and earlier not in seen:
+        seen.add(earlier)
+        earlier = claims.get(earlier)
+    return earlier == name
 
 
 def _replaces(entry: Entry, earlier: Entry) -> bool:
     """Return whether an entry stands in the place of an earlier one that it names, and does not merely say so.
 
-    It is of one of the authors and of the tier, and takes no rank away that it could not have. Two that name each other
-    replace nothing.
+    It is of one of the authors and of the tier, and takes no rank away that it could not have.
     """
     mine, theirs = entry.submission, earlier.submission
     return (
         bool(set(mine.authors) & set(theirs.authors))
         and mine.tier == theirs.tier
-        and theirs.replaces != entry.name
         and (entry.can_rank or not earlier.can_rank)
     )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -125,15 +125,21 @@ def _config(folder: SubmissionFolder, findings: Findings) -> dict[str, Any] | No
     return found
 
 
-def _walk(node: Any, place: Location = ()) -> Iterator[tuple[Location, Any]]:
+def _nodes(node: Any, place: Location = ()) -> Iterator[tuple[Location, Any]]:
+    """Yield everything that a document holds with its place, what holds others before these."""
+    yield place, node
+    held: Iterable[tuple[str | int, Any]] = ()
     if isinstance(node, Mapping):
-        for key, value in node.items():
-            yield from _walk(value, (*place, str(key)))
+        held = ((str(key), value) for key, value in node.items())
     elif isinstance(node, (list, tuple)):
-        for index, value in enumerate(node):
-            yield from _walk(value, (*place, index))
-    else:
-        yield place, node
+        held = enumerate(node)
+    for key, value in held:
+        yield from _nodes(value, (*place, key))
+
+
+def _walk(node: Any) -> Iterator[tuple[Location, Any]]:
+    """Yield the values of a document that hold no others."""
+    return ((place, value) for place, value in _nodes(node) if not isinstance(value, (Mapping, list, tuple)))
 
 
 def _leaks(place: Location, value: Any) -> bool:
@@ -169,17 +175,13 @@ def _unfit(text: str, is_name: bool) -> str | None:
     return None if len(text) <= MAX_TEXT else f"has {len(text):,} letters; at most {MAX_TEXT:,} are shown"
 
 
-def _texts(node: Any, place: Location = ()) -> Iterator[tuple[Location, str]]:
-    """Return all texts with their places, and all keys with the place in which they stand."""
-    if isinstance(node, Mapping):
-        for key, value in node.items():
-            yield place, str(key)
-            yield from _texts(value, (*place, str(key)))
-    elif isinstance(node, (list, tuple)):
-        for index, value in enumerate(node):
-            yield from _texts(value, (*place, index))
-    elif isinstance(node, str):
-        yield place, node
+def _texts(document: Mapping[str, Any]) -> Iterator[tuple[Location, str]]:
+    """Yield all texts with their places, and all keys with the place in which they stand."""
+    for place, value in _nodes(document):
+        if place and isinstance(place[-1], str):
+            yield place[:-1], place[-1]
+        if isinstance(value, str):
+            yield place, value
 
 
 def named_paths(raw: Mapping[str, Any]) -> Iterator[str]:
@@ -332,11 +334,12 @@ def _check_card(
             findings.fail(
                 "vault", CARD, f"seed {seed} opened the test part {len(openings)} times to be judged, not once"
             )
-    for one in card.vault:
-        if one.purpose not in (VAULT_PURPOSE, AUDIT_PURPOSE):
-            findings.fail(
-                "vault", CARD, f"seed {one.seed} opened the test part for another purpose: {shown(one.purpose)}"
-            )
+    others = (
+        f"seed {one.seed} opened the test part for another purpose: {shown(one.purpose)}"
+        for one in card.vault
+        if one.purpose not in (VAULT_PURPOSE, AUDIT_PURPOSE)
+    )
+    findings.fail_each("vault", CARD, others)
     findings.passed("vault", "each seed opened the test part once to be judged")
     if submission.tier == "closed" and card.tuning is not None:
         for what, study in (("could have", card.tuning.budget), ("had", card.tuning.spent)):

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 
 from mmrec_bench.leaderboard.record import Check, Verdict
-from mmrec_bench.leaderboard.words import visible
+from mmrec_bench.visible_text import visible
 
 MAX_MESSAGE = 1000
 """Letters of a message."""

@@ -201,10 +201,9 @@ def _numbers(column: pa.ChunkedArray, name: str, kind: Kind) -> Any:
         return column.to_numpy()
     if column.type not in (pa.float32(), pa.float64()):
         raise ArtefactError(f"column {name} needs float32 or float64; is {column.type}")
-    with np.errstate(over="ignore"):  # what is too great becomes infinite, and is refused as such
-        return column.to_numpy().astype(
-            np.float32, copy=False
-        )  # as evaluators read them: what they see as equal is equal
+    # As evaluators read them: what they see as equal is equal. What is too great becomes infinite, which is refused.
+    with np.errstate(over="ignore"):
+        return column.to_numpy().astype(np.float32, copy=False)
 
 
 def _texts(column: pa.ChunkedArray, name: str, optional: bool) -> Texts:

@@ -14,6 +14,7 @@ from mmrec_bench.errors import ArtefactError, ConfigError, ConfigIssue, Resource
 from mmrec_bench.experiments.artefact import RunArtefact
 from mmrec_bench.experiments.building import parquet_bytes
 from mmrec_bench.leaderboard.declared import differences, named_paths
+from mmrec_bench.leaderboard.findings import MAX_TOLD
 from mmrec_bench.leaderboard.folder import digest_of_bytes
 from mmrec_bench.leaderboard.judges import COLUMNS
 from mmrec_bench.leaderboard.submission import (
@@ -158,7 +159,9 @@ def _row(runs: Sequence[RunArtefact], track: Track) -> Row:
             raise ArtefactError(f"{run.folder}: was made on altered features, which stand on no board. Leave it out")
         config = run.config()
         if paths := list(named_paths(config)):
-            raise ArtefactError(f"{run.folder}: its config.yaml cannot be read elsewhere: {'; '.join(paths[:5])}")
+            raise ArtefactError(
+                f"{run.folder}: its config.yaml cannot be read elsewhere: {'; '.join(paths[:MAX_TOLD])}"
+            )
         mine = {
             "dataset": {name: config["dataset"].get(name) for name in ("card", "impressions")},
             "protocol": config["protocol"],

@@ -23,8 +23,8 @@ also read its code."""
 Verdict: TypeAlias = Literal["pass", "fail", "flag"]
 """``flag``: for people to look at; nothing is refused by it."""
 
-
 Sketch: TypeAlias = Annotated[tuple[int, ...], Field(max_length=1000)]
+"""What test lists hold at some places: numbers of items, sessions or bins; below zero for nothing."""
 
 
 class Check(BaseConfig):

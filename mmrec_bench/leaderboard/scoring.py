@@ -119,13 +119,12 @@ def read_lists_of(path: Path, columns: Sequence[str]) -> pd.DataFrame:
     if path.is_dir():
         return _run_of(path).rankings()
     try:
-        table = pq.read_table(path)
+        read = [field for field in pq.read_schema(path) if field.name in columns]
+        if nested := [field.name for field in read if pa.types.is_nested(field.type)]:
+            raise DataError(f"{path}: a cell of lists holds one text or number; not so in column(s) {told(nested)}")
+        frame: pd.DataFrame = pq.read_table(path, columns=[field.name for field in read]).to_pandas()
     except (OSError, ValueError, pa.ArrowException) as error:
         raise DataError(f"{path}: is no run folder and no parquet of lists ({RANKINGS}): {str(error)[:200]}") from None
-    read = [field for field in table.schema if field.name in columns]
-    if nested := [field.name for field in read if pa.types.is_nested(field.type)]:
-        raise DataError(f"{path}: a cell of lists holds one text or number; not so in column(s) {told(nested)}")
-    frame: pd.DataFrame = table.select([field.name for field in read]).to_pandas()
     return frame
 
 

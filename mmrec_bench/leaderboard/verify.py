@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -298,18 +298,22 @@ def _check_data(declared: Declared, truth: Truth, submission: Submission, findin
         if mine != prints[what]:
             findings.fail("data", CARD, f"was made on another {what}: {mine[:40]}, here {prints[what]}")
     if submission.tier == "closed":
-        theirs = {name.removeprefix("features/"): here for name, here in prints.items() if name.startswith("features/")}
-        for name, mine in told.features.items():
-            here = theirs.pop(name, None)
-            if mine != here and (here is not None or name not in declared.made):
-                has = "has none of that name" if here is None else f"has {here}"
-                findings.fail("data", CARD, f"features {shown(name)} are {shown(mine)}; the track {has}. {OPEN}")
-        for name in theirs:
-            if declared.modalities is None or name in declared.modalities:
-                findings.fail(
-                    "data", CARD, f"tells no digest of the features {shown(name)}, which are those of the track"
-                )
+        findings.fail_each("data", CARD, _other_features(declared, prints))
     findings.passed("data", f"data {prints['data']}, split {prints['split']}")
+
+
+def _other_features(declared: Declared, prints: Mapping[str, str]) -> Iterator[str]:
+    """Yield in what the features of a card are not those of the track, nor made of them."""
+    mine = declared.card.fingerprints.features
+    theirs = {name.removeprefix("features/"): here for name, here in prints.items() if name.startswith("features/")}
+    for name, digest in mine.items():
+        here = theirs.get(name)
+        if digest != here and (here is not None or name not in declared.made):
+            has = "has none of that name" if here is None else f"has {here}"
+            yield f"features {shown(name)} are {shown(digest)}; the track {has}. {OPEN}"
+    for name in theirs:
+        if name not in mine and (declared.modalities is None or name in declared.modalities):
+            yield f"tells no digest of the features {shown(name)}, which are those of the track"
 
 
 def _record(

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal, TypeAlias, get_args
 from pydantic import AfterValidator, Field
 
 from mmrec_bench.settings import explained_error
+from mmrec_bench.visible_text import is_hidden
 
 Part: TypeAlias = Literal["valid", "test"]
 """A held-out part."""
@@ -57,28 +58,8 @@ def _free(name: str) -> str:
 EntryName = Annotated[Slug, AfterValidator(_free)]
 """A name of a folder, and of a page, anywhere."""
 
-BLANK = "\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0"
-"""Letters and signs that nobody sees; Unicode counts them among those that are printed."""
-_SELECTOR = re.compile("[\u180b-\u180d\u180f\ufe00-\ufe0f\U000e0100-\U000e01ef]")
-"""Marks that choose how the letter before them looks, and are not to be seen themselves."""
 MAX_MARKS = 2
 """Marks that may stand on one letter."""
-
-
-def _hidden(letter: str) -> bool:
-    """Whether a letter controls what stands around it, turns its direction, or is not to be seen."""
-    kind = unicodedata.category(letter)
-    return letter in BLANK or kind in ("Cc", "Cf", "Co", "Cs", "Zl", "Zp") or _SELECTOR.match(letter) is not None
-
-
-def visible(text: str) -> str:
-    """Return a text in which letters that control a terminal or a log, or are not to be seen, are escaped."""
-    return "".join(ascii(letter)[1:-1] if _hidden(letter) else letter for letter in text)
-
-
-def visible_lines(text: str) -> str:
-    """Return a text of several lines, each of them visible."""
-    return "\n".join(map(visible, text.split("\n")))
 
 
 def one_line(text: str) -> str:
@@ -90,7 +71,7 @@ def one_line(text: str) -> str:
     for letter in text:
         if letter in "<>":
             raise explained_error(f"must be plain text without '<' and '>'; got {text[:80]!r}")
-        if _hidden(letter):
+        if is_hidden(letter):
             name = unicodedata.name(letter, f"character {ord(letter):#x}")
             raise explained_error(f"must be one line without control characters; got {text[:80]!r}, which has {name}")
     return text

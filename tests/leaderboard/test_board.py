@@ -116,6 +116,17 @@ def test_nobody_takes_a_rank_away_that_it_could_not_have(told: dict[str, Any]) -
     assert board.ranks()["old"] == 1
 
 
+@pytest.mark.parametrize("n", [2, 3, 5])
+def test_entries_that_replace_one_another_in_a_ring_replace_nothing(n: int) -> None:
+    ring = [entry_of(RETRIEVAL, f"e{k}", 0.1 * k, replaces=f"e{(k + 1) % n}") for k in range(n)]
+    assert board_of(*ring).replaced == {}
+    for mean in (0.0, 0.9):
+        other = entry_of(RETRIEVAL, "other", mean, replaces="e0")
+        assert board_of(*ring, other).replaced == {"e0": "other"}, "the ring is its own alone"
+    board = board_of(*(entry_of(RETRIEVAL, f"e{k}", 0.1 * k, replaces=f"e{k + 1}") for k in range(n)))
+    assert board.replaced == {f"e{k + 1}": f"e{k}" for k in range(n - 1)}, "a row of them does"
+
+
 @pytest.mark.parametrize(("status", "ranked"), [("list-verified", False), ("rerun-verified", True), ("audited", True)])
 def test_one_seed_by_the_word_of_its_authors_has_no_rank(status: str, ranked: bool) -> None:
     told = entry_of(RETRIEVAL, "told", 0.3, n_seeds=1, deterministic=True, status=status)

@@ -148,7 +148,8 @@ def export_lists(path: Path, format_: ListFormat, table: pd.DataFrame, part: str
     for column in ("user_id", "item_id"):
         if n := int(rows[column].isna().sum()):
             raise DataError(f"{n} row(s) of the {part} part have no {column}")
-    whole(rows, "rank"), numbers(rows, "score")
+    whole(rows, "rank")  # refuses what is none, as the next line does
+    numbers(rows, "score")
     rows = rows.sort_values(["user_id", "rank"], kind="stable")
     names = {}
     for column, ids in (("user_id", maps.inverted().users), ("item_id", maps.inverted().items)):

@@ -19,8 +19,8 @@ NEAR, FAR = 9.0, (24.0, 40.0, 60.0, 84.0)
 """Distances of names from their points, in pixels; the far ones need a line to them."""
 NAME_COST, FAR_COST = 100.0, 0.7
 """What covering a pixel of a name or point costs, and what each pixel of a leader; covering one of a line costs 1."""
-SWEEPS = 8
-"""How often at most each name is placed again."""
+SWEEPS, STARTS = 8, 25
+"""How often at most each name is placed again, and with how many names, at most, all are begun with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +80,7 @@ def place(
 
 
 def _settled(own: DoubleArray, boxes: DoubleArray, leaders: DoubleArray) -> list[int]:
-    """Return which option each name takes: the best that is found with each name first in turn.
+    """Return which option each name takes: the best that is found with each name, or some of many, first in turn.
 
     Names take what costs least beside those that stand, one after the other and again until nobody moves.
 
@@ -99,7 +99,8 @@ def _settled(own: DoubleArray, boxes: DoubleArray, leaders: DoubleArray) -> list
         ).reshape(k, n, k)
         beside[number, :, number] = 0
     best, least = np.zeros(n, np.int64), np.inf
-    for order in (np.roll(np.arange(n), -shift) for shift in range(n)):
+    starts = min(n, STARTS)
+    for order in (np.roll(np.arange(n), -(start * n // starts)) for start in range(starts)):
         found, stands = np.zeros(n, np.int64), np.zeros(n, np.bool_)
         for _ in range(SWEEPS):
             before = found.copy()
