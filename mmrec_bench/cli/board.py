@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from functools import partial
 from http import HTTPStatus
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -82,6 +83,13 @@ class _Pages(SimpleHTTPRequestHandler):
         """Say nothing: who serves to one browser needs no log."""
 
 
+class _Server(ThreadingHTTPServer):
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Say nothing of a browser that went away before it had its page."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
+
+
 def server_of(site: Path, port: int) -> ThreadingHTTPServer:
     """Return a server of a folder that this machine alone can reach."""
-    return ThreadingHTTPServer(("127.0.0.1", port), partial(_Pages, directory=str(site)))
+    return _Server(("127.0.0.1", port), partial(_Pages, directory=str(site)))

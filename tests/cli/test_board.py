@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import socket
+import struct
 import threading
 import urllib.request
 from collections.abc import Iterator
@@ -130,3 +132,15 @@ def test_what_is_no_page_of_the_site_is_not_found(root: Path, tmp_path: Path) ->
         for path in ("/%00", "/%ED%A0%80", long, "/away.html", "/up/LEADERBOARD.md", "/folder/", "/empty/"):
             assert status_of(port, path) == 404, path
         assert status_of(port, "/index.html") == 200
+
+
+def test_a_browser_that_goes_away_is_no_error(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "index.html").write_bytes(bytes(1 << 25))  # more than a socket takes at once
+    with serving(tmp_path) as port:
+        with closing(socket.create_connection(("127.0.0.1", port))) as browser:
+            # Closed so, a socket resets its connection.
+            browser.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            browser.sendall(b"GET / HTTP/1.0\r\n\r\n")
+            browser.recv(1 << 10)
+        assert status_of(port, "/") == 200
+    assert capfd.readouterr().err == ""
