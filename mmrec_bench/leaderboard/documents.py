@@ -7,7 +7,6 @@ import os
 import re
 import stat
 from collections import Counter
-from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
@@ -113,23 +112,23 @@ def check_places(data: Any, path: Path) -> None:
     Raises:
         ArtefactError: A key, or all places together, have too many letters.
     """
-    letters = 0
-    for place in _places(data, 0, path):
-        letters += place
+    letters, nodes = 0, [(data, 0)]
+    while nodes:
+        node, above = nodes.pop()
+        below = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
+        for key, value in below:
+            if len(name := str(key)) > MAX_KEY:
+                raise ArtefactError(
+                    f"{path}: holds the key {name[:40]!a}..., of {len(name):,} letters; at most {MAX_KEY}"
+                )
+            place = above + len(name) + 1
+            letters += place
+            if isinstance(value, (dict, list)):
+                nodes.append((value, place))
         if letters > MAX_PLACES:
             raise ArtefactError(
                 f"{path}: the keys that lead to its values have more than {MAX_PLACES:,} letters in all"
             )
-
-
-def _places(node: Any, above: int, path: Path) -> Iterator[int]:
-    """Yield how many letters the keys that lead to each value have."""
-    below = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
-    for key, value in below:
-        if len(name := str(key)) > MAX_KEY:
-            raise ArtefactError(f"{path}: holds the key {name[:40]!a}..., of {len(name):,} letters; at most {MAX_KEY}")
-        yield (place := above + len(name) + 1)
-        yield from _places(value, place, path)
 
 
 def _check_written(data: dict[str, Any], path: Path) -> None:
