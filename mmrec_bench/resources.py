@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import Literal, TypeAlias
 
 from mmrec_bench.errors import ConfigError, ConfigIssue
@@ -75,11 +78,16 @@ def find_yaml(kind: Kind, name_or_path: str | Path) -> Path:
     )
 
 
-def _files(kind: Kind) -> dict[str, Path]:
-    folder = bundled(kind)
+def _files(kind: Kind) -> Mapping[str, Path]:
+    return _listed(kind, bundled(kind))
+
+
+@lru_cache(maxsize=8)
+def _listed(kind: Kind, folder: Path) -> Mapping[str, Path]:
+    """Return the files of a folder of the package by name; it stays as it is while a process runs."""
     search = folder.rglob if kind == "configs" else folder.glob  # a folder of cards may hold one of families
     found = (path for suffix in _SUFFIXES for path in search(f"*{suffix}"))
-    return dict(sorted((path.relative_to(folder).with_suffix("").as_posix(), path) for path in found))
+    return MappingProxyType(dict(sorted((path.relative_to(folder).with_suffix("").as_posix(), path) for path in found)))
 
 
 def is_file(path: Path) -> bool:

@@ -14,6 +14,7 @@ if workers := int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "0")):
     # Each of several processes has its share of the cores, and so has what it starts.
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // workers)))
 
+import hypothesis
 import torch
 
 from mmrec_bench.data.fetching.fetch import MIRROR_VARIABLE
@@ -21,6 +22,10 @@ from tests.data.fetching.server import Server, running
 
 # Until it is set, MKL may choose the number of threads by the load of the machine, and the last bits of sums with it.
 torch.set_num_threads(torch.get_num_threads())
+
+# How long an example takes is no matter of tests: a busy machine would fail them.
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -88,7 +88,7 @@ def test_files_that_cannot_be_read(tmp_path) -> None:
         load_yaml(tmp_path)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.text(st.characters(codec="utf-8"), max_size=200))
 def test_random_text_loads_or_fails_cleanly(text: str) -> None:
     try:
@@ -108,7 +108,7 @@ json_like = st.recursive(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.dictionaries(words, json_like, max_size=4))
 def test_what_is_dumped_reads_back_equal(data: dict[str, object]) -> None:
     assert parse_yaml(dump(data), "dump.yaml").data == data

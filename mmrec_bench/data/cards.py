@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import os
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import TypeVar
 
@@ -61,8 +62,15 @@ def load_card(name_or_path: str | Path) -> DatasetCard:
     if is_of_family(str(name_or_path)):
         return parse_card(card_document(str(name_or_path)))
     path = find_yaml("datasets", name_or_path)
-    card = parse_card(load_yaml(path))
-    return card if path.is_relative_to(bundled("datasets")) else card.beside(path.parent)
+    if path.is_relative_to(bundled("datasets")):
+        return _bundled_card(path)
+    return parse_card(load_yaml(path)).beside(path.parent)
+
+
+@lru_cache(maxsize=64)
+def _bundled_card(path: Path) -> DatasetCard:
+    """Return a card of the package, which stays as it is; every experiment asks for its own several times."""
+    return parse_card(load_yaml(path))
 
 
 def card_names() -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from pathlib import Path
 
@@ -13,6 +14,11 @@ from mmrec_bench.experiments.tuning.space import Space, load_space, read_space
 from mmrec_bench.resources import bundled, names
 
 SHIPPED = [name for name in names("configs") if name.startswith("tuning/")]
+
+
+@functools.cache
+def shipped(name: str) -> Experiment:
+    return load_experiment(name)
 
 
 def space(folder: Path, axes: str, experiment: Experiment, model: str = "lightgcn") -> Space:
@@ -28,12 +34,12 @@ def test_every_shipped_space_fits_every_shipped_experiment_of_its_model(name: st
     command = path.read_text(encoding="utf-8").splitlines()[0].split()
     assert command[:3] == ["#", "mmrec-bench", "tune"]
     assert command[4] == f"configs/{name}.yaml"
-    assert load_space(command[4], load_experiment(command[3])).distributions
+    assert load_space(command[4], shipped(command[3])).distributions
     tried = 0
     for other in names("configs"):
         data = (bundled("configs") / f"{other}.yaml").read_text(encoding="utf-8")
         if re.search(rf"^model: {{name: {config.model}[,}}]", data, re.MULTILINE) and "\nkind:" not in data:
-            assert load_space(name, load_experiment(other)).distributions
+            assert load_space(name, shipped(other)).distributions
             tried += 1
     assert tried
 

@@ -37,7 +37,7 @@ def test_equals_the_oracle_under_ties(retriever, world, slow_top_k, scores_of, k
     assert sum(rankings.served.values()) == len(users)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.data())
 def test_any_small_world_equals_the_oracle(data: st.DataObject) -> None:
     n_users, n_items, d = (data.draw(st.integers(1, high)) for high in (6, 90, 3))

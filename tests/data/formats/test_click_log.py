@@ -261,7 +261,7 @@ def test_a_log_holds_no_interactions(load: Load, tmp_path: Path) -> None:
         load_dataset(load_card(tmp_path / "x.yaml"))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(lengths=st.lists(st.integers(1, 5), min_size=1, max_size=8), seed=st.integers(0, 2**31))
 def test_the_order_of_rows_does_not_matter_where_positions_tell_it(
     tmp_path_factory: pytest.TempPathFactory, lengths: list[int], seed: int

@@ -253,7 +253,7 @@ def test_lists_are_no_interactions(load: Load, tmp_path: Path) -> None:
 numbers = st.floats(-1e38, 1e38)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     queries=st.lists(
         st.lists(
@@ -286,7 +286,7 @@ def test_well_formed_files_are_read_as_sklearn_reads_them(
     assert lines.queries == [str(group) for group in groups]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     lengths=st.lists(st.integers(1, 4), min_size=1, max_size=6),
     width=st.integers(1, 5),

@@ -119,7 +119,6 @@ def test_duplicates_keep_smallest_label_then_earliest_time_then_first_row(load: 
 
 
 @given(st.lists(st.tuples(*[st.integers(0, 2)] * 4), min_size=1, max_size=40))
-@settings(deadline=None)
 def test_merging_agrees_with_a_slow_reference(rows: list[tuple[int, int, int, int]]) -> None:
     from mmrec_bench.data.formats.pairs import RawPairs
 
@@ -487,7 +486,7 @@ def check_loads_or_refuses(card: Path) -> None:
 
 @pytest.mark.filterwarnings("error")  # Arrow's callbacks would print their tracebacks as warnings
 @given(st.one_of(TEXTS, st.binary(max_size=200), st.binary(max_size=60).map(lambda tail: H.encode() + tail)))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @example(H.encode() + b'0\t0\t0\n"')
 @example(b"\xef\xbb\xbf")
 @example(b"\t\t\n\t\t")
@@ -498,7 +497,7 @@ def test_random_interactions_load_or_are_refused(folder: Path, content: bytes) -
 
 
 @given(st.one_of(TEXTS.map(lambda text: text.replace(b"userID", b"asin")), st.binary(max_size=100)))
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 def test_random_id_files_load_or_are_refused(folder: Path, content: bytes) -> None:
     (folder / "mine.inter").write_text(INTER)
     (folder / "ids.csv").write_bytes(content)
@@ -507,7 +506,7 @@ def test_random_id_files_load_or_are_refused(folder: Path, content: bytes) -> No
 
 
 @given(st.data())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_random_feature_files_load_or_are_refused(folder: Path, data: st.DataObject) -> None:
     content = bytearray(_npy(ONES))
     for _ in range(data.draw(st.integers(1, 4))):
@@ -535,7 +534,7 @@ def test_random_feature_files_load_or_are_refused(folder: Path, data: st.DataObj
         ),
     )
 )
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @example("schema_version: 1\nname: mine\nformat: mmrec\ninteractions: '" + "x" * 900 + "'\n")
 def test_random_cards_load_or_are_refused(folder: Path, text: str) -> None:
     (folder / "mine.inter").write_text(INTER)

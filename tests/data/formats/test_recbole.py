@@ -251,7 +251,7 @@ def _file(headers: st.SearchStrategy[list[str]]) -> st.SearchStrategy[str]:
     _file(st.one_of(st.just(["user_id:token", "item_id:token", "rating:float"]), st.lists(HEADERS, max_size=4))),
     _file(st.one_of(st.just(["item_id:token", "v:float_seq", "g:token_seq"]), st.lists(HEADERS, max_size=4))),
 )
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_random_files_load_or_are_refused(folder: Path, inter: str, item: str) -> None:
     (folder / "x.inter").write_text(inter)
     (folder / "x.item").write_text(item)

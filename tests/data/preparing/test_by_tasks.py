@@ -59,9 +59,9 @@ def check(value: Any) -> None:
 
 @pytest.fixture
 def short(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Blocks of a kilobyte, so that a file is cut into many."""
-    monkeypatch.setattr(lines, "BATCH", 1 << 10)
-    monkeypatch.setattr("mmrec_bench.data.raw.files.BLOCK", 1 << 10)
+    """Blocks of few kilobytes, so that a file is cut into many."""
+    monkeypatch.setattr(lines, "BATCH", 3 << 10)
+    monkeypatch.setattr("mmrec_bench.data.raw.files.BLOCK", 3 << 10)
 
 
 @pytest.mark.usefixtures("short")
