@@ -59,7 +59,7 @@ def check(value: Any) -> None:
 
 @pytest.fixture
 def short(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Blocks of few kilobytes, so that a file is cut into many."""
+    """Blocks of a few kilobytes, so that a file is cut into many."""
     monkeypatch.setattr(lines, "BATCH", 3 << 10)
     monkeypatch.setattr("mmrec_bench.data.raw.files.BLOCK", 3 << 10)
 
