@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, Self, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeAlias
 
 import numpy as np
 from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
-from sklearn.linear_model import Ridge
 
 from mmrec_bench.clicks import ClickModelField
 from mmrec_bench.data.lists import Lists
@@ -16,6 +15,9 @@ from mmrec_bench.errors import DataError
 from mmrec_bench.seeding import Seeds
 from mmrec_bench.settings import BaseConfig, explained_error
 from mmrec_bench.types import DoubleArray, IntArray
+
+if TYPE_CHECKING:
+    from sklearn.linear_model import Ridge
 
 Logging: TypeAlias = Literal["delivered", "random", "linear"]
 
@@ -142,6 +144,8 @@ def _keys(train: Lists, sessions: Lists, config: ClickLogConfig, seeds: Seeds) -
 
 def _linear(train: Lists, share: float, seeds: Seeds) -> Ridge:
     """Fit the logging ranker on the first lists, in random order, that make up the share and hold two labels."""
+    from sklearn.linear_model import Ridge  # imported late: it takes half a second
+
     assert train.labels is not None
     assert train.features is not None
     order = seeds.numpy("click-log/labelled").permutation(train.n_lists)

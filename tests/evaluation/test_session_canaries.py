@@ -13,7 +13,7 @@ from mmrec_bench.data.interactions import Interactions
 from mmrec_bench.data.items import ItemTable, Words
 from mmrec_bench.data.lexicon import Supports, mined_lexicon
 from mmrec_bench.evaluation.interactive_protocol import InteractiveProtocol
-from mmrec_bench.evaluation.session_candidates import SampledCandidates, sessions
+from mmrec_bench.evaluation.session_candidates import FullCandidates, SampledCandidates, sessions
 from mmrec_bench.evaluation.sessions import InteractiveEvaluation, InteractiveEvaluator
 from mmrec_bench.models.base import MODELS
 from mmrec_bench.models.interactive.base import InteractiveContext
@@ -34,6 +34,13 @@ def parts() -> tuple[np.ndarray, np.ndarray]:
     np.put_along_axis(known, drawn[:, :N_KNOWN], True, axis=1)
     np.put_along_axis(wanted, drawn[:, N_KNOWN:], True, axis=1)
     return known, wanted
+
+
+@pytest.fixture(autouse=True)
+def in_one_block(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hold all sessions at once: blocks change nothing (`test_sessions`), and small ones take most of the time here."""
+    for rule in (SampledCandidates, FullCandidates):
+        monkeypatch.setattr(rule, "block", N_USERS)
 
 
 def measure(

@@ -107,7 +107,8 @@ def lines(study: StudyArtefact) -> list[dict[str, Any]]:
 
 def in_processes(calls: Sequence[Mapping[str, Any]]) -> list[int | None]:
     """Run studies in processes of their own, all at once, and return their exit codes."""
-    context = multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")  # what they import, its server imports once for all of them
+    context.set_forkserver_preload([__name__])
     workers = [context.Process(target=searched, kwargs=dict(call)) for call in calls]
     for worker in workers:
         worker.start()
