@@ -34,7 +34,11 @@ SeedCount = Annotated[int, Field(ge=1, le=MOST_COUNTED)]
 """Over how many seeds a mean is."""
 
 
-class Number(BaseConfig):
+class Part(BaseConfig, use_attribute_docstrings=True):
+    """A part of a card; what its fields mean stands in the JSON schema, too."""
+
+
+class Number(Part):
     """A mean over seeds of what something takes."""
 
     mean: Amount
@@ -58,7 +62,7 @@ class Score(Number):
     """What the interval allows for: other users, and other seeds where there are two or more."""
 
 
-class ProtocolCard(BaseConfig):
+class ProtocolCard(Part):
     """What the numbers mean."""
 
     id: str
@@ -69,7 +73,7 @@ class ProtocolCard(BaseConfig):
     """Validation metric that chose the weights."""
 
 
-class Fingerprints(BaseConfig):
+class Fingerprints(Part):
     """Digests of what the numbers stand on; that of the code is told by making."""
 
     experiment: str
@@ -84,7 +88,7 @@ class Fingerprints(BaseConfig):
     """Of what else was made before: clicks, candidates, base, lexicon, start."""
 
 
-class Hardware(BaseConfig):
+class Hardware(Part):
     """A device."""
 
     type: str
@@ -95,7 +99,7 @@ class Hardware(BaseConfig):
     """Processor cores that the process could use."""
 
 
-class Making(BaseConfig):
+class Making(Part):
     """Where and by what some of the runs were made."""
 
     seeds: tuple[int, ...]
@@ -114,7 +118,7 @@ class Making(BaseConfig):
     """``exact`` where the same code, packages, hardware and threads make the same bits."""
 
 
-class TuningCard(BaseConfig):
+class TuningCard(Part):
     """The study that chose the settings, by validation alone."""
 
     study: str
@@ -129,7 +133,7 @@ class TuningCard(BaseConfig):
     """Number of the winner."""
 
 
-class EnergyCard(BaseConfig):
+class EnergyCard(Part):
     """Energy of one run."""
 
     kwh: Number
@@ -138,7 +142,7 @@ class EnergyCard(BaseConfig):
     """How they were found: measured, or estimated."""
 
 
-class CostCard(BaseConfig):
+class CostCard(Part):
     """What one run took; no number of it decides anything above."""
 
     seconds: dict[str, Number]
@@ -153,7 +157,7 @@ class CostCard(BaseConfig):
     """Null where it was not asked for."""
 
 
-class Opening(BaseConfig):
+class Opening(Part):
     """One opening of the test part."""
 
     seed: int
@@ -164,7 +168,7 @@ class Opening(BaseConfig):
     """What for."""
 
 
-class AuditCard(BaseConfig):
+class AuditCard(Part):
     """Verdicts of the leak audit."""
 
     verdict: str
@@ -175,7 +179,7 @@ class AuditCard(BaseConfig):
     """What was found that is bad."""
 
 
-class ComparisonCard(BaseConfig):
+class ComparisonCard(Part):
     """The test of this row against a baseline that was named beforehand."""
 
     baseline: str
@@ -198,7 +202,7 @@ class ComparisonCard(BaseConfig):
     """What may be claimed."""
 
 
-class RunDigests(BaseConfig):
+class RunDigests(Part):
     """Digests of the files of one run, as its manifest has them."""
 
     seed: int
@@ -207,7 +211,7 @@ class RunDigests(BaseConfig):
     """By file name."""
 
 
-class ResultCard(BaseConfig):
+class ResultCard(Part):
     """All that a reader must know of one row: a pure function of its run folders."""
 
     schema_version: Literal[1] = 1
