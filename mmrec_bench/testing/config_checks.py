@@ -96,17 +96,33 @@ def check_documentation(subject: Subject) -> None:
 
 
 def undocumented(config: type[BaseConfig]) -> list[str]:
-    """Return the fields without a docstring under them, ``name`` aside, in their order.
+    """Return the fields that have neither a docstring under them nor a description, ``name`` aside, in their order.
 
     Pydantic can collect these docstrings, but then opens the source of every configuration whenever a command starts.
     """
-    documented = set[str]()
-    for one in config.__mro__:
+    documented = dict[str, bool]()
+    for one in config.__mro__:  # who defines a field anew must say anew what it means
         if one is not BaseConfig and issubclass(one, BaseConfig):
-            (definition,) = ast.parse(textwrap.dedent(inspect.getsource(one))).body
-            assert isinstance(definition, ast.ClassDef)
-            for field, below in pairwise(definition.body):
-                match field, below:
-                    case ast.AnnAssign(target=ast.Name(id=key)), ast.Expr(value=ast.Constant(value=str())):
-                        documented.add(key)
-    return [key for key in config.model_fields if key != "name" and key not in documented]
+            for field, below in pairwise([*_body(one), ast.Pass()]):
+                match field:
+                    case ast.AnnAssign(target=ast.Name(id=key)):
+                        documented.setdefault(key, _is_docstring(below))
+    fields = config.model_fields.items()
+    return [key for key, info in fields if key != "name" and not (documented.get(key) or info.description)]
+
+
+def _body(config: type[BaseConfig]) -> list[ast.stmt]:
+    try:
+        source = inspect.getsource(config)
+    except (OSError, TypeError):  # made by a call, or typed into an interpreter: what it defines has no docstrings
+        return []
+    (definition,) = ast.parse(textwrap.dedent(source)).body
+    assert isinstance(definition, ast.ClassDef)
+    return definition.body
+
+
+def _is_docstring(statement: ast.stmt) -> bool:
+    match statement:
+        case ast.Expr(value=ast.Constant(value=str(text))):
+            return bool(text.strip())
+    return False

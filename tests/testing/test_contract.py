@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Literal
 
 import pytest
 import torch
+from pydantic import Field, create_model
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -110,6 +111,23 @@ class BareConfig(ModelConfig):
     depth: int = 4
 
 
+class AnewConfig(GoodConfig):
+    embedding_dim: int = 8
+
+
+class EmptyConfig(ModelConfig):
+    name: Literal["good"] = "good"
+    depth: int = 4
+    """ """
+
+
+class DescribedConfig(GoodConfig):
+    depth: int = Field(4, description="Number of layers.")
+    """ """
+    embedding_dim: int = 8
+    """Size of the vectors, twice that of its parent."""
+
+
 class LaxConfig(ModelConfig, extra="ignore"):
     name: Literal["good"] = "good"
 
@@ -141,6 +159,8 @@ class UnwritableConfig(ModelConfig):
         (AliasConfig, config_checks.check_parameter_names, "'emb_dim' must be called 'embedding_dim'"),
         (TrainerKeyConfig, config_checks.check_parameter_names, "'learning_rate' belongs to the trainer"),
         (BareConfig, config_checks.check_documentation, "without a docstring under them: depth"),
+        (AnewConfig, config_checks.check_documentation, "without a docstring under them: embedding_dim"),
+        (EmptyConfig, config_checks.check_documentation, "without a docstring under them: depth"),
         (LaxConfig, config_checks.check_unknown_key_is_refused, "accepts the unknown key"),
         (DeadSwitchConfig, config_checks.check_released_preset, r"must change \['bias'\] and nothing else"),
         (StrangeSwitchConfig, config_checks.check_released_preset, "names no fields: .*no_field"),
@@ -150,6 +170,12 @@ class UnwritableConfig(ModelConfig):
 def test_broken_configs_are_caught(config: type[ModelConfig], check: Callable[[Subject], None], message: str) -> None:
     with pytest.raises(AssertionError, match=message):
         check(subject(config=config))
+
+
+def test_what_a_parent_documents_is_documented() -> None:
+    made = create_model("Made", __base__=DescribedConfig, width=(int, 4))
+    assert config_checks.undocumented(DescribedConfig) == []
+    assert config_checks.undocumented(made) == ["width"]
 
 
 def test_a_missing_paper_link_is_caught() -> None:
