@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import Annotated
 
@@ -34,7 +35,10 @@ def rescore(
     for one in told:
         if one.reason:
             errors.print(f"{visible(str(one.path))}: {visible_lines(one.reason)}", highlight=False, markup=False)
-    out.print(f"{len(found)} records, {len(found) - len(told)} current", highlight=False)
+    counts = Counter(one.outcome for one in found)
+    out.print(
+        f"{len(found)} records: {', '.join(f'{n} {name}' for name, n in counts.items()) or 'none'}", highlight=False
+    )
     if any(one.outcome in ("failed", "stale") for one in told):
         raise typer.Exit(1)
 

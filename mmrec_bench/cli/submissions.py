@@ -92,7 +92,7 @@ def verify(
     elif not paths:
         none = f"{submissions} holds no <track>/<entry>/submission.json; name another folder with --submissions"
         told = none if every else "name folders of submissions, or give --all"
-        raise ConfigError("leaderboard verify", [ConfigIssue("", told)])
+        raise ConfigError("leaderboard verify", [ConfigIssue("FOLDERS", told)])
     verification = Verification(data_dir, fresh)
     for path in paths:
         verified = verification(path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -122,22 +123,31 @@ class Board:
         return [name for name, holds in marks.items() if holds]
 
     def titles(self) -> dict[str, str]:
-        """Return what each entry is called: its title, with its name where two have one title.
+        """Return what each entry is called: its title, with its name where it could be taken for another entry.
 
-        An entry in whose place another stands leaves the title to that one.
+        That is where another has the same words, and where letters are not those of ASCII, which look like others. An
+        entry in whose place another stands leaves the title to that one.
         """
-        counts = Counter(entry.submission.title for entry in self.entries if entry.name not in self.replaced)
+        calls = {
+            entry.name: {_words(entry.submission.title), _words(entry.name), _words(entry.submission.title, entry.name)}
+            for entry in self.entries
+        }
+        taken = Counter(word for name, said in calls.items() if name not in self.replaced for word in said)
 
         def title(entry: Entry) -> str:
-            told = entry.submission.title
-            same = counts[told] if entry.name in self.replaced else counts[told] - 1
-            return f"{told} ({entry.name})" if same else told
+            told, own = entry.submission.title, int(entry.name not in self.replaced)
+            return told if told.isascii() and taken[_words(told)] == own else f"{told} ({entry.name})"
 
         return {entry.name: title(entry) for entry in self.entries}
 
     def _is_ranked(self, entry: Entry) -> bool:
         stale = {"replaced", "older metrics"} & set(self.marks(entry))
         return entry.can_rank and not stale and entry.test(self.track.headline[0]) is not None
+
+
+def _words(*texts: str) -> str:
+    """Return the words of texts without what tells them apart poorly: case, blanks and marks between them."""
+    return "".join(re.findall(r"[^\W_]+", " ".join(texts).lower()))
 
 
 def _replaced(entries: Sequence[Entry]) -> dict[str, str]:

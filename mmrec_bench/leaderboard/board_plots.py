@@ -13,6 +13,9 @@ from mmrec_bench.statistics.contrast import LEVEL
 MOST = 25
 """Points of a picture, unless more are on its front; with more, names have no room."""
 
+MAX_LABEL = 32
+"""Letters of a title beside its point: a longer one would make the picture as wide as itself."""
+
 
 def plots_of(board: Board) -> list[Plot]:
     """Return the plots of a board; none for tracks that are ranked by a metric of which less is better."""
@@ -40,7 +43,7 @@ def _pareto(board: Board, cost: str) -> Plot | None:
         entry, found, value = known[place]
         low = found.mean if found.low is None else found.low
         high = found.mean if found.high is None else found.high
-        points.append(Point(titles[entry.name], value, found.mean, low, high, front[place]))
+        points.append(Point(_short(titles[entry.name]), value, found.mean, low, high, front[place]))
     if len(points) < 2 or not any(point.cost > 0 for point in points):
         return None
     what = COSTS[cost][0]
@@ -59,6 +62,10 @@ def _pareto(board: Board, cost: str) -> Plot | None:
     title = f"{board.track.title}: accuracy and {what.lower()}"
     chart = scatter_chart(metric, what, FORMATS[cost], points)
     return draw(file_stem(f"{board.track.name}-{cost}"), title, note, chart, f"protocol {board.track.protocol.id}")
+
+
+def _short(title: str) -> str:
+    return title if len(title) <= MAX_LABEL else f"{title[: MAX_LABEL - 1]}…"
 
 
 def _cost(entry: Entry, cost: str) -> float | None:

@@ -24,7 +24,7 @@ from mmrec_bench.leaderboard.track import Track
 from mmrec_bench.leaderboard.versions import changed_metrics, metric_versions
 from mmrec_bench.leaderboard.words import one_line, plain
 from mmrec_bench.models.base import MODELS
-from mmrec_bench.reports.cards.schema import ResultCard
+from mmrec_bench.reports.cards.schema import ResultCard, digest_of_json
 from mmrec_bench.settings import Document, dotted, parse_yaml
 from mmrec_bench.strict_yaml import Location
 
@@ -319,6 +319,15 @@ def _check_card(
     config = {key: value for key, value in raw.items() if key != "seeds"}
     if differs := differences(config, card.config):
         findings.fail("card", CARD, f"its config is not {CONFIG}: {differs}")
+    chosen = config["protocol"].get("select_by") if isinstance(config.get("protocol"), dict) else None
+    for what, said, found in (
+        ("config_digest", card.config_digest, digest_of_json(card.config)),
+        ("protocol.select_by", card.protocol.select_by, chosen or card.protocol.select_by),
+    ):
+        if said != found:
+            findings.fail("card", CARD, f"{what} is {shown(said)}; its config says {shown(str(found))}")
+    if made := set(submission.seeds) - {seed for making in card.makings for seed in making.seeds}:
+        findings.fail("card", CARD, f"makings tell no hardware of seed {min(made)}; pack it from its runs")
     claimed = {
         part: {name: claim.model_dump() for name, claim in found.items()} for part, found in submission.claimed.items()
     }
@@ -347,6 +356,8 @@ def _check_card(
             if type(trials) is not int or not 0 < trials <= track.tuning_trials:
                 had = f"its study {what} {ascii(trials)[:40]} trials"
                 findings.fail("tier", CARD, f"{had}; a closed system has at most {track.tuning_trials}")
+    if submission.tier == "open" and not submission.external_data:
+        findings.flag("tier", SUBMISSION, "is open and declares no external_data; look what makes it so")
     findings.passed("tier", submission.tier)
     findings.passed("card", f"is whole, digest {card.digest}")
 

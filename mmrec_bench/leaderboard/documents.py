@@ -98,12 +98,26 @@ def parse_object(content: bytes, path: Path) -> dict[str, Any]:
         _check_depth(text, path)
         data = json.loads(text, parse_constant=refuse, object_pairs_hook=once)
     except (ValueError, RecursionError) as error:
-        raise ArtefactError(f"{path}: is no JSON: {str(error)[:200]}") from None
+        raise ArtefactError(f"{path}: is no JSON: {why_no_json(error)}") from None
     if not isinstance(data, dict):
         raise ArtefactError(f"{path}: must hold a JSON object; got {type(data).__name__}")
     _check_written(data, path)
     check_places(data, path)
     return data
+
+
+def why_no_json(error: Exception) -> str:
+    """Return in words why a text could not be read as JSON, from the error that reading it has raised."""
+    match error:
+        case UnicodeDecodeError():
+            return f"byte {error.start + 1:,} is no UTF-8"
+        case json.JSONDecodeError() if error.doc.startswith("\ufeff"):
+            return "it begins with a byte order mark; write it without"
+        case json.JSONDecodeError():
+            return f"{error.msg}, line {error.lineno}, column {error.colno}"
+        case RecursionError():
+            return "it is nested too deeply"
+    return "it holds a whole number of more than 4,300 digits"
 
 
 def check_places(data: Any, path: Path) -> None:

@@ -51,13 +51,29 @@ def agreement(left: Sequence[Places], right: Sequence[Places]) -> float:
     return float(shares.max())
 
 
+def headlines(metrics: Mapping[str, Measured], track: Track) -> list[tuple[float, ...]]:
+    """Return the test metrics of the headline for each seed, unrounded; none where one is missing, or all are zero.
+
+    Two runs hardly agree in all of these to the last digit; copies that differ only where no headline looks do.
+    """
+    values = [found.per_seed if (found := metrics.get(name)) is not None else () for name in track.headline]
+    return [seed for seed in zip(*values, strict=False) if any(seed)] if all(values) else []
+
+
 def flag_copies(
-    own: Sequence[Sequence[int]], others: Sequence[VerificationRecord], replaced: str | None, findings: Findings
+    track: Track,
+    own: Sequence[Sequence[int]],
+    scores: Sequence[tuple[float, ...]],
+    others: Sequence[VerificationRecord],
+    replaced: str | None,
+    findings: Findings,
 ) -> None:
-    """Flag entries that place almost everything alike; the one that is replaced may well be alike.
+    """Flag entries that place almost everything alike, or are worth the same; the one that is replaced may well be.
 
     Args:
+        track: Track of all of them.
         own: The sketch of each seed.
+        scores: The `headlines` of each seed.
         others: Records of the other entries.
         replaced: Name of the one that is replaced.
         findings: Is told.
@@ -66,6 +82,9 @@ def flag_copies(
     for other in others:
         if (share := agreement(own, other.sketches)) >= COPY:
             findings.flag("copies", "lists", f"{share:.1%} of looked-at places are those of entry {other.entry}")
+        elif set(scores) & set(headlines(other.metrics.get("test", {}), track)):
+            told = f"a seed gives the {', '.join(track.headline)} of one of entry {other.entry}, to the last digit"
+            findings.flag("copies", "lists", told)
     findings.passed("copies", f"held against {len(others)} other entries")
 
 

@@ -65,7 +65,7 @@ def open_folder(path: Path, findings: Findings) -> SubmissionFolder | None:
     """Look through a folder and read ``submission.json``.
 
     Args:
-        path: The folder, whose name is that of the entry.
+        path: The folder, ``<track>/<entry>``.
         findings: Is told all that is wrong.
 
     Returns:
@@ -73,6 +73,10 @@ def open_folder(path: Path, findings: Findings) -> SubmissionFolder | None:
     """
     if path.is_symlink() or not path.is_dir():
         findings.fail("folder", shown(path.name), "is no folder, or a link to one")
+        return None
+    if held := _submissions_in(path):
+        told = f"holds {held:,} submissions and is none; name one of its folders, or give --all"
+        findings.fail("folder", shown(path.name), told)
         return None
     names = _names(path, findings)
     try:
@@ -90,12 +94,23 @@ def open_folder(path: Path, findings: Findings) -> SubmissionFolder | None:
         findings.fail("folder", shown(name), "is no file of this submission")
     if more := others[MAX_TOLD:]:
         findings.fail("folder", SUBMISSION, f"and {len(more):,} more files are none of this submission")
-    if path.resolve().name != submission.entry:
-        findings.fail("folder", SUBMISSION, f"entry is {submission.entry}, and the folder {shown(path.resolve().name)}")
+    whole = path.resolve()
+    if whole.name != submission.entry:
+        findings.fail("folder", SUBMISSION, f"entry is {submission.entry}, and the folder {shown(whole.name)}")
+    if whole.parent.name != submission.track:
+        told = f"track is {submission.track}, and the folder lies in {shown(whole.parent.name)}"
+        findings.fail("folder", SUBMISSION, f"{told}; its place is {submission.track}/{submission.entry}")
     findings.passed("folder", f"{len(names - {RECORD})} files, no links")
     findings.passed("submission", f"{SUBMISSION} is of schema version {submission.schema_version}")
     there = bool(names & set(submission.list_files.values()))
     return SubmissionFolder(path, submission, digest_of_bytes(content), there)
+
+
+def _submissions_in(path: Path) -> int:
+    """Return how many folders in a folder hold a submission."""
+    with os.scandir(path) as entries:
+        folders = [entry.path for entry in entries if entry.is_dir(follow_symlinks=False)]
+    return sum(os.path.lexists(os.path.join(folder, SUBMISSION)) for folder in folders)
 
 
 def _names(path: Path, findings: Findings) -> set[str]:

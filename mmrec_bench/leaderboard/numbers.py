@@ -7,14 +7,15 @@ from dataclasses import dataclass
 from itertools import combinations
 
 from mmrec_bench.leaderboard.findings import Findings, shown
-from mmrec_bench.leaderboard.flags import COPY, agreement
+from mmrec_bench.leaderboard.flags import COPY, agreement, headlines
 from mmrec_bench.leaderboard.judges.base import Looks
 from mmrec_bench.leaderboard.record import Measured
 from mmrec_bench.leaderboard.scoring import Scores
-from mmrec_bench.leaderboard.submission import SUBMISSION, Claim, Submission
+from mmrec_bench.leaderboard.submission import CARD, SUBMISSION, Claim, Submission
 from mmrec_bench.leaderboard.track import Track
 from mmrec_bench.leaderboard.versions import metric_names
 from mmrec_bench.leaderboard.words import Part
+from mmrec_bench.reports.cards.schema import ResultCard
 from mmrec_bench.reports.cards.scores import intervals
 from mmrec_bench.reports.collect import Estimate
 
@@ -102,6 +103,26 @@ def check_claims(
     findings.passed("claims", f"every claimed number is what the lists give{told}")
 
 
+def check_intervals(
+    card: ResultCard, found: Sequence[Measurement], changed: Collection[str], findings: Findings
+) -> None:
+    """Hold the intervals that a card tells against those that the lists give, but for metrics that have changed."""
+    tables = [one.scores.per_user for one in found]
+    for part, scores in card.metrics.items():
+        told = {
+            name: score
+            for name, score in scores.items()
+            if (score.low, score.high) != (None, None) and name.partition("@")[0] not in changed
+        }
+        ends = intervals(tables, part, tuple(told))
+        wrong = (
+            f"{part} {name} has the interval [{score.low!r}, {score.high!r}]; the lists give {list(ends.get(name, ()))}"
+            for name, score in told.items()
+            if not all(map(_near, (score.low, score.high), ends.get(name, (None, None))))
+        )
+        findings.fail_each("claims", CARD, wrong)
+
+
 def check_names(submission: Submission, track: Track, changed: Collection[str], findings: Findings) -> None:
     """Check that numbers that nothing is held against have names of the track; see `check_claims`."""
     known = metric_names(track)
@@ -120,7 +141,7 @@ def _near(claimed: float | None, found: float | None) -> bool:
     return abs(claimed - found) <= TOLERANCE * max(1.0, abs(found))
 
 
-def check_seeds_differ(submission: Submission, found: Sequence[Measurement], findings: Findings) -> None:
+def check_seeds_differ(submission: Submission, found: Sequence[Measurement], track: Track, findings: Findings) -> None:
     """Refuse one run that was handed in as several, and flag seeds that are almost one."""
     if submission.deterministic:
         return
@@ -134,3 +155,10 @@ def check_seeds_differ(submission: Submission, found: Sequence[Measurement], fin
         if (share := agreement([one.looks.cells], [other.looks.cells])) >= COPY:
             told = f"places {share:.1%} as seed {first} does; look whether it is a run of its own"
             findings.flag("seeds", submission.list_files[seed], told)
+        elif _worth(one, track) & _worth(other, track):
+            told = f"gives the {', '.join(track.headline)} of seed {first}, to the last digit"
+            findings.flag("seeds", submission.list_files[seed], f"{told}; look whether it is a run of its own")
+
+
+def _worth(one: Measurement, track: Track) -> set[tuple[float, ...]]:
+    return set(headlines(over_seeds([one], track)["test"], track))

@@ -43,8 +43,9 @@ def pages(boards: Sequence[Board]) -> Iterator[tuple[str, str]]:
     yield "index.html", made.get_template("index.html.jinja").render(table=table, links=links, choices=choices)
     for board in boards:
         yield f"{board.track.name}/index.html", _board(made, board)
+        titles = board.titles()
         for entry in board.entries:
-            yield f"{board.track.name}/entries/{entry.name}.html", _entry(made, board, entry)
+            yield f"{board.track.name}/entries/{entry.name}.html", _entry(made, board, entry, titles[entry.name])
 
 
 def tracks_table(boards: Sequence[Board]) -> Table:
@@ -116,10 +117,10 @@ def values_of(board: Board) -> dict[str, Any]:
     return {"level": LEVEL, "metrics": list(metrics), "entries": entries}
 
 
-def _entry(made: Environment, board: Board, entry: Entry) -> str:
+def _entry(made: Environment, board: Board, entry: Entry, title: str) -> str:
     tables = {"metrics": metrics_of(entry), "slices": slices_of_entry(entry), "checks": checks_of(entry.record)}
     return made.get_template("entry.html.jinja").render(
-        board=board, entry=entry, sections=list(sections(entry.card)), marked_by=board.marks(entry),
+        board=board, entry=entry, title=title, sections=list(sections(entry.card)), marked_by=board.marks(entry),
         replaced_by=board.replaced.get(entry.name),
         hardware=hardware_words(entry.record.hardware),
         tables={name: table for name, table in tables.items() if table is not None},

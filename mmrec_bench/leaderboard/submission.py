@@ -29,7 +29,11 @@ def _public(address: str) -> str:
 Url = Annotated[
     str,
     Field(max_length=300),
-    of_form(r"https://[A-Za-z0-9._~:/?#@!$&()*+,;=%-]+", "an address that begins with https://, without blanks"),
+    of_form(
+        r"https://(?:[^/@?#]*@)?[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*\.[A-Za-z][A-Za-z0-9-]+(?::\d+)?"
+        r"(?:[/?#][A-Za-z0-9._~:/?#@!$&()*+,;=%-]*)?",
+        "an address that begins with https:// and a public host, without blanks",
+    ),
     AfterValidator(_public),
 ]
 """A public address."""
@@ -73,6 +77,12 @@ class ListStorage(BaseConfig):
     """Address of lists that are stored outside; null where they have none yet."""
     command: Line
     """The command that makes them."""
+
+    @model_validator(mode="after")
+    def _where_they_are(self) -> Self:
+        if self.url is not None and self.stored == "git":
+            raise explained_error("url: lists that lie beside the entry have no other address; leave it out")
+        return self
 
 
 class Submission(BaseConfig):
@@ -125,6 +135,8 @@ class Submission(BaseConfig):
             raise explained_error("seeds: a deterministic system has one; more would tell the same run several times")
         if self.tier == "closed" and self.external_data:
             raise explained_error("external_data: a closed system has seen none; declare tier open")
+        if len(set(self.authors)) < len(self.authors):
+            raise explained_error("authors: names one twice")
         if self.replaces == self.entry:
             raise explained_error("replaces: an entry cannot stand in its own place; name the earlier one")
         return self

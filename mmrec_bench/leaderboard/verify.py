@@ -13,7 +13,7 @@ from mmrec_bench.experiments.environment import code_digest
 from mmrec_bench.leaderboard.declared import OPEN, Declared, check_declared
 from mmrec_bench.leaderboard.documents import parse_object, read_bytes
 from mmrec_bench.leaderboard.findings import Findings, shown
-from mmrec_bench.leaderboard.flags import flag_copies, flag_numbers, sketch
+from mmrec_bench.leaderboard.flags import flag_copies, flag_numbers, headlines, sketch
 from mmrec_bench.leaderboard.folder import SubmissionFolder, open_folder
 from mmrec_bench.leaderboard.judges import COLUMNS, JUDGES, NUMBERS, Judge
 from mmrec_bench.leaderboard.judges.base import Checker, check_form
@@ -21,6 +21,7 @@ from mmrec_bench.leaderboard.lists import RowCount, read_lists
 from mmrec_bench.leaderboard.numbers import (
     Measurement,
     check_claims,
+    check_intervals,
     check_names,
     check_seeds_differ,
     claimed,
@@ -144,10 +145,12 @@ class Verification:
         sketches: tuple[tuple[int, ...], ...] = ()
         if found:
             metrics, slices = over_seeds(found, track), slices_of(found)
+            if declared is not None:
+                check_intervals(declared.card, found, changed, findings)
             check_claims(submission, metrics, changed, findings)
-            check_seeds_differ(submission, found, findings)
+            check_seeds_differ(submission, found, track, findings)
             sketches = tuple(sketch(one.looks.cells) for one in found)
-            flag_copies(sketches, others, submission.replaces, findings)
+            flag_copies(track, sketches, headlines(metrics["test"], track), others, submission.replaces, findings)
             flag_numbers(track, metrics, max(one.looks.ties for one in found), others, findings)
         else:
             check_names(submission, track, changed, findings)

@@ -83,6 +83,30 @@ def test_entries_of_one_title_are_told_apart() -> None:
     assert [entry["title"] for entry in values_of(board)["entries"]] == ["MF (a)", "MF (b)", "c"]
 
 
+@pytest.mark.parametrize(
+    ("name", "title", "told"),
+    [
+        ("mine", "MF", "MF (mine)"),
+        ("mine", "mf (plain)", "mf (plain)"),
+        ("mine", "m f", "m f (mine)"),
+        ("mine", "m\u0444", "m\u0444 (mine)"),  # a letter of another script
+        ("mf-plain", "mf-plain", "mf-plain"),
+    ],
+)
+def test_titles_that_could_be_taken_for_others_have_their_name(name: str, title: str, told: str) -> None:
+    board = board_of(entry_of(RETRIEVAL, "mf", 0.2, title="mf (base)"), entry_of(RETRIEVAL, name, 0.1, title=title))
+    assert board.titles()[name] == told
+
+
+def test_a_title_that_says_what_another_is_called_with_its_name_has_its_own() -> None:
+    board = board_of(
+        entry_of(RETRIEVAL, "plain", 0.3, title="mf"),
+        entry_of(RETRIEVAL, "mf", 0.2),
+        entry_of(RETRIEVAL, "mine", 0.1, title="mf (plain)"),
+    )
+    assert board.titles() == {"plain": "mf (plain)", "mf": "mf (mf)", "mine": "mf (plain) (mine)"}
+
+
 def test_who_is_replaced_by_one_of_its_authors_keeps_its_place_without_a_rank() -> None:
     old = entry_of(RETRIEVAL, "old", 0.3, title="MF", n_seeds=3)
     others = [entry_of(RETRIEVAL, name, level) for name, level in (("low", 0.1), ("lower", 0.05))]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from mmrec_bench.leaderboard.board import Board
-from mmrec_bench.leaderboard.board_plots import MOST, plots_of
+from mmrec_bench.leaderboard.board_plots import MAX_LABEL, MOST, plots_of
 from mmrec_bench.leaderboard.track import load_tracks
 from tests.leaderboard.entries import Entry, entry_of
 
@@ -29,6 +29,13 @@ def test_accuracy_is_drawn_against_both_costs_of_recomputed_entries() -> None:
         entry_of(TRACK, "claimed", 0.9, status="self-reported"),
     )
     assert found == {"seconds": {"one", "two"}, "parameters": {"one", "two"}}
+
+
+def test_long_titles_are_cut_beside_their_points() -> None:
+    plots = plots_of(Board.of(TRACK, [entry_of(TRACK, "one", 0.3, title="W" * 200), entry_of(TRACK, "two", 0.2)]))
+    for plot in plots:
+        named = {text for text in re.findall(r">([^<>]+)</text>", plot.svg) if "W" in text}
+        assert named == {"W" * (MAX_LABEL - 1) + "…"}
 
 
 def test_the_best_are_shown_and_all_that_nobody_beats_for_less() -> None:

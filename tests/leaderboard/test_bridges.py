@@ -117,6 +117,19 @@ def test_a_bad_line_is_named(case: str, judged: Judged, tmp_path: Path) -> None:
     assert message in str(caught.value)
 
 
+def test_an_unknown_id_is_told_once_with_the_number_of_its_rows(judged: Judged, tmp_path: Path) -> None:
+    path = tmp_path / "run"
+    lines = _lines(judged, path)
+    user = lines[0].split()[0]
+    n = sum(line.split()[0] == user for line in lines)
+    path.write_text("\n".join(line.replace(f"{user} ", "nobody ", 1) for line in lines), encoding="utf-8")
+    with pytest.raises(DataError) as caught:
+        import_lists(path, LIST_FORMATS["trec"], judged.experiment.config, judged.prepared)
+    told = [line for line in str(caught.value).splitlines() if "'nobody'" in line]
+    assert len(told) == 1
+    assert told[0].endswith(f"and in {n - 1} more row(s)")
+
+
 def test_all_problems_are_told_at_once(judged: Judged, tmp_path: Path) -> None:
     path = tmp_path / "run"
     lines = _lines(judged, path)

@@ -161,7 +161,7 @@ def test_tracks_are_strict(changes: dict[str, Any], reason: str) -> None:
 
 
 def test_closed_rankers_learn_from_what_the_track_gives(tmp_path: Path) -> None:
-    folder = tmp_path / "mlp-labels"
+    folder = tmp_path / "synthetic-ranking" / "mlp-labels"
     shutil.copytree(Path("leaderboard/submissions/synthetic-ranking/mlp-labels"), folder)
 
     def failures() -> list[str]:

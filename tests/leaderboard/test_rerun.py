@@ -74,6 +74,7 @@ def _forged(board: Board, tmp_path: Path) -> Path:
         for part in ("valid", "test"):
             for name, told in content[key][part].items():
                 told["mean"] = found[part][name].mean
+                told |= dict.fromkeys({"low", "high", "over"} & set(told))
 
     edit_card(folder, lambda content: raised(content, "metrics"))
     edit_json(folder / "submission.json", lambda content: raised(content, "claimed"))
@@ -100,7 +101,7 @@ def test_a_consistent_forgery_passes_the_lists_and_is_caught_by_a_rerun(board: B
 
 
 def test_what_was_refused_is_not_run(board: Board, tmp_path: Path) -> None:
-    folder = tmp_path / "retrieval"
+    folder = tmp_path / "retrieval" / "retrieval"
     shutil.copytree(board.root / "retrieval" / "retrieval", folder)
     (folder / "config.yaml").write_text("model: evil")
     with pytest.raises(ArtefactError, match="Nothing was run"):
@@ -119,7 +120,7 @@ def test_a_tolerance_that_nothing_could_exceed_is_refused_before_anything_is_run
 
 
 def test_reruns_and_audits_are_kept_by_later_verifications(board: Board, tmp_path: Path) -> None:
-    folder = tmp_path / "retrieval"
+    folder = tmp_path / "retrieval" / "retrieval"
     shutil.copytree(board.root / "retrieval" / "retrieval", folder)
     write_record(folder, rerun(folder, board.verification, SETTINGS).record.text())
     again = board.verification(folder).record
@@ -134,7 +135,7 @@ def test_reruns_and_audits_are_kept_by_later_verifications(board: Board, tmp_pat
 
 
 def test_code_is_signed_for_after_a_rerun_and_the_word_is_kept(board: Board, tmp_path: Path) -> None:
-    folder = tmp_path / "retrieval"
+    folder = tmp_path / "retrieval" / "retrieval"
     shutil.copytree(board.root / "retrieval" / "retrieval", folder)
     with pytest.raises(ArtefactError, match=r"is list-verified.*leaderboard rerun"):
         audit(folder, board.verification, "A. Reader")

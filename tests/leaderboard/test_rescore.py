@@ -268,7 +268,7 @@ def test_the_command(
     command = mmrec_bench.cli.rescoring
     monkeypatch.setattr(command, "Verification", lambda _: packed.verification)
     command.rescore(root, check=True, threads=1)
-    assert "5 records, 5 current" in capsys.readouterr().out
+    assert "5 records: 5 current" in capsys.readouterr().out
     _halved(monkeypatch)
     with pytest.raises(typer.Exit):
         command.rescore(root, check=True, threads=1)
@@ -277,4 +277,4 @@ def test_the_command(
     told = capsys.readouterr().out
     assert "retrieval/trained" in told
     assert "rescored" in told
-    assert "5 records, 3 current" in told
+    assert "5 records: 3 current, 2 rescored" in told

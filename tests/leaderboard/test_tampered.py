@@ -122,6 +122,31 @@ RETRIEVAL: dict[str, tuple[Spoil, str, str]] = {
         keyed("submission.json", r'"x\n::error::\u001b[2J\u202e"'),
         "submission.json", r"x\n::error::\x1b[2J\u202e: unknown key",
     ),
+    "json-byte-order-mark": (
+        lambda f: (f / "submission.json").write_bytes(b"\xef\xbb\xbf{}"), "submission.json", "a byte order mark"
+    ),
+    "author-twice": (set_to(authors=["A. Author", "A. Author"]), "submission.json", "authors: names one twice"),
+    "address-without-a-host": (
+        set_to(code={"url": "https:///x", "commit": "0123abc"}), "submission.json", "and a public host"
+    ),
+    "address-of-one-machine": (
+        set_to(code={"url": "https://127.0.0.1/x", "commit": "0123abc"}), "submission.json", "and a public host"
+    ),
+    "address-of-lists-in-git": (
+        said(lambda c: c["lists"].update(url="https://example.org/lists")),
+        "submission.json", "lists that lie beside the entry have no other address",
+    ),
+    "interval-that-the-lists-do-not-give": (
+        carded(lambda c: c["metrics"]["test"]["recall@10"].update(low=0.9)), "card.json", "has the interval [0.9, "
+    ),
+    "half-an-interval": (
+        carded(lambda c: c["metrics"]["test"]["recall@10"].update(low=None)), "card.json", "has the interval [None, "
+    ),
+    "digest-of-another-config": (carded(lambda c: c.update(config_digest="0" * 32)), "card.json", "config_digest is"),
+    "chosen-by-another-metric": (
+        carded(lambda c: c["protocol"].update(select_by="ndcg@5")), "card.json", "protocol.select_by is 'ndcg@5'"
+    ),
+    "no-hardware": (carded(lambda c: c.update(makings=[])), "card.json", "makings tell no hardware of seed 0"),
     "schema-version": (set_to(schema_version=2), "submission.json", "schema_version"),
     "other-kind": (set_to(kind="verification"), "submission.json", "kind"),
     "unknown-key": (set_to(score=1.0), "submission.json", "unknown key"),
@@ -607,6 +632,9 @@ def test_open_systems_may_have_other_features(board: Board, tmp_path: Path) -> N
     set_to(tier="open", external_data=["a model of pictures"])(folder)
     edit_card(folder, lambda card: card["fingerprints"]["features"].update(image="0", clip="0"))
     assert not board.verification(folder).refused
+    set_to(external_data=[])(folder)
+    flags = [check.message for check in board.verification(folder).checks if check.name == "tier"]
+    assert flags == ["submission.json: is open and declares no external_data; look what makes it so"]
 
 
 def test_a_link_beside_a_submission_leads_nowhere(board: Board, tmp_path: Path) -> None:

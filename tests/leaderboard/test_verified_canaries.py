@@ -27,7 +27,7 @@ def board(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Board]:
 
 def _verified(name: str, task: str, board: Board, tmp_path: Path) -> Verified:
     """Put the lists of a canary in the place of an entry's, with the numbers and digests that fit."""
-    folder, track = tmp_path / task, board.tracks[task]
+    folder, track = tmp_path / task / task, board.tracks[task]
     shutil.copytree(board.root / task / task, folder)
     judge = board.verification.judge_of(track)
     assert not isinstance(judge, str)
@@ -41,6 +41,7 @@ def _verified(name: str, task: str, board: Board, tmp_path: Path) -> Verified:
             for part, claims in content.get("claimed", content.get("metrics")).items():
                 for metric, told in claims.items():
                     told["mean"] = metrics[part][metric]
+                    told |= dict.fromkeys({"low", "high", "over"} & set(told))
 
         edit_json(folder / "submission.json", claim)
         edit_card(folder, claim)

@@ -4,6 +4,7 @@ import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -16,6 +17,7 @@ from mmrec_bench.leaderboard.pack import pack
 from mmrec_bench.leaderboard.record import VerificationRecord, read_record
 from mmrec_bench.leaderboard.verify import Verification, Verified
 from mmrec_bench.leaderboard.versions import metric_names
+from mmrec_bench.reports.cards.schema import digest_of_json
 from tests.leaderboard.packed import CODE, Board, edit_card, edit_config, edit_json, edit_lists, make_board, small_world
 
 
@@ -52,7 +54,7 @@ def test_numbers_are_recomputed_from_the_lists(board: Board, name: str) -> None:
 
 def test_verification_is_a_function_of_files_and_data(board: Board, tmp_path: Path) -> None:
     folder = board.root / "retrieval" / "trained"
-    moved = tmp_path / "elsewhere" / "trained"
+    moved = tmp_path / "retrieval" / "trained"
     shutil.copytree(folder, moved)
     record = _record(board.verification(moved))
     assert record.text() == _record(board.verification(folder)).text()
@@ -76,7 +78,7 @@ def test_fields_that_come_later_leave_older_records_intact(board: Board, tmp_pat
 
 
 def test_near_copies_are_flagged(board: Board, tmp_path: Path) -> None:
-    mine, copy = tmp_path / "mine", tmp_path / "copy"
+    mine, copy = (tmp_path / "retrieval" / name for name in ("mine", "copy"))
     shutil.copytree(board.root / "retrieval" / "retrieval", mine)
     shutil.copytree(mine, copy)
     for folder in (mine, copy):
@@ -86,6 +88,48 @@ def test_near_copies_are_flagged(board: Board, tmp_path: Path) -> None:
     flags = _record(board.verification(copy)).flags
     assert [check.name for check in flags if check.name == "copies"] == ["copies"]
     assert "entry mine" in next(check.message for check in flags if check.name == "copies")
+
+
+def _upside_down(table: pd.DataFrame) -> pd.DataFrame:
+    """Turn every list over: the same items, and so the same recall at its full length, at almost no place of before."""
+    lists = table.groupby(["part", "user_id"], sort=False)["item_id"]
+    turned = lists.transform(lambda items: items.to_numpy()[::-1])
+    return table.assign(item_id=turned, score=(-table["rank"]).astype("float32"))
+
+
+def test_copies_in_another_order_are_flagged_by_what_they_are_worth(board: Board, tmp_path: Path) -> None:
+    mine, copy = (tmp_path / "retrieval" / name for name in ("retrieval", "copy"))
+    shutil.copytree(board.root / "retrieval" / "retrieval", mine)
+    write_record(mine, _record(board.verification(mine)).text())
+    shutil.copytree(board.root / "retrieval" / "retrieval", copy)
+    edit_json(copy / "submission.json", lambda content: content.update(entry="copy"))
+    edit_lists(copy, _upside_down)
+    flags = board.verification(copy).checks
+    (told,) = (check.message for check in flags if check.name == "copies")
+    assert told == "lists: a seed gives the recall@10 of one of entry retrieval, to the last digit"
+
+
+def test_one_run_in_several_orders_is_flagged(board: Board, tmp_path: Path) -> None:
+    folder = tmp_path / "retrieval" / "trained"
+    shutil.copytree(board.root / "retrieval" / "trained", folder)
+    shutil.copy(folder / "lists" / "seed-0.parquet", folder / "lists" / "seed-2.parquet")
+    edit_lists(folder, _upside_down, seed=2)
+    checks = board.verification(folder).checks
+    flags = [check.message for check in checks if (check.name, check.verdict) == ("seeds", "flag")]
+    told = "gives the recall@10 of seed 0, to the last digit; look whether it is a run of its own"
+    assert flags == [f"lists/seed-2.parquet: {told}"]
+
+
+def test_a_folder_of_entries_is_told_as_such(board: Board) -> None:
+    (check,) = board.verification(board.root / "retrieval").checks
+    assert check.message == "'retrieval': holds 2 submissions and is none; name one of its folders, or give --all"
+
+
+def test_an_entry_of_another_track_is_refused(board: Board, tmp_path: Path) -> None:
+    folder = tmp_path / "ranking" / "retrieval"
+    shutil.copytree(board.root / "retrieval" / "retrieval", folder)
+    told = "track is retrieval, and the folder lies in 'ranking'; its place is retrieval/retrieval"
+    assert [check.message for check in board.verification(folder).failures] == [f"submission.json: {told}"]
 
 
 @pytest.mark.parametrize(
@@ -101,7 +145,7 @@ def test_near_copies_are_flagged(board: Board, tmp_path: Path) -> None:
 def test_an_author_may_replace_an_entry_that_is_there_and_may_be_alike(
     board: Board, tmp_path: Path, replaces: str, author: str, message: str | None
 ) -> None:
-    mine, copy = tmp_path / "mine", tmp_path / "copy"
+    mine, copy = (tmp_path / "retrieval" / name for name in ("mine", "copy"))
     shutil.copytree(board.root / "retrieval" / "retrieval", mine)
     told = json.loads((mine / "submission.json").read_text())
     (mine / "submission.json").write_text(json.dumps({**told, "entry": "mine", "authors": ["A. Author"]}))
@@ -142,7 +186,7 @@ def test_without_data_only_metrics_of_the_track_are_claimed(
     def missing(*_: object) -> None:
         raise DataError("not here")
 
-    folder = tmp_path / "retrieval"
+    folder = tmp_path / "retrieval" / "retrieval"
     shutil.copytree(board.root / "retrieval" / "retrieval", folder)
     number = {"mean": 0.9, "sd": None, "n": 1}
     edit_card(folder, lambda card: card["metrics"]["test"].update({name: {**number, "over": None}}), seal=False)
@@ -159,7 +203,7 @@ def test_what_was_judged_elsewhere_is_kept_unless_it_is_not_trusted(
     from mmrec_bench.errors import DataError
     from mmrec_bench.leaderboard import verify
 
-    folder = tmp_path / "retrieval"
+    folder = tmp_path / "retrieval" / "retrieval"
     shutil.copytree(board.root / "retrieval" / "retrieval", folder)
     write_record(folder, _record(board.verification(folder)).text())
 
@@ -189,12 +233,17 @@ def test_one_seed_of_a_model_that_is_not_known_here_is_unchecked(board: Board, t
 
     assert not entry().seeds_unchecked
     edit_config(folder, "popularity", "somebodys")
-    edit_card(folder, lambda card: card["config"].update(model={**card["config"]["model"], "name": "somebodys"}))
+
+    def renamed(card: dict[str, Any]) -> None:
+        card["config"].update(model={**card["config"]["model"], "name": "somebodys"})
+        card["config_digest"] = digest_of_json(card["config"])
+
+    edit_card(folder, renamed)
     assert entry().seeds_unchecked
 
 
 def test_all_problems_are_told_at_once(board: Board, tmp_path: Path) -> None:
-    folder = tmp_path / "retrieval"
+    folder = tmp_path / "retrieval" / "retrieval"
     shutil.copytree(board.root / "retrieval" / "retrieval", folder)
 
     def spoil(table: pd.DataFrame) -> pd.DataFrame:

@@ -177,14 +177,20 @@ def _known(rows: Rows, names: list[str], ids: IdMap | None, known: StringArray, 
     """Return the row number of each id, -1 for those that are none, which are noted as problems."""
     place_of = {str(name): place for place, name in enumerate(known)}
     found = np.empty(len(names), np.int64)
+    strange: dict[str, list[int]] = {}  # told once each: an id may stand in every row
     for place, name in enumerate(names):
         meant = name if ids is None else ids.get(name)
         found[place] = -1 if meant is None else place_of.get(meant, -1)
-        if meant is None:
-            rows.problems.add(rows.places[place], f"{what} {name[:40]!r} is not in the map of {what} ids")
-        elif found[place] < 0:
+        if found[place] < 0:
+            strange.setdefault(name, []).append(place)
+    for name, places in strange.items():
+        meant = name if ids is None else ids.get(name)
+        why = f"{what} {name[:40]!r} is not in the map of {what} ids"
+        if meant is not None:
             way = f"; where files have ids of their own, give --{what}-map" if ids is None else ""
-            rows.problems.add(rows.places[place], f"{what} {meant[:40]!r} is none of the data set{way}")
+            why = f"{what} {meant[:40]!r} is none of the data set{way}"
+        again = f", and in {len(places) - 1:,} more row(s)" if len(places) > 1 else ""
+        rows.problems.add(rows.places[places[0]], why + again)
     return found
 
 

@@ -11,6 +11,7 @@ import pandas as pd
 from mmrec_bench.errors import DataError
 from mmrec_bench.leaderboard.bridges.base import ListFormat, cells_of, refuse_ids, write_lines
 from mmrec_bench.leaderboard.bridges.rows import Problems, Rows, lines_of
+from mmrec_bench.leaderboard.documents import why_no_json
 
 
 class MMRec(ListFormat):
@@ -69,7 +70,7 @@ class Cornac(ListFormat):
         except OSError as error:
             raise DataError(f"{path}: cannot be read: {error.strerror}") from None
         except (ValueError, RecursionError) as error:
-            raise DataError(f"{path}: is no JSON: {str(error)[:200]}") from None
+            raise DataError(f"{path}: is no JSON: {why_no_json(error)}") from None
         if not isinstance(told, tuple):
             raise DataError(f"{path}: must hold a JSON object, a list of item ids by user id; got {str(told)[:60]}")
         rows, seen = Rows(Problems(path, "user")), set[str]()
