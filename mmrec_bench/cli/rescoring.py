@@ -36,9 +36,8 @@ def rescore(
         if one.reason:
             errors.print(f"{visible(str(one.path))}: {visible_lines(one.reason)}", highlight=False, markup=False)
     counts = Counter(one.outcome for one in found)
-    out.print(
-        f"{len(found)} records: {', '.join(f'{n} {name}' for name, n in counts.items()) or 'none'}", highlight=False
-    )
+    outcomes = ", ".join(f"{n} {name}" for name, n in counts.items())
+    out.print(f"{len(found)} records{': ' if found else ''}{outcomes}", highlight=False)
     if any(one.outcome in ("failed", "stale") for one in told):
         raise typer.Exit(1)
 

@@ -311,6 +311,7 @@ def _check_card(
         ("task", card.task, track.task),
         ("dataset", card.dataset, track.dataset.card),
         ("protocol.id", card.protocol.id, track.protocol.id),
+        ("protocol.select_by", card.protocol.select_by, track.protocol.select_by),
     ):
         if mine != wanted and not (renamed and what == "protocol.id"):
             findings.fail("protocol", CARD, f"{what} is {shown(mine)}; track {track.name} has {wanted}")
@@ -319,13 +320,8 @@ def _check_card(
     config = {key: value for key, value in raw.items() if key != "seeds"}
     if differs := differences(config, card.config):
         findings.fail("card", CARD, f"its config is not {CONFIG}: {differs}")
-    chosen = config["protocol"].get("select_by") if isinstance(config.get("protocol"), dict) else None
-    for what, said, found in (
-        ("config_digest", card.config_digest, digest_of_json(card.config)),
-        ("protocol.select_by", card.protocol.select_by, chosen or card.protocol.select_by),
-    ):
-        if said != found:
-            findings.fail("card", CARD, f"{what} is {shown(said)}; its config says {shown(str(found))}")
+    if card.config_digest != (found := digest_of_json(card.config)):
+        findings.fail("card", CARD, f"config_digest is {shown(card.config_digest)}; that of its config is {found}")
     if made := set(submission.seeds) - {seed for making in card.makings for seed in making.seeds}:
         findings.fail("card", CARD, f"makings tell no hardware of seed {min(made)}; pack it from its runs")
     claimed = {

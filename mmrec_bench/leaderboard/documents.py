@@ -6,6 +6,7 @@ import json
 import os
 import re
 import stat
+import sys
 from collections import Counter
 from contextlib import ExitStack
 from pathlib import Path
@@ -117,7 +118,7 @@ def why_no_json(error: Exception) -> str:
             return f"{error.msg}, line {error.lineno}, column {error.colno}"
         case RecursionError():
             return "it is nested too deeply"
-    return "it holds a whole number of more than 4,300 digits"
+    return f"it holds a whole number of more than {sys.get_int_max_str_digits():,} digits"
 
 
 def check_places(data: Any, path: Path) -> None:

@@ -52,12 +52,17 @@ def agreement(left: Sequence[Places], right: Sequence[Places]) -> float:
 
 
 def headlines(metrics: Mapping[str, Measured], track: Track) -> list[tuple[float, ...]]:
-    """Return the test metrics of the headline for each seed, unrounded; none where one is missing, or all are zero.
+    """Return the test metrics of the headline for each seed, unrounded; none where one of them is missing."""
+    values = [found.per_seed if (found := metrics.get(name)) is not None else () for name in track.headline]
+    return list(zip(*values, strict=True)) if all(values) else []
+
+
+def worth_the_same(left: Sequence[tuple[float, ...]], right: Sequence[tuple[float, ...]]) -> bool:
+    """Return whether any of the `headlines` of two are equal, and not zero altogether.
 
     Two runs hardly agree in all of these to the last digit; copies that differ only where no headline looks do.
     """
-    values = [found.per_seed if (found := metrics.get(name)) is not None else () for name in track.headline]
-    return [seed for seed in zip(*values, strict=False) if any(seed)] if all(values) else []
+    return any(map(any, set(left) & set(right)))
 
 
 def flag_copies(
@@ -82,7 +87,7 @@ def flag_copies(
     for other in others:
         if (share := agreement(own, other.sketches)) >= COPY:
             findings.flag("copies", "lists", f"{share:.1%} of looked-at places are those of entry {other.entry}")
-        elif set(scores) & set(headlines(other.metrics.get("test", {}), track)):
+        elif worth_the_same(scores, headlines(other.metrics.get("test", {}), track)):
             told = f"a seed gives the {', '.join(track.headline)} of one of entry {other.entry}, to the last digit"
             findings.flag("copies", "lists", told)
     findings.passed("copies", f"held against {len(others)} other entries")

@@ -74,8 +74,8 @@ def open_folder(path: Path, findings: Findings) -> SubmissionFolder | None:
     if path.is_symlink() or not path.is_dir():
         findings.fail("folder", shown(path.name), "is no folder, or a link to one")
         return None
-    if held := _submissions_in(path):
-        told = f"holds {held:,} submissions and is none; name one of its folders, or give --all"
+    if not os.path.lexists(path / SUBMISSION) and (held := _submissions_in(path)):
+        told = f"is no submission, and holds {held:,}; name one of its folders, or give --all"
         findings.fail("folder", shown(path.name), told)
         return None
     names = _names(path, findings)

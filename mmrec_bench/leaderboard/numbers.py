@@ -5,22 +5,27 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from typing import TypeAlias
 
 from mmrec_bench.leaderboard.findings import Findings, shown
-from mmrec_bench.leaderboard.flags import COPY, agreement, headlines
+from mmrec_bench.leaderboard.flags import COPY, agreement, worth_the_same
 from mmrec_bench.leaderboard.judges.base import Looks
 from mmrec_bench.leaderboard.record import Measured
 from mmrec_bench.leaderboard.scoring import Scores
 from mmrec_bench.leaderboard.submission import CARD, SUBMISSION, Claim, Submission
 from mmrec_bench.leaderboard.track import Track
 from mmrec_bench.leaderboard.versions import metric_names
-from mmrec_bench.leaderboard.words import Part
+from mmrec_bench.leaderboard.words import PARTS, Part
 from mmrec_bench.reports.cards.schema import ResultCard
-from mmrec_bench.reports.cards.scores import intervals
+from mmrec_bench.reports.cards.scores import Interval, intervals
 from mmrec_bench.reports.collect import Estimate
 
 TOLERANCE = 1e-9
 """Relative difference of a claimed number from what the lists give: both come from the same sums."""
+
+
+Intervals: TypeAlias = Mapping[Part, Mapping[str, Interval]]
+"""Ends of the interval of each metric, by part."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -47,18 +52,21 @@ def claimed(submission: Submission) -> dict[Part, dict[str, Measured]]:
     }
 
 
-def over_seeds(found: Sequence[Measurement], track: Track) -> dict[Part, dict[str, Measured]]:
-    """Return every metric of both parts over the seeds, those of the headline with intervals."""
-    parts: tuple[Part, ...] = ("valid", "test")
-    result: dict[Part, dict[str, Measured]] = {}
+def intervals_of(found: Sequence[Measurement]) -> Intervals:
+    """Return the intervals of all metrics of both parts, of those that have scores of users."""
     tables = [one.scores.per_user for one in found]
-    for part in parts:
-        ends = intervals(tables, part, track.headline)
+    return {part: intervals(tables, part, tuple(found[0].scores.metrics[part])) for part in PARTS}
+
+
+def over_seeds(found: Sequence[Measurement], ends: Intervals, track: Track) -> dict[Part, dict[str, Measured]]:
+    """Return every metric of both parts over the seeds, those of the headline with their intervals."""
+    result: dict[Part, dict[str, Measured]] = {}
+    for part in PARTS:
         result[part] = {}
         for name in found[0].scores.metrics[part]:
             values = [one.scores.metrics[part][name] for one in found if one.scores.metrics[part].get(name) is not None]
             if len(values) == len(found):
-                low, high = ends.get(name, (None, None))
+                low, high = ends[part].get(name, (None, None)) if name in track.headline else (None, None)
                 result[part][name] = _measured(values, low, high)
     return result
 
@@ -103,24 +111,16 @@ def check_claims(
     findings.passed("claims", f"every claimed number is what the lists give{told}")
 
 
-def check_intervals(
-    card: ResultCard, found: Sequence[Measurement], changed: Collection[str], findings: Findings
-) -> None:
+def check_intervals(card: ResultCard, ends: Intervals, changed: Collection[str], findings: Findings) -> None:
     """Hold the intervals that a card tells against those that the lists give, but for metrics that have changed."""
-    tables = [one.scores.per_user for one in found]
-    for part, scores in card.metrics.items():
-        told = {
-            name: score
-            for name, score in scores.items()
-            if (score.low, score.high) != (None, None) and name.partition("@")[0] not in changed
-        }
-        ends = intervals(tables, part, tuple(told))
-        wrong = (
-            f"{part} {name} has the interval [{score.low!r}, {score.high!r}]; the lists give {list(ends.get(name, ()))}"
-            for name, score in told.items()
-            if not all(map(_near, (score.low, score.high), ends.get(name, (None, None))))
-        )
-        findings.fail_each("claims", CARD, wrong)
+    wrong = (
+        f"{part} {shown(name)} has the interval [{score.low!r}, {score.high!r}]; the lists give {list(given)}"
+        for part, scores in card.metrics.items()
+        for name, score in scores.items()
+        if (score.low, score.high) != (None, None) and name.partition("@")[0] not in changed
+        if not all(map(_near, (score.low, score.high), given := ends[part].get(name, (None, None))))
+    )
+    findings.fail_each("claims", CARD, wrong)
 
 
 def check_names(submission: Submission, track: Track, changed: Collection[str], findings: Findings) -> None:
@@ -141,8 +141,22 @@ def _near(claimed: float | None, found: float | None) -> bool:
     return abs(claimed - found) <= TOLERANCE * max(1.0, abs(found))
 
 
-def check_seeds_differ(submission: Submission, found: Sequence[Measurement], track: Track, findings: Findings) -> None:
-    """Refuse one run that was handed in as several, and flag seeds that are almost one."""
+def check_seeds_differ(
+    submission: Submission,
+    found: Sequence[Measurement],
+    scores: Sequence[tuple[float, ...]],
+    track: Track,
+    findings: Findings,
+) -> None:
+    """Refuse one run that was handed in as several, and flag seeds that are almost one, or worth the same.
+
+    Args:
+        submission: What it says of itself.
+        found: What the lists of each seed give.
+        scores: The `headlines` of each seed.
+        track: Its track.
+        findings: Is told.
+    """
     if submission.deterministic:
         return
     seen: dict[bytes, int] = {}
@@ -151,14 +165,11 @@ def check_seeds_differ(submission: Submission, found: Sequence[Measurement], tra
         if first != seed:
             name = submission.list_files[seed]
             findings.fail("seeds", name, f"holds the very lists of seed {first}; declare deterministic, or run it")
-    for (first, one), (seed, other) in combinations(zip(submission.seeds, found, strict=True), 2):
+    runs = zip(submission.seeds, found, scores or [()] * len(found), strict=True)
+    for (first, one, worth), (seed, other, worth_of_other) in combinations(runs, 2):
         if (share := agreement([one.looks.cells], [other.looks.cells])) >= COPY:
             told = f"places {share:.1%} as seed {first} does; look whether it is a run of its own"
             findings.flag("seeds", submission.list_files[seed], told)
-        elif _worth(one, track) & _worth(other, track):
+        elif worth_the_same([worth], [worth_of_other]):
             told = f"gives the {', '.join(track.headline)} of seed {first}, to the last digit"
             findings.flag("seeds", submission.list_files[seed], f"{told}; look whether it is a run of its own")
-
-
-def _worth(one: Measurement, track: Track) -> set[tuple[float, ...]]:
-    return set(headlines(over_seeds([one], track)["test"], track))

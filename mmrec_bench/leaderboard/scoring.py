@@ -124,10 +124,8 @@ def read_lists_of(path: Path, columns: Sequence[str]) -> pd.DataFrame:
             raise DataError(f"{path}: a cell of lists holds one text or number; not so in column(s) {told(nested)}")
         frame: pd.DataFrame = pq.read_table(path, columns=[field.name for field in read]).to_pandas()
     except (OSError, ValueError, pa.ArrowException) as error:
-        what = f"is no run folder and no parquet of lists ({RANKINGS})"
-        raise DataError(
-            f"{path}: {what}; of list files of other systems, name the --format: {str(error)[:200]}"
-        ) from None
+        what = f"is no run folder and no parquet of lists ({RANKINGS}); `score --format` reads those of other systems"
+        raise DataError(f"{path}: {what}: {str(error)[:200]}") from None
     return frame
 
 

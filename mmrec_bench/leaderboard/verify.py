@@ -25,6 +25,7 @@ from mmrec_bench.leaderboard.numbers import (
     check_names,
     check_seeds_differ,
     claimed,
+    intervals_of,
     over_seeds,
     slices_of,
 )
@@ -144,13 +145,15 @@ class Verification:
         metrics, slices = claimed(submission), dict[str, dict[str, Measured]]()
         sketches: tuple[tuple[int, ...], ...] = ()
         if found:
-            metrics, slices = over_seeds(found, track), slices_of(found)
-            if declared is not None:
-                check_intervals(declared.card, found, changed, findings)
+            ends = intervals_of(found)
+            metrics, slices = over_seeds(found, ends, track), slices_of(found)
             check_claims(submission, metrics, changed, findings)
-            check_seeds_differ(submission, found, track, findings)
+            if declared is not None:
+                check_intervals(declared.card, ends, changed, findings)
+            scores = headlines(metrics["test"], track)
+            check_seeds_differ(submission, found, scores, track, findings)
             sketches = tuple(sketch(one.looks.cells) for one in found)
-            flag_copies(track, sketches, headlines(metrics["test"], track), others, submission.replaces, findings)
+            flag_copies(track, sketches, scores, others, submission.replaces, findings)
             flag_numbers(track, metrics, max(one.looks.ties for one in found), others, findings)
         else:
             check_names(submission, track, changed, findings)

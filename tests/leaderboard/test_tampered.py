@@ -142,6 +142,10 @@ RETRIEVAL: dict[str, tuple[Spoil, str, str]] = {
     "half-an-interval": (
         carded(lambda c: c["metrics"]["test"]["recall@10"].update(low=None)), "card.json", "has the interval [None, "
     ),
+    "column-as-metric": (
+        carded(lambda c: c["metrics"]["test"].update(user_id={**c["metrics"]["test"]["recall@10"], "low": 0.1})),
+        "card.json", "'user_id' has the interval [0.1, "
+    ),
     "digest-of-another-config": (carded(lambda c: c.update(config_digest="0" * 32)), "card.json", "config_digest is"),
     "chosen-by-another-metric": (
         carded(lambda c: c["protocol"].update(select_by="ndcg@5")), "card.json", "protocol.select_by is 'ndcg@5'"

@@ -122,7 +122,7 @@ def test_one_run_in_several_orders_is_flagged(board: Board, tmp_path: Path) -> N
 
 def test_a_folder_of_entries_is_told_as_such(board: Board) -> None:
     (check,) = board.verification(board.root / "retrieval").checks
-    assert check.message == "'retrieval': holds 2 submissions and is none; name one of its folders, or give --all"
+    assert check.message == "'retrieval': is no submission, and holds 2; name one of its folders, or give --all"
 
 
 def test_an_entry_of_another_track_is_refused(board: Board, tmp_path: Path) -> None:

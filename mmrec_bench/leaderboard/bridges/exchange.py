@@ -185,8 +185,9 @@ def _known(rows: Rows, names: list[str], ids: IdMap | None, known: StringArray, 
             strange.setdefault(name, []).append(place)
     for name, places in strange.items():
         meant = name if ids is None else ids.get(name)
-        why = f"{what} {name[:40]!r} is not in the map of {what} ids"
-        if meant is not None:
+        if meant is None:
+            why = f"{what} {name[:40]!r} is not in the map of {what} ids"
+        else:
             way = f"; where files have ids of their own, give --{what}-map" if ids is None else ""
             why = f"{what} {meant[:40]!r} is none of the data set{way}"
         again = f", and in {len(places) - 1:,} more row(s)" if len(places) > 1 else ""

@@ -34,11 +34,11 @@ SeedCount = Annotated[int, Field(ge=1, le=MOST_COUNTED)]
 """Over how many seeds a mean is."""
 
 
-class Part(BaseConfig, use_attribute_docstrings=True):
-    """A part of a card; what its fields mean stands in the JSON schema, too."""
+class Described(BaseConfig, use_attribute_docstrings=True):
+    """What has the docstrings of its fields in its JSON schema, too."""
 
 
-class Number(Part):
+class Number(Described):
     """A mean over seeds of what something takes."""
 
     mean: Amount
@@ -62,7 +62,7 @@ class Score(Number):
     """What the interval allows for: other users, and other seeds where there are two or more."""
 
 
-class ProtocolCard(Part):
+class ProtocolCard(Described):
     """What the numbers mean."""
 
     id: str
@@ -73,7 +73,7 @@ class ProtocolCard(Part):
     """Validation metric that chose the weights."""
 
 
-class Fingerprints(Part):
+class Fingerprints(Described):
     """Digests of what the numbers stand on; that of the code is told by making."""
 
     experiment: str
@@ -88,7 +88,7 @@ class Fingerprints(Part):
     """Of what else was made before: clicks, candidates, base, lexicon, start."""
 
 
-class Hardware(Part):
+class Hardware(Described):
     """A device."""
 
     type: str
@@ -99,7 +99,7 @@ class Hardware(Part):
     """Processor cores that the process could use."""
 
 
-class Making(Part):
+class Making(Described):
     """Where and by what some of the runs were made."""
 
     seeds: tuple[int, ...]
@@ -118,7 +118,7 @@ class Making(Part):
     """``exact`` where the same code, packages, hardware and threads make the same bits."""
 
 
-class TuningCard(Part):
+class TuningCard(Described):
     """The study that chose the settings, by validation alone."""
 
     study: str
@@ -133,7 +133,7 @@ class TuningCard(Part):
     """Number of the winner."""
 
 
-class EnergyCard(Part):
+class EnergyCard(Described):
     """Energy of one run."""
 
     kwh: Number
@@ -142,7 +142,7 @@ class EnergyCard(Part):
     """How they were found: measured, or estimated."""
 
 
-class CostCard(Part):
+class CostCard(Described):
     """What one run took; no number of it decides anything above."""
 
     seconds: dict[str, Number]
@@ -157,7 +157,7 @@ class CostCard(Part):
     """Null where it was not asked for."""
 
 
-class Opening(Part):
+class Opening(Described):
     """One opening of the test part."""
 
     seed: int
@@ -168,7 +168,7 @@ class Opening(Part):
     """What for."""
 
 
-class AuditCard(Part):
+class AuditCard(Described):
     """Verdicts of the leak audit."""
 
     verdict: str
@@ -179,7 +179,7 @@ class AuditCard(Part):
     """What was found that is bad."""
 
 
-class ComparisonCard(Part):
+class ComparisonCard(Described):
     """The test of this row against a baseline that was named beforehand."""
 
     baseline: str
@@ -202,7 +202,7 @@ class ComparisonCard(Part):
     """What may be claimed."""
 
 
-class RunDigests(Part):
+class RunDigests(Described):
     """Digests of the files of one run, as its manifest has them."""
 
     seed: int
@@ -211,7 +211,7 @@ class RunDigests(Part):
     """By file name."""
 
 
-class ResultCard(Part):
+class ResultCard(Described):
     """All that a reader must know of one row: a pure function of its run folders."""
 
     schema_version: Literal[1] = 1
