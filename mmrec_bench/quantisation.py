@@ -196,12 +196,14 @@ def _clusters(
 def _rotation(centred: FloatArray, n_subspaces: int, n_codes: int, rng: np.random.Generator) -> FloatArray:
     """Return the rotation of optimised product quantisation, float32 ``[E, D]``.
 
-    faiss fits it for a power of two of codes: the largest up to K. It starts at the principal components, shared out so
-    that the variance of each sub-space has the same product, as the optimum of a Gaussian. From a random start, which
-    is the habit of faiss, fifty rounds come to little less error than no rotation at all.
+    faiss fits it for a power of two of codes: the largest up to K. It starts at the principal components in order of
+    variance, sub-space after sub-space. From a random start, which is the habit of faiss, fifty rounds come to little
+    less error than no rotation at all. Components shared out so that the variances of each sub-space have the same
+    product (Ge et al., section 3.2.3), the optimum of a Gaussian with many codes, leave .202 on 7,050 image vectors
+    where this start leaves .135 (256 codes a sub-space), and .341 against .254 with 64.
     """
     faiss = import_faiss("product quantisation")
-    start = _balanced_components(centred, n_subspaces)
+    start = _leading_components(centred, n_subspaces)
     width = len(start)
     quantiser = faiss.ProductQuantizer(width, n_subspaces, n_codes.bit_length() - 1)
     quantiser.cp.seed, quantiser.cp.min_points_per_centroid = int(rng.integers(2**31)), 1
@@ -213,22 +215,11 @@ def _rotation(centred: FloatArray, n_subspaces: int, n_codes: int, rng: np.rando
     return fitted
 
 
-def _balanced_components(centred: FloatArray, n_subspaces: int) -> FloatArray:
-    """Return principal components, sub-space after sub-space, float32 ``[E, D]``.
-
-    The next component goes to the sub-space with the smallest product of variances that is not full yet (Ge et al.,
-    section 3.2.3).
-    """
+def _leading_components(centred: FloatArray, n_subspaces: int) -> FloatArray:
+    """Return principal components by falling variance, float32 ``[E, D]``; sub-spaces share E evenly."""
     dim = centred.shape[1]
     width = dim if dim <= ROTATED_DIM else max(ROTATED_DIM // n_subspaces, 1) * n_subspaces
     covariance = centred.T @ centred / len(centred)
-    variances, components = scipy.linalg.eigh(covariance, subset_by_index=(dim - width, dim - 1))
-    spaces: list[list[int]] = [[] for _ in range(n_subspaces)]
-    products = np.zeros(n_subspaces)
-    for place in range(width - 1, -1, -1):
-        full = np.array([len(space) == width // n_subspaces for space in spaces])
-        space = int(np.where(full, np.inf, products).argmin())
-        spaces[space].append(place)
-        products[space] += np.log(max(variances[place], np.finfo(np.float32).tiny))
-    shared: FloatArray = np.ascontiguousarray(components[:, np.concatenate(spaces)].T)
-    return shared
+    _, components = scipy.linalg.eigh(covariance, subset_by_index=(dim - width, dim - 1))
+    leading: FloatArray = np.ascontiguousarray(components[:, ::-1].T)
+    return leading

@@ -95,10 +95,11 @@ def test_of_wide_tables_the_rotation_keeps_leading_components(
     assert found.error == pytest.approx(lost / (centred**2).sum(), rel=1e-3)
 
 
-def test_components_are_shared_out_so_that_products_of_variances_are_even() -> None:
-    centred = np.diag(np.sqrt(np.array([8, 1, 4, 2], np.float32) * 4))
-    shared = quantisation._balanced_components(np.asarray(centred, np.float32), 2)
-    np.testing.assert_allclose(np.abs(shared), np.eye(4)[[0, 1, 2, 3]], atol=1e-6)  # 8 x 1 and 4 x 2
+@pytest.mark.parametrize("unit", [1e-3, 1.0, 1e3])
+def test_a_rotation_starts_at_the_components_of_most_variance_in_any_unit(unit: float) -> None:
+    centred = np.diag(unit * np.sqrt(np.array([8, 1, 4, 2], np.float32) * 4))
+    leading = quantisation._leading_components(np.asarray(centred, np.float32), 2)
+    np.testing.assert_allclose(np.abs(leading), np.eye(4)[[0, 2, 3, 1]], atol=1e-6)
 
 
 @pytest.mark.parametrize("method", ["opq", "pq"])

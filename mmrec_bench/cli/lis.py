@@ -38,7 +38,7 @@ from mmrec_bench.reports.plots.bars import bars_plot
 from mmrec_bench.resources import find_yaml
 from mmrec_bench.settings import load_yaml
 
-Config = Annotated[str, typer.Argument(help="A probe's YAML, such as configs/lis/synthetic.yaml.")]
+Config = Annotated[str, typer.Argument(help="A probe's YAML, such as configs/lis/synthetic-clicks.yaml.")]
 
 app = typer.Typer(
     cls=FirstByDefault,

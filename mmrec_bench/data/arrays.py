@@ -15,13 +15,18 @@ def checked(name: str, array: NDArray[Any], dtype: DTypeLike, shape: tuple[int |
     """Return ``array`` as a read-only array of exactly this dtype and shape (None = any length).
 
     Raises:
-        DataError: The dtype cannot be converted without loss, the shape differs, or a float is not finite.
+        DataError: The kind of dtype differs, a whole number does not fit, or the shape differs.
     """
     given = np.asarray(array)
     wanted = np.dtype(dtype)
     if given.dtype != wanted:
         if given.dtype.hasobject or not np.can_cast(given.dtype, wanted, "same_kind"):
             raise DataError(f"{name} must be {wanted}; got {given.dtype}")
+        if wanted.kind in "iu" and given.size:
+            least, most = np.iinfo(wanted).min, np.iinfo(wanted).max
+            if (low := int(given.min())) < least or int(given.max()) > most:
+                bad = low if low < least else int(given.max())
+                raise DataError(f"{name} must be {wanted}, from {least} to {most}; got {bad}")
         given = given.astype(wanted)
     if given.ndim != len(shape) or any(
         want is not None and got != want for got, want in zip(given.shape, shape, strict=True)

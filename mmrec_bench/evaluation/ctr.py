@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from mmrec_bench.data.points import Points
-from mmrec_bench.errors import ModelError
+from mmrec_bench.errors import ModelError, ProtocolError
 from mmrec_bench.metrics.probabilities import PROBABILITY_METRICS, Judged
 from mmrec_bench.models.ctr.base import CtrModel, CtrPart
 from mmrec_bench.models.ctr.feed import PointFeed
@@ -36,6 +36,20 @@ class CtrEvaluation:
     users: IntArray
     per_user: Mapping[str, DoubleArray]
     means: Mapping[str, float]
+
+    def chosen_by(self, metric: str) -> float:
+        """Return the metric by which weights are chosen.
+
+        Raises:
+            ProtocolError: It is undefined on this part.
+        """
+        if metric not in self.means:
+            defined = ", ".join(self.means) or "none"
+            raise ProtocolError(
+                f"protocol.select_by is {metric}, which is undefined on the validation part: no user has both a click "
+                f"and an impression without one. Defined there: {defined}"
+            )
+        return self.means[metric]
 
 
 class CtrEvaluator:

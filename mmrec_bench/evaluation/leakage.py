@@ -9,7 +9,7 @@ from typing import Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from mmrec_bench.metrics.bootstrap import auc_draws
+from mmrec_bench.metrics.bootstrap import UserDraws, auc_draws
 from mmrec_bench.metrics.probabilities import PROBABILITY_METRICS, Judged, auc
 from mmrec_bench.seeding import Seeds
 from mmrec_bench.types import DoubleArray, FloatArray, IntArray
@@ -78,12 +78,12 @@ class Comparison:
         users: User of each impression as a place in 0..n_users-1, int64 ``[N]``.
         labels: int8 ``[N]`` of 0 and 1, both there.
         baseline: Probabilities of each seed, float32 ``[S, N]``.
-        draws: How often each user is drawn, int64 ``[n_draws, n_users]``.
+        draws: How often each user is drawn, int32 ``[n_draws, n_users]``.
         seed: Seed of the draws of seeds, with replacement, which go with those of users.
     """
 
     def __init__(
-        self, users: IntArray, labels: NDArray[np.int8], baseline: FloatArray, draws: IntArray, seed: int = 0
+        self, users: IntArray, labels: NDArray[np.int8], baseline: FloatArray, draws: UserDraws, seed: int = 0
     ) -> None:
         self._users, self._labels, self._draws = users, labels, draws
         self._picked = Seeds(seed).numpy("bootstrap-seeds").integers(len(baseline), size=(len(draws), len(baseline)))

@@ -29,7 +29,7 @@ class ProtocolConfig(BaseConfig, ABC):
     its settings."""
     select_by: str
     """Validation metric by which weights are chosen; never rounded, never of the test part."""
-    tie_seed: int = 0
+    tie_seed: Annotated[int, Field(ge=-(2**63), lt=2**63)] = 0
     """Seed of the hash of external item ids that orders equal scores."""
 
     def digest(self, evaluator: int, versions: Mapping[str, int], **further: Any) -> str:

@@ -106,11 +106,13 @@ class InteractiveEvaluator:
         self, protocol: InteractiveProtocol, known: Interactions, truth: Interactions, device: torch.device
     ) -> None:
         self._protocol, self._device = protocol, device
-        held = list(sessions(protocol.candidates, protocol.sessions_per_user, known, truth))
-        self.held = [_with_wanted(block) for block in held]
+        self.held: list[Sessions] = []
         """What is on the table of each session, a block at a time."""
-        self.n_without_wanted = sum(len(block.users) for block in held) - sum(len(b.users) for b in self.held)
+        self.n_without_wanted = 0
         """Sessions that were not held, for nothing on the table was wanted."""
+        for block in sessions(protocol.candidates, protocol.sessions_per_user, known, truth):
+            self.held.append(_with_wanted(block))
+            self.n_without_wanted += len(block.users) - len(self.held[-1].users)
         if not any(len(block.users) for block in self.held):
             raise ProtocolError("no user wants any of the candidates, so no session can be held. Change protocol.split")
 

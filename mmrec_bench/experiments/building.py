@@ -122,8 +122,13 @@ def disk_error(path: Path, error: OSError) -> ResourceError:
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Write strict JSON (no NaN)."""
-    path.write_text(json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
+    """Write strict JSON; see `json_text`."""
+    path.write_text(json_text(content), encoding="utf-8")
+
+
+def json_text(content: Mapping[str, Any]) -> str:
+    """Return strict JSON (no NaN)."""
+    return json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def write_manifest(folder: Path, facts: Mapping[str, Any], files: Sequence[str]) -> None:

@@ -16,6 +16,7 @@ from mmrec_bench.experiments.artefact import WEIGHTS, RunArtefact
 from mmrec_bench.experiments.prepare import FirstStage, Prepared
 from mmrec_bench.experiments.stations.retrieval import build_model
 from mmrec_bench.models.base import ClosedForm, Recommender
+from mmrec_bench.models.ranking.base import Teaching
 from mmrec_bench.retrieval.base import Scoring
 from mmrec_bench.retrieval.config import RetrieverConfig, build_retriever
 from mmrec_bench.types import IntArray
@@ -28,20 +29,22 @@ class RetrievedCandidates:
     fold have label 1, and are the clicks of those who learn from clicks, at the places the first stage gave them. A
     held-out list leaves out all training items of its user, the fold too. Row features are the score, standardised
     over all training rows, and the logarithm of the place; histories are the user's known items, by time where it is
-    known, else by item.
+    known, else by item. To those who learn from clicks a place is how a row was shown, a bias that relevance must not
+    hang on, and no feature.
 
     Args:
         n: Candidates of each user.
+        teaching: What the ranker learns from; None where it learns nothing.
         prepared: Data and split of the second stage, and the finished run of the first.
         device: Where to retrieve.
     """
 
-    def __init__(self, n: int, prepared: Prepared, device: torch.device) -> None:
+    def __init__(self, n: int, teaching: Teaching | None, prepared: Prepared, device: torch.device) -> None:
         stage, artefact = prepared.first_stage, prepared.first_run
         assert stage is not None
         assert artefact is not None  # it is run before
         model = restored(stage, artefact, device)
-        self._n = n
+        self._n, self._n_features = n, 1 if teaching == "clicks" else 2
         self._scoring: Scoring = model.export()
         self._retriever = build_retriever(stage.experiment.config.retriever or RetrieverConfig(), device)
         self._ties = prepared.ties
@@ -80,7 +83,7 @@ class RetrievedCandidates:
             n_items=truth.n_items,
             users=users,
             n_users=truth.n_users,
-            features=np.stack([scores, np.log2(place + 2.0).astype(np.float32)], axis=1),
+            features=np.stack([scores, np.log2(place + 2.0).astype(np.float32)][: self._n_features], axis=1),
             positions=place + 1,
             labels=positive.astype(np.int64),
             histories=histories_of(known, users),

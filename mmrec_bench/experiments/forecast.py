@@ -28,6 +28,7 @@ from mmrec_bench.experiments.run_settings import RunSettings
 from mmrec_bench.experiments.schema.experiment import Experiment
 from mmrec_bench.experiments.suite import PlannedRun
 from mmrec_bench.experiments.tuning.study import Budget
+from mmrec_bench.files import replace_file
 from mmrec_bench.seeding import Seeds
 from mmrec_bench.training.config import TrainerConfig
 from mmrec_bench.training.records import Observer
@@ -138,12 +139,10 @@ class Forecast:
         Raises:
             ResourceError: The file cannot be written.
         """
-        partial = path.with_suffix(".part")
         facts = {"schema_version": SCHEMA_VERSION, "kind": "forecast", **asdict(self)}
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            write.write_json(partial, facts)
-            partial.replace(path)
+            replace_file(path, write.json_text(facts).encode())
         except OSError as error:
             raise write.disk_error(path, error) from None
 

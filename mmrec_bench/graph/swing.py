@@ -6,10 +6,13 @@ import numpy as np
 import scipy.sparse as sp
 
 from mmrec_bench.errors import ModelError
-from mmrec_bench.types import IntArray
+from mmrec_bench.types import DoubleArray, IntArray
 
 BLOCK_PAIRS = 1 << 16
 """Pairs of users looked at together."""
+
+BLOCK_USERS = 1 << 10
+"""Users whose items are held against those of all others at once."""
 
 
 def swing_similarity(interactions: sp.csr_matrix, smoothing: float = 1.0) -> sp.csr_matrix:
@@ -24,8 +27,7 @@ def swing_similarity(interactions: sp.csr_matrix, smoothing: float = 1.0) -> sp.
     active = interactions[np.diff(interactions.indptr) > 1].astype(np.float64)
     n_items = active.shape[1]
     found = sp.csr_matrix((n_items, n_items))
-    overlaps = sp.triu(active @ active.T, k=1).tocoo()
-    one, other, shared = (part[overlaps.data > 1] for part in (overlaps.row, overlaps.col, overlaps.data))
+    one, other, shared = _pairs_that_share_two(active)
     for start in range(0, len(one), BLOCK_PAIRS):
         block = slice(start, start + BLOCK_PAIRS)
         both = active[one[block]].multiply(active[other[block]]).tocsr()
@@ -34,6 +36,21 @@ def swing_similarity(interactions: sp.csr_matrix, smoothing: float = 1.0) -> sp.
     found.setdiag(0.0)
     found.eliminate_zeros()
     return found
+
+
+def _pairs_that_share_two(active: sp.csr_matrix) -> tuple[IntArray, IntArray, DoubleArray]:
+    """Return pairs of users, the lower first, with two or more items in common, and how many: ``[n_pairs]`` each.
+
+    Most pairs that share an item share no other, and those of a popular item would fill the memory.
+    """
+    found = [(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0))]
+    for start in range(0, active.shape[0], BLOCK_USERS):
+        overlaps = (active[start : start + BLOCK_USERS] @ active.T).tocoo()
+        one = overlaps.row.astype(np.int64) + start
+        kept = (overlaps.col > one) & (overlaps.data > 1)
+        found.append((one[kept], overlaps.col[kept].astype(np.int64), overlaps.data[kept]))
+    one, other, shared = (np.concatenate(column) for column in zip(*found, strict=True))
+    return one, other, shared
 
 
 def most_alike(similarity: sp.csr_matrix, n_neighbors: int) -> IntArray:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TypeAlias
+
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from mmrec_bench.seeding import Seeds
 from mmrec_bench.types import DoubleArray, IntArray
+
+UserDraws: TypeAlias = NDArray[np.int32]
 
 BLOCK_CELLS = 1 << 22
 """Draws, or users, times impressions held at once."""
@@ -16,21 +20,25 @@ MOST_USERS = 4096
 """Users up to which all their pairs are counted, which is faster."""
 
 
-def user_draws(n_users: int, n_draws: int, seed: int) -> IntArray:
-    """Return how often each user is drawn, int64 ``[n_draws, n_users]``."""
+def user_draws(n_users: int, n_draws: int, seed: int) -> UserDraws:
+    """Return how often each user is drawn, int32 ``[n_draws, n_users]``."""
     rng = Seeds(seed).numpy("bootstrap")
     shares = np.full(n_users, 1 / n_users)
-    return rng.multinomial(n_users, shares, size=n_draws).astype(np.int64)
+    found = np.empty((n_draws, n_users), np.int32)
+    block = max(1, BLOCK_CELLS // max(n_users, 1))
+    for start in range(0, n_draws, block):
+        found[start : start + block] = rng.multinomial(n_users, shares, size=len(found[start : start + block]))
+    return found
 
 
-def auc_draws(users: IntArray, labels: NDArray[np.int8], scores: DoubleArray, draws: IntArray) -> DoubleArray:
+def auc_draws(users: IntArray, labels: NDArray[np.int8], scores: DoubleArray, draws: UserDraws) -> DoubleArray:
     """Return the AUC of each draw, float64 ``[n_draws]``; NaN where a draw has one class alone.
 
     Args:
         users: User of each impression as a place in 0..n_users-1, int64 ``[N]``.
         labels: int8 ``[N]`` of 0 and 1.
         scores: float64 ``[N]``.
-        draws: How often each user is drawn, int64 ``[n_draws, n_users]``.
+        draws: How often each user is drawn, int32 ``[n_draws, n_users]``.
     """
     if draws.shape[1] <= MOST_USERS:
         return _by_pairs_of_users(users, labels, scores, draws.astype(np.float64))
@@ -59,7 +67,7 @@ def _by_pairs_of_users(
 
 
 def _by_impressions(
-    users: IntArray, labels: NDArray[np.int8], scores: DoubleArray, draws: IntArray
+    users: IntArray, labels: NDArray[np.int8], scores: DoubleArray, draws: UserDraws
 ) -> DoubleArray:  # fmt: skip
     """Weigh every impression in each draw; for many users, whose pairs would fill the memory."""
     order = np.argsort(scores, kind="stable")

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from mmrec_bench.errors import ResourceError
+from mmrec_bench.files import replace_file
 
 
 def write_all(folder: Path, contents: Mapping[str, str | bytes]) -> tuple[Path, ...]:
@@ -18,10 +19,7 @@ def write_all(folder: Path, contents: Mapping[str, str | bytes]) -> tuple[Path, 
         for name, content in contents.items():
             path = folder / name
             path.parent.mkdir(parents=True, exist_ok=True)
-            partial = path.with_name(f".{path.name}.partial")
-            partial.unlink(missing_ok=True)  # left by a build that was killed, or a link, which is not followed
-            partial.write_bytes(content.encode() if isinstance(content, str) else content)
-            partial.replace(path)
+            replace_file(path, content.encode() if isinstance(content, str) else content)
     except OSError as error:
         raise ResourceError(f"cannot write the report to {folder}: {error.strerror or error}") from None
     return tuple(folder / name for name in contents)

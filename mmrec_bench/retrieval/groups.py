@@ -16,8 +16,8 @@ from mmrec_bench.retrieval.base import PAD_ITEM
 from mmrec_bench.retrieval.canonical import Candidates
 from mmrec_bench.types import FloatArray, IntArray
 
-HASH_ROWS = 1 << 16
-"""Rows hashed at once; bounds the temporary memory."""
+HASH_VALUES = 1 << 22
+"""Values hashed at once; bounds the temporary memory."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -100,9 +100,10 @@ def equal_rows(vectors: Tensor) -> IntArray:
     weights = torch.randint(-(2**62), 2**62, (vectors.shape[1],), generator=generator) * 2 + 1
     weights = weights.to(vectors.device)
     codes = torch.empty(len(vectors), dtype=torch.int64)
-    for start in range(0, len(vectors), HASH_ROWS):
-        block = _bits(vectors[start : start + HASH_ROWS]).to(torch.int64)
-        codes[start : start + HASH_ROWS] = (block * weights).sum(dim=1).cpu()
+    rows = _rows_at_once(vectors)
+    for start in range(0, len(vectors), rows):
+        block = _bits(vectors[start : start + rows]).to(torch.int64)
+        codes[start : start + rows] = (block * weights).sum(dim=1).cpu()
     return _verified(vectors, codes.numpy())
 
 
@@ -112,14 +113,19 @@ def _verified(vectors: Tensor, codes: IntArray) -> IntArray:
         return np.arange(len(codes))
     group = group.reshape(-1).astype(np.int64)
     copies = np.flatnonzero(first[group] != np.arange(len(codes)))
-    for start in range(0, len(copies), HASH_ROWS):
-        rows = copies[start : start + HASH_ROWS]
+    n_rows = _rows_at_once(vectors)
+    for start in range(0, len(copies), n_rows):
+        rows = copies[start : start + n_rows]
         one = _bits(vectors[torch.from_numpy(rows).to(vectors.device)])
         other = _bits(vectors[torch.from_numpy(first[group[rows]]).to(vectors.device)])
         if not torch.equal(one, other):  # two different rows share a hash: rare, so the slow and sure way will do
             exact = np.unique(_bits(vectors).cpu().numpy(), axis=0, return_inverse=True)[1]
             return exact.reshape(-1).astype(np.int64)
     return group
+
+
+def _rows_at_once(vectors: Tensor) -> int:
+    return max(1, HASH_VALUES // max(vectors.shape[1], 1))
 
 
 def _bits(rows: Tensor) -> Tensor:

@@ -17,8 +17,8 @@ from mmrec_bench.retrieval.canonical import TopK
 from mmrec_bench.retrieval.membership import Membership
 from mmrec_bench.types import IntArray
 
-NORMALISED_ROWS = 1 << 16
-"""Rows normalised at once; bounds the temporary memory."""
+NORMALISED_VALUES = 1 << 22
+"""Values normalised at once; bounds the temporary memory."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -118,10 +118,11 @@ def check_range(vectors: Representations) -> None:
 def unit_rows(table: Tensor) -> Tensor:
     """Return rows scaled to length 1, float32 ``[n, d]``; zero rows stay zero. Computed in double precision."""
     scaled = torch.empty_like(table)
-    for start in range(0, len(table), NORMALISED_ROWS):
-        block = table[start : start + NORMALISED_ROWS].double()
+    rows = max(1, NORMALISED_VALUES // max(table.shape[1], 1))
+    for start in range(0, len(table), rows):
+        block = table[start : start + rows].double()
         lengths = block.norm(dim=1, keepdim=True)
-        scaled[start : start + NORMALISED_ROWS] = (block / torch.where(lengths > 0, lengths, 1.0)).float()
+        scaled[start : start + rows] = (block / torch.where(lengths > 0, lengths, 1.0)).float()
     return scaled
 
 

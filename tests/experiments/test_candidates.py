@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from mmrec_bench.data.interactions import Interactions
 from mmrec_bench.data.lists import Lists
@@ -23,7 +24,7 @@ from mmrec_bench.experiments.prepare import FirstStage, Prepared, Preparer
 from mmrec_bench.experiments.run import RunSettings, run
 from mmrec_bench.experiments.schema.experiment import Experiment
 from mmrec_bench.models.base import Recommender
-from mmrec_bench.models.ranking.base import ListInputs, ScoringRanker
+from mmrec_bench.models.ranking.base import ListInputs, ScoringRanker, Teaching
 from mmrec_bench.models.retrieval.itemknn import ItemKNN
 from mmrec_bench.retrieval.torch_backend import TorchRetriever
 
@@ -41,7 +42,7 @@ def small(tmp_path: Path) -> Path:
 class Found:
     """The candidates of an experiment, with everything that they are made of."""
 
-    def __init__(self, experiment: Experiment, settings: RunSettings) -> None:
+    def __init__(self, experiment: Experiment, settings: RunSettings, teaching: Teaching = "labels") -> None:
         self.prepared: Prepared = Preparer(None)(experiment)
         stage = self.prepared.first_stage
         assert stage is not None
@@ -50,7 +51,7 @@ class Found:
         self.test = self.split.test.open("a test", VaultLedger())
         artefact = run(stage.experiment, stage.prepared, stage.key, settings)
         ready = replace(self.prepared, first_run=artefact)
-        self.candidates = RetrievedCandidates(stage.settings["n"], ready, settings.device)
+        self.candidates = RetrievedCandidates(stage.settings["n"], teaching, ready, settings.device)
         self.model: Recommender = restored(stage, artefact, settings.device)
 
     @property
@@ -211,6 +212,26 @@ def test_row_features_are_the_score_and_the_place(small: Path, settings: RunSett
     np.testing.assert_allclose(held_out.features[:, 1], np.log2(held_out.positions + 1), rtol=1e-6)  # type: ignore[operator]
 
 
+def test_who_learns_from_clicks_reads_no_place(small: Path, settings: RunSettings) -> None:
+    """It is a bias there, so no served score may hang on it."""
+    experiment = two_stages(small)
+    all_features, found = Found(experiment, settings), Found(experiment, settings, "clicks")
+    truth = found.split.valid
+    for mine, theirs in (
+        (found.candidates.train, all_features.candidates.train),
+        (found.candidates.held_out(truth), all_features.candidates.held_out(truth)),
+    ):
+        assert mine.features is not None
+        assert theirs.features is not None
+        assert mine.features.shape[1] == 1
+        np.testing.assert_array_equal(mine.features[:, 0], theirs.features[:, 0])
+        np.testing.assert_array_equal(mine.positions, theirs.positions)
+    made, _ = make(two_stages(small, "inforank, embedding_dim: 4", trainer="{max_epochs: 1}"), settings)
+    weights = load_file(made.folder / "model.safetensors")
+    (means,) = (value for name, value in weights.items() if name.endswith("fields.mean"))
+    assert means.shape == (1,)
+
+
 def test_histories_are_what_was_known_oldest_first(small: Path, settings: RunSettings) -> None:
     found = Found(two_stages(small), settings)
     whole, seen = found.split.train, found.stage.prepared.split.train
@@ -299,4 +320,4 @@ def test_what_cannot_be_learned_or_found_is_refused(small: Path, settings: RunSe
     nothing = replace(found, split=replace(found.split, train=stage.prepared.split.train))
     assert fold.any()
     with pytest.raises(ModelError, match=r"finds no item of the fold among 1 candidates.*Raise inputs.candidates.n"):
-        RetrievedCandidates(stage.settings["n"], replace(nothing, first_run=artefact), settings.device)
+        RetrievedCandidates(stage.settings["n"], None, replace(nothing, first_run=artefact), settings.device)

@@ -15,7 +15,7 @@ from mmrec_bench.clicks.position import EYE_TRACKING
 from mmrec_bench.clicks.user_browsing import BROWSING
 from mmrec_bench.data.arrays import digest
 from mmrec_bench.data.lists import Histories, Lists
-from mmrec_bench.errors import DataError
+from mmrec_bench.errors import DataError, ModelError
 from mmrec_bench.experiments.click_log import ClickLogConfig, log_clicks
 from mmrec_bench.experiments.prepare import Preparer, run_key
 from mmrec_bench.experiments.schema.experiment import load_experiment
@@ -297,3 +297,17 @@ def test_held_out_lists_stay_as_they_are_and_the_log_is_part_of_the_run() -> Non
         )
     }
     assert len(keys) == 7
+
+
+@pytest.mark.parametrize(("order", "refused"), [("linear", True), ("random", True), ("delivered", False)])
+def test_a_reader_of_the_order_shown_needs_held_out_lists_in_that_order(order: str, refused: bool) -> None:
+    overrides = ("model={name: prm}", "trainer.max_epochs=1", f"dataset.clicks.order={order}")
+    if order != "linear":
+        overrides = (*overrides, "dataset.clicks.labelled=null")
+    experiment = load_experiment(Path("configs/synthetic/starank.yaml"), overrides)
+    if refused:
+        with pytest.raises(ModelError, match=rf"order of its own \({order}\).*model.initial_order: false"):
+            Preparer(None)(experiment)
+        overrides = (*overrides, "model.initial_order=false")
+        experiment = load_experiment(Path("configs/synthetic/starank.yaml"), overrides)
+    Preparer(None)(experiment)

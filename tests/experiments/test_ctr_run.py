@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import re
 from pathlib import Path
 
@@ -189,6 +190,27 @@ def test_training_goes_on_from_a_run_or_from_an_experiment_alike(tmp_path: Path,
     assert found[0].metrics != _run(_experiment(tmp_path, "fm", trainer=ONE_PASS), settings).metrics
     assert found[0].manifest["inputs"][0]["kind"] == "start"
     assert found[0].manifest["fingerprints"]["start"]
+
+
+def test_a_run_is_looked_for_beside_the_yaml(
+    tmp_path: Path, settings: RunSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = _run(_experiment(tmp_path, "fm"), settings)
+    monkeypatch.chdir(tmp_path.parent)
+    for start in (os.path.relpath(made.folder, tmp_path), f"{{run: {os.path.relpath(made.folder, tmp_path)}}}"):
+        experiment = _experiment(tmp_path, "fm", trainer=ONE_PASS, more=f"inputs: {{start: {start}}}\n")
+        assert experiment.config.inputs.start is not None
+        assert experiment.config.inputs.start.run == str(made.folder.resolve())
+
+
+def test_weights_cannot_be_chosen_by_what_is_undefined(tmp_path: Path, settings: RunSettings) -> None:
+    experiment = _experiment(tmp_path, "fm", protocol="{split: time-window, select_by: gauc}")
+    prepared = Preparer(None)(experiment)
+    points = prepared.split.valid
+    alone = points.select(np.isin(np.arange(len(points.users)), np.unique(points.users, return_index=True)[1]))
+    prepared = dataclasses.replace(prepared, split=dataclasses.replace(prepared.split, valid=alone))
+    with pytest.raises(ProtocolError, match=r"select_by is gauc, which is undefined .* Defined there: .*auc"):
+        run(experiment, prepared, run_key(experiment, prepared, 0), settings)
 
 
 def test_the_weights_a_run_starts_from_are_those_of_its_seed(tmp_path: Path, settings: RunSettings) -> None:

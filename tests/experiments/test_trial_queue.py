@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from optuna.distributions import FloatDistribution
-from optuna.pruners import NopPruner
+from optuna.pruners import NopPruner, SuccessiveHalvingPruner
 
 from mmrec_bench.experiments.tuning import trial_queue
 from mmrec_bench.experiments.tuning.trial import TrialScore
@@ -78,3 +78,35 @@ def test_failed_and_pruned_trials_have_no_score(queue: TrialQueue) -> None:
         take(queue, number).finish(TrialScore(outcome, None, (0.1,), 1.0, "why"))
     assert [trial.score.outcome for trial in queue.standing().finished] == ["failed", "pruned"]
     assert [trial.score.score for trial in queue.standing().finished] == [None, None]
+
+
+def test_trials_that_were_given_up_count_for_no_pruner(tmp_path: Path) -> None:
+    """A study that was interrupted prunes as one that was not."""
+    scores, found = (0.5, 0.4, 0.6, 0.55, 0.58, 0.59), []
+    for name, interrupted in (("unbroken", None), ("broken", 2)):
+        storage = open_storage(None, tmp_path / f"{name}.sqlite")
+        queue = TrialQueue(storage, "study", SuccessiveHalvingPruner(reduction_factor=2))
+        pruned = []
+        for number, score in enumerate(scores):
+            if number == interrupted:
+                with pytest.raises(KeyboardInterrupt), take(queue, number) as lease:
+                    lease.hopeless(1, score)
+                    raise KeyboardInterrupt
+            lease = take(queue, number)
+            pruned.append(lease.hopeless(1, score))
+            lease.finish(
+                TrialScore("pruned" if pruned[-1] else "complete", None if pruned[-1] else score, (score,), 1.0)
+            )
+        found.append(pruned)
+    assert found[0] == found[1]
+    assert set(found[0]) == {True, False}
+
+
+def test_a_worker_whose_trial_was_given_away_gives_up(queue: TrialQueue, monkeypatch: pytest.MonkeyPatch) -> None:
+    late = take(queue, 0)
+    monkeypatch.setattr(trial_queue.socket, "gethostname", lambda: "another")
+    now = time.time()
+    monkeypatch.setattr(trial_queue.time, "time", lambda: now + trial_queue.LEASE_SECONDS + 1)
+    take(queue, queue.standing().free())
+    assert late.hopeless(1, 0.9)
+    assert queue.standing().running == {0: {"x": 0.5}}

@@ -261,6 +261,13 @@ def test_settings_that_cannot_be_trained_fail_and_count(world: Path, tmp_path: P
         study_of(world, tmp_path / "none", axes="  trainer.learning_rate: {choices: [1.0e+38]}\n")
 
 
+def test_a_study_of_nothing_but_failures_ends(world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tuning, "MOST_FAILED", 3)
+    axes = "  trainer.learning_rate: {choices: [1.0e+38]}\n"
+    with pytest.raises(TrainingError, match=r"all of the first 3 trials failed, the last one so: .*learning_rate"):
+        study_of(world, tmp_path / "runs", axes=axes, budget=Budget(seconds=1e9))
+
+
 def test_no_trial_is_within_reach_of_the_test_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Other test labels give the same trials, and no vault is opened, even where code would try."""
     for name in ("one", "two"):

@@ -14,6 +14,7 @@ from mmrec_bench.graph.swing import most_alike, swing_similarity
 @pytest.mark.parametrize("block", [2, 1 << 16])
 def test_similarities_are_sums_over_pairs_of_users(block: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(swing, "BLOCK_PAIRS", block)
+    monkeypatch.setattr(swing, "BLOCK_USERS", block)
     rng = np.random.default_rng(0)
     dense = (rng.random((12, 9)) < 0.4).astype(np.float32)
     expected = np.zeros((9, 9))

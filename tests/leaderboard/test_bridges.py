@@ -99,6 +99,24 @@ TREC = {
 }
 
 
+def test_several_lists_of_a_user_are_not_merged(judged: Judged, tmp_path: Path) -> None:
+    table = judged.artefact.rankings()
+    with pytest.raises(DataError, match=r"several rows of one rank in the test part.*one list a user"):
+        export_lists(tmp_path / "run", LIST_FORMATS["trec"], pd.concat([table, table]), "test")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("sign", ["\u2028", "\x0b", "\x85"])
+def test_ids_may_hold_what_some_take_for_the_end_of_a_line(sign: str, judged: Judged, tmp_path: Path) -> None:
+    table = judged.artefact.rankings().astype({"user_id": str, "item_id": str})
+    items = sorted(set(table["item_id"]) | set(judged.prepared.dataset.item_ids.tolist()))
+    maps = IdMaps(items={f"{item}{sign}": item for item in items})
+    path = tmp_path / "lists.csv"
+    export_lists(path, LIST_FORMATS["lenskit"], table, "test", maps)
+    found = import_lists(path, LIST_FORMATS["lenskit"], judged.experiment.config, judged.prepared, "test", maps)
+    assert len(found.table) == (table["part"] == "test").sum()
+
+
 def _lines(judged: Judged, path: Path) -> list[str]:
     export_lists(path, LIST_FORMATS["trec"], judged.artefact.rankings(), "test")
     return path.read_text(encoding="utf-8").splitlines()

@@ -16,6 +16,8 @@ def test_draws_are_those_of_users_written_out(most: int, monkeypatch: pytest.Mon
     users, labels = rng.integers(9, size=200), rng.integers(2, size=200).astype(np.int8)
     scores = np.round(rng.random(200), 1)
     draws = user_draws(9, 20, seed=3)
+    monkeypatch.setattr(bootstrap, "BLOCK_CELLS", 30)
+    np.testing.assert_array_equal(user_draws(9, 20, seed=3), draws)
     assert (draws.sum(axis=1) == 9).all()
     found = auc_draws(users, labels, scores, draws)
     for draw, area in zip(draws, found, strict=True):

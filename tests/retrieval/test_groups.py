@@ -14,7 +14,7 @@ def _partition(numbers: np.ndarray) -> set[frozenset[int]]:
 
 @pytest.mark.parametrize("hash_rows", [7, 1 << 16])
 def test_rows_are_grouped_as_numpy_does(hash_rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "HASH_ROWS", hash_rows)
+    monkeypatch.setattr(module, "HASH_VALUES", 3 * hash_rows)
     table = np.random.default_rng(0).integers(-1, 2, (200, 3)).astype(np.float32)
     expected = np.unique(table, axis=0, return_inverse=True)[1].reshape(-1)
     assert _partition(equal_rows(torch.from_numpy(table))) == _partition(expected)

@@ -88,7 +88,8 @@ class Schedule:
             self._failures[task.name] = failure
             self._observer.on_failure(failure)
         for other in [waiting for waiting in self.waiting.values() if task.name in waiting.needs]:
-            self.fail(other, f"{task.label}, which it needs: {message}", trace)
+            if other.name in self.waiting:  # else it needs another one, which has just failed, too
+                self.fail(other, f"{task.label}, which it needs: {message}", trace)
 
     def results(self) -> list[Result]:
         """Return what became of each planned run, in the order of the plan."""

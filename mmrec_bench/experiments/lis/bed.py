@@ -73,8 +73,8 @@ class TestBed:
         evaluator = CtrEvaluator(judged, (config.protocol.select_by,), self._device)
 
         def validate(model: FieldsModel) -> Validation:
-            means = evaluator.evaluate(model).means
-            return Validation(means[config.protocol.select_by], means)
+            evaluation = evaluator.evaluate(model)
+            return Validation(evaluation.chosen_by(config.protocol.select_by), evaluation.means)
 
         model, context = self._build(part, config.trainer.batch_size)
         result = train(model, context, config.trainer, validate, self._seeds, self._device)

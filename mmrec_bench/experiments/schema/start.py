@@ -10,6 +10,7 @@ from pydantic import model_validator
 import mmrec_bench.models  # noqa: F401 - importing the models fills their registry
 from mmrec_bench.errors import ConfigError, ConfigIssue
 from mmrec_bench.experiments.features.sources import SUFFIXES
+from mmrec_bench.experiments.folders import MANIFEST
 from mmrec_bench.models.base import MODELS, ModelField
 from mmrec_bench.resources import find_yaml, is_file
 from mmrec_bench.settings import BaseConfig, explained_error, load_yaml
@@ -44,15 +45,20 @@ def start_beside(data: dict[str, Any], folder: Path) -> dict[str, Any]:
 
     The path of an experiment's YAML gives model and trainer; any other path is the folder of a run.
 
+    The folder is looked for beside the YAML, then where the command was called; the data name it in full.
+
     Raises:
         ConfigError: There is no such file, or it holds no experiment.
     """
     inputs = data.get("inputs")
-    name = inputs.get("start") if isinstance(inputs, dict) else None
+    given = inputs.get("start") if isinstance(inputs, dict) else None
+    rest = given if isinstance(given, dict) else {}
+    name = rest.get("run", given)
     if not isinstance(inputs, dict) or not isinstance(name, str):
         return data
-    start: dict[str, Any] = {"run": name}
-    if name.endswith(SUFFIXES):
+    found_run = next((run for run in (folder / name, Path(name)) if is_file(run / MANIFEST)), None)
+    start: dict[str, Any] = {"run": name if found_run is None else str(found_run.resolve())}
+    if not rest and found_run is None and name.endswith(SUFFIXES):
         path = folder / name if is_file(folder / name) else find_yaml("configs", name)
         found = load_yaml(path).data
         if "model" not in found:
@@ -60,4 +66,4 @@ def start_beside(data: dict[str, Any], folder: Path) -> dict[str, Any]:
                 str(path), [ConfigIssue("", "has no model; inputs.start names the YAML of an experiment")]
             )
         start = {key: found[key] for key in ("model", "trainer") if key in found}
-    return {**data, "inputs": {**inputs, "start": start}}
+    return {**data, "inputs": {**inputs, "start": {**rest, **start}}}

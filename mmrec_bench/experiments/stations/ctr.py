@@ -58,7 +58,7 @@ class CtrStation:
     def validate(self, model: CtrModel) -> Validation:
         """Predict the impressions of the validation part."""
         evaluation = self._valid.evaluate(model)
-        return Validation(evaluation.means[self._protocol.select_by], evaluation.means)
+        return Validation(evaluation.chosen_by(self._protocol.select_by), evaluation.means)
 
     def judge(self, model: CtrModel, ledger: VaultLedger) -> Judgement:
         """Predict the impressions of both held-out parts."""

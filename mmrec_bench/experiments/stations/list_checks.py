@@ -12,6 +12,7 @@ from mmrec_bench.evaluation.ranking_protocol import RankingProtocol
 from mmrec_bench.experiments.click_log import check_clickable
 from mmrec_bench.experiments.schema.experiment import ExperimentConfig
 from mmrec_bench.models.ranking.base import RankerConfig
+from mmrec_bench.models.ranking.rerankers import RerankerConfig
 from mmrec_bench.types import IntArray
 
 
@@ -19,14 +20,21 @@ def check_lists(config: ExperimentConfig, split: Split[Lists], ties: IntArray) -
     """Refuse lists that lack what is learned from, or what is judged by; the test part stays sealed.
 
     Raises:
-        ModelError: The training lists do not hold what the model learns from.
+        ModelError: The training lists do not hold what the model learns from, or held-out lists are in another order
+            than those that it learns the order of.
         ProtocolError: The validation lists cannot be judged.
         DataError: No clicks can be simulated, or orders are not whole.
     """
     assert isinstance(config.protocol, RankingProtocol)
     RankingEvaluator.of(config.protocol, split.valid, ties, torch.device("cpu"))
-    if config.dataset.clicks is not None:
-        check_clickable(split.train, config.dataset.clicks)
+    if (clicks := config.dataset.clicks) is not None:
+        check_clickable(split.train, clicks)
+        if isinstance(config.model, RerankerConfig) and config.model.initial_order and clicks.order != "delivered":
+            raise ModelError(
+                f"model '{config.model.label}' reads the order in which rows are shown; dataset.clicks shows training "
+                f"lists in an order of its own ({clicks.order}), and held-out lists are as delivered. Set "
+                "model.initial_order: false, or dataset.clicks.order: delivered"
+            )
     elif isinstance(config.model, RankerConfig):
         _check_taught(config.model, split.train)
 

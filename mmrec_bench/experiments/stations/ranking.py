@@ -19,7 +19,7 @@ from mmrec_bench.experiments.click_log import log_clicks
 from mmrec_bench.experiments.prepare import Prepared
 from mmrec_bench.experiments.schema.experiment import Experiment
 from mmrec_bench.experiments.stations.base import VAULT_PURPOSE, Judgement, built
-from mmrec_bench.models.ranking.base import Ranker, RankingContext
+from mmrec_bench.models.ranking.base import Ranker, RankerConfig, RankingContext
 from mmrec_bench.seeding import Seeds
 from mmrec_bench.training.config import TrainerConfig
 from mmrec_bench.training.records import Validation
@@ -40,8 +40,9 @@ class RankingStation:
         protocol = experiment.config.protocol
         assert isinstance(protocol, RankingProtocol)
         self._protocol: RankingProtocol = protocol
-        candidates = experiment.config.inputs.candidates
-        self._candidates = None if candidates is None else RetrievedCandidates(candidates.n, prepared, device)
+        candidates, model = experiment.config.inputs.candidates, experiment.config.model
+        teaching = model.learns_from if isinstance(model, RankerConfig) else None
+        self._candidates = None if candidates is None else RetrievedCandidates(candidates.n, teaching, prepared, device)
         self._valid_lists = self._lists(prepared.split.valid)
         self._valid = self._evaluator(self._valid_lists)
 

@@ -33,6 +33,8 @@ from mmrec_bench.experiments.tuning.trial import TrialScore, try_out
 from mmrec_bench.experiments.tuning.trial_queue import Lease, TrialQueue, TrialRecord, open_storage
 from mmrec_bench.training.records import Observer
 
+MOST_FAILED = 50
+"""A study whose first trials, so many, all fail is given up."""
 WAIT_SECONDS = 0.5
 """How often to look whether the trials of other workers have ended."""
 
@@ -120,6 +122,7 @@ class _Worker:
         distributions = self.space.distributions
         while True:
             standing = queue.standing()
+            _refuse_hopeless(standing.finished)
             paid, number = budget.within(standing.finished), standing.free()
             if budget.spent(paid):
                 return paid
@@ -136,15 +139,25 @@ class _Worker:
     def _try(self, number: int, drawn: Mapping[str, Any], lease: Lease) -> None:
         values = self.space.values(drawn)
         epochs = self.observer.on_trial(number, values)
+        started = time.perf_counter()
         try:
             experiment = self.space.at(values)
         except ConfigError as error:
-            score = TrialScore("failed", None, (), 0.0, str(error))
+            score = TrialScore("failed", None, (), time.perf_counter() - started, str(error))
         else:
             weights, seed = self.key.weights(self.settings.out, number), self.search.training_seed
             score = try_out(experiment, self.preparer, seed, self.settings, lease.hopeless, epochs, weights)
         lease.finish(score)
         self.observer.on_score(number, values, score)
+
+
+def _refuse_hopeless(finished: Sequence[TrialRecord]) -> None:
+    """Refuse to go on where no trial of many could even be trained: a budget of seconds alone would never end."""
+    if len(finished) >= MOST_FAILED and all(trial.score.outcome == "failed" for trial in finished):
+        raise TrainingError(
+            f"all of the first {len(finished)} trials failed, the last one so: {finished[-1].score.message}. Change "
+            "the search space or the experiment"
+        )
 
 
 def _facts(

@@ -6,7 +6,7 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -82,15 +82,10 @@ class TrialQueue:
 
     def __init__(self, storage: RDBStorage, name: str, pruner: BasePruner) -> None:
         self._storage = storage
+        sampler = optuna.samplers.RandomSampler()  # never asked: what is drawn hangs on the study's seed alone
         with _told(storage.url):
-            self._study = optuna.create_study(
-                study_name=name,
-                storage=storage,
-                direction="maximize",
-                sampler=optuna.samplers.RandomSampler(),  # never asked: what is drawn hangs on the study's seed alone
-                pruner=pruner,
-                load_if_exists=True,
-            )
+            optuna.create_study(study_name=name, storage=storage, direction="maximize", load_if_exists=True)
+            self._study = _Counting(name, storage, sampler, pruner)
             self._id = storage.get_study_id_from_name(name)
 
     def standing(self) -> Standing:
@@ -128,11 +123,17 @@ class TrialQueue:
         return None
 
     def report(self, trial: int, step: int, score: float) -> bool:
-        """Note the score of a validation, and return whether the trial is hopeless."""
-        with _told(self._storage.url):
-            running = Trial(self._study, trial)
-            running.report(score, step)
-            return running.should_prune()
+        """Note the score of a validation, and return whether the trial is hopeless.
+
+        So is one that was taken for dead, and given to another worker.
+        """
+        try:
+            with _told(self._storage.url):
+                running = Trial(self._study, trial)
+                running.report(score, step)
+                return running.should_prune()
+        except UpdateFinishedTrialError:
+            return True
 
     def renew(self, trial: int) -> None:
         """Prolong a lease."""
@@ -155,17 +156,22 @@ class TrialQueue:
         with _told(self._storage.url):
             self._lose(trial)
 
-    def _trials(self) -> Sequence[FrozenTrial]:
+    def _trials(self) -> list[FrozenTrial]:
         """Return all trials but those that were given up."""
-        return [
-            trial for trial in self._storage.get_all_trials(self._id, deepcopy=False)
-            if "lost" not in trial.user_attrs
-        ]  # fmt: skip
+        return self._study.get_trials(deepcopy=False)
 
     def _lose(self, trial: int) -> None:
         with suppress(UpdateFinishedTrialError):
             self._storage.set_trial_user_attr(trial, "lost", True)
             self._storage.set_trial_state_values(trial, TrialState.FAIL)
+
+
+class _Counting(optuna.Study):
+    """A study without the trials that were given up, so that pruners, which ask it, do not count them."""
+
+    def get_trials(self, deepcopy: bool = True, states: Container[TrialState] | None = None) -> list[FrozenTrial]:
+        """Return the trials whose end counts, or may come to count."""
+        return [trial for trial in super().get_trials(deepcopy, states) if "lost" not in trial.user_attrs]
 
 
 class Lease:

@@ -137,8 +137,8 @@ def export_lists(path: Path, format_: ListFormat, table: pd.DataFrame, part: str
         maps: As for `import_lists`: from ids of the file to those of the data set.
 
     Raises:
-        DataError: There are no lists of the part, ids are missing, ranks or scores are no numbers, or the maps or the
-            format do not hold an id.
+        DataError: There are no lists of the part, ids are missing, ranks or scores are no numbers, a user has several
+            lists, or the maps or the format do not hold an id.
     """
     rows = table[(table["part"] == part).to_numpy()]
     if not len(rows):
@@ -150,6 +150,12 @@ def export_lists(path: Path, format_: ListFormat, table: pd.DataFrame, part: str
             raise DataError(f"{n} row(s) of the {part} part have no {column}")
     whole(rows, "rank")  # refuses what is none, as the next line does
     numbers(rows, "score")
+    if (again := rows.duplicated(["user_id", "rank"]).to_numpy()).any():
+        users = rows["user_id"][again].astype(str).unique().tolist()
+        raise DataError(
+            f"users have several rows of one rank in the {part} part, and a list file holds one list a user: "
+            f"{told(users)}. Lists of ranking runs, of which a user may have several, have no such file"
+        )
     rows = rows.sort_values(["user_id", "rank"], kind="stable")
     names = {}
     for column, ids in (("user_id", maps.inverted().users), ("item_id", maps.inverted().items)):

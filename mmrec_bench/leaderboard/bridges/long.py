@@ -137,7 +137,7 @@ class LensKit(ListFormat):
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow(columns)
         writer.writerows((user, item, score, rank) for user, item, rank, score in cells_of(table))
-        write_lines(path, text.getvalue().splitlines())
+        write_lines(path, text.getvalue().split("\n")[:-1])  # ids may hold what splitlines takes for an end
 
     def _read_csv(self, path: Path) -> Rows:
         rows, places, width = Rows(Problems(path)), None, 0

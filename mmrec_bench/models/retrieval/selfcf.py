@@ -34,8 +34,8 @@ class SelfCFConfig(ModelConfig):
     """Share of the edges that a step of training leaves out, each direction for itself; the others weigh as much more.
     ``uniform`` draws the share anew for every step, from 0 to 1, as released; some steps then see hardly an edge."""
     reg_weight: NonNegativeFloat = 0.2
-    """Weight of half the squares of the propagated vectors in the batch; the default is the released 1e-4 times a batch
-    of 2048, for a mean."""
+    """Weight of half the squares of the propagated vectors in the batch; the default is about the released 1e-4 times a
+    batch of 2048, for a mean."""
     reg_reduction: Literal["mean", "sum"] = "mean"
     """Half squares over the batch size, or their sum, as released: then the weight grows with the batch."""
 

@@ -10,6 +10,7 @@ import threading
 import time
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import filelock
 import psutil
@@ -17,6 +18,7 @@ import pytest
 
 from mmrec_bench.experiments.executors import local
 from mmrec_bench.experiments.executors.local import LocalExecutor
+from mmrec_bench.experiments.executors.schedule import Schedule
 from mmrec_bench.experiments.prepare import Preparer
 from mmrec_bench.experiments.run import RunSettings
 from mmrec_bench.experiments.schema.suite import load_suite
@@ -128,6 +130,21 @@ def test_what_needs_a_failed_run_fails_with_its_reason(models: Path, settings: R
     done = execute(suite, settings, LocalExecutor(2, None), Diary())
     assert [(item.label, item.seed) for item in done.failures] == [("vbpr", 0), ("vbpr", 1)]
     assert all(item.message.startswith("features fused (ica), which it needs: ") for item in done.failures)
+
+
+def test_what_needs_a_failed_run_in_two_ways_fails_once(settings: RunSettings) -> None:
+    features, stage, ranker = (
+        SimpleNamespace(name=name, label=name, needs=needs)
+        for name, needs in (("fused", ()), ("stage", ("fused",)), ("ranker", ("fused", "stage")))
+    )
+    diary = Diary()
+    schedule = Schedule([], settings, diary, reuse_stale=False)
+    item = SimpleNamespace(experiment=SimpleNamespace(label="ranker"), key=SimpleNamespace(seed=0))
+    schedule._numbers, schedule._planned = {"ranker": 1}, [item]  # type: ignore[list-item]
+    schedule.waiting = {task.name: task for task in (features, stage, ranker)}  # type: ignore[misc]
+    schedule.fail(features, "broken")  # type: ignore[arg-type]
+    assert not schedule.waiting
+    assert diary.lines.count("failed ranker 0") == 1
 
 
 @pytest.mark.slow
