@@ -174,6 +174,7 @@ def bench(
     read = [source for one in loaded.experiments for source in one.config.to_extract]
     read += [source for probe in loaded.probes for source in probe.config.to_extract]
     extract_for(read, preparer, data_dir, settings.device)
+    told = Forecast.load(Forecast.path(out_dir, loaded.name))  # a damaged one is told before hours of runs
     failures: list[Failure] = []
     studies: dict[int, StudyArtefact] = {}
     if (tuning := loaded.config.tuning) is not None:
@@ -189,7 +190,6 @@ def bench(
             probes.append(lis.measured(probe, preparer, settings))
         except MMRecBenchError as error:
             failures.append(Failure(f"probe {probe.path.stem}", None, str(error)))
-    told = Forecast.load(Forecast.path(out_dir, loaded.name))
     report = make_report(
         loaded.config.title,
         command_line(),

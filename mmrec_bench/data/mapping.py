@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import sys
 import tempfile
 from pathlib import Path
 from typing import Any, BinaryIO, cast
@@ -34,9 +36,22 @@ class MappedArray(np.memmap[Any, Any]):
             dtype: Of the values in the file.
             shape: Of the array, in C order.
             offset: Bytes before the first value.
+
+        Raises:
+            ResourceError: The system maps no more.
         """
-        # numpy takes the open file itself, whatever its type hints say: a path could name another file by now.
-        array = cls(cast(Any, file), dtype, "c", offset, shape)
+        size = int(np.prod(shape)) * np.dtype(dtype).itemsize
+        _allow(size)
+        try:
+            # numpy takes the open file itself, whatever its type hints say: a path could name another file by now.
+            array = cls(cast(Any, file), dtype, "c", offset, shape)
+        except OSError as error:
+            if error.errno != errno.ENOMEM:
+                raise
+            raise ResourceError(
+                f"the system maps no further {size >> 20:,} MiB of a feature table. Raise its limit of memory "
+                "(`ulimit -d`, `ulimit -v`)"
+            ) from None
         array.file = file
         return array
 
@@ -88,6 +103,22 @@ def mapping_of(array: NDArray[Any]) -> MappedArray | None:
     if not isinstance(base, MappedArray) or base.shape != array.shape or base.dtype != array.dtype:
         return None
     return base if base.ctypes.data == array.ctypes.data else None
+
+
+def _allow(size: int) -> None:
+    """Raise the limit of memory that may be written to by the size of a private mapping.
+
+    Linux counts such a mapping as if all of it were written to, and of these nearly nothing is.
+    """
+    if sys.platform == "linux":
+        import resource  # there is none on Windows
+
+        soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
+        if soft != resource.RLIM_INFINITY:
+            wanted = soft + size
+            resource.setrlimit(
+                resource.RLIMIT_DATA, (wanted if hard == resource.RLIM_INFINITY else min(wanted, hard), hard)
+            )
 
 
 def _allocate(file: BinaryIO, size: int) -> None:

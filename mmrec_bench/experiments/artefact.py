@@ -128,13 +128,14 @@ def find_runs(roots: Sequence[Path]) -> list[RunArtefact]:
     Raises:
         ArtefactError: A folder does not exist or holds no run, or a run is damaged or half written.
     """
-    folders: set[Path] = set()
+    folders: dict[Path, Path] = {}
     for root in roots:
         below = folders_of_kind(root, "run") | _half_written(root)
         if not below:
             raise ArtefactError(f"{root}: holds no run (no {MANIFEST} below it)")
-        folders |= below
-    return [RunArtefact.load(folder) for folder in sorted(folders)]
+        for folder in below:  # one folder, however it is written
+            folders.setdefault(folder.resolve(), folder)
+    return [RunArtefact.load(folder) for folder in sorted(folders.values())]
 
 
 def _half_written(root: Path) -> set[Path]:

@@ -30,8 +30,8 @@ def follow(planned: Sequence[PlannedRun], team: Team, settings: RunSettings) -> 
     runs = {item.key.identity: item for item in planned}
     while (announced := team.announced()) is not None:
         item = runs[announced]
-        prepared, _ = with_inputs(item.prepared, settings, None)
-        station, model, context, _ = built(item.experiment, prepared, item.key.seed, settings, None)
+        prepared, _ = with_inputs(item.prepared, item.key.seed, settings, None)
+        station, model, context, _ = built(item.experiment, prepared, item.key.seed, settings)
         train(
             model,
             context,

@@ -221,12 +221,12 @@ def calibrate(
     experiment: Experiment, prepared: Prepared, seed: int, settings: RunSettings, observer: Observer | None
 ) -> Calibration:
     """Train for two epochs and validate, through the one training loop, and say what that took."""
-    dataset, _ = resolve(prepared.inputs, prepared.dataset, settings, observer)
-    prepared = replace(prepared, load=lambda: dataset, inputs=())
+    before = _short_before(prepared, seed, settings, observer)
     with tempfile.TemporaryDirectory(prefix="mmrec-bench-forecast-") as scratch, PeakMemory() as memory:
-        prepared, _ = with_inputs(_short_before(prepared, settings), replace(settings, out=Path(scratch)), observer)
+        aside = replace(settings, out=Path(scratch))
+        prepared, _ = with_inputs(before, seed, aside, observer)
         started = time.perf_counter()
-        station, model, context, _ = built(experiment, prepared, seed, replace(settings, out=Path(scratch)), observer)
+        station, model, context, _ = built(experiment, prepared, seed, aside)
         built_seconds = time.perf_counter() - started
         config = _short(experiment).config.trainer or TrainerConfig()
         result = train(model, context, config, station.validate, Seeds(seed), settings.device, observer=observer)
@@ -255,20 +255,32 @@ def _short(experiment: Experiment) -> Experiment:
     return Experiment(config, experiment.source, experiment.label)
 
 
-def _short_before(prepared: Prepared, settings: RunSettings) -> Prepared:
-    """Return the data of an experiment, where runs that it needs and that are not there are short."""
+def _short_before(prepared: Prepared, seed: int, settings: RunSettings, observer: Observer | None) -> Prepared:
+    """Return the data of an experiment, where runs that it needs and that are not there are short.
+
+    Features that are not there are made for good.
+    """
+    dataset, _ = resolve(prepared.inputs, prepared.dataset, settings, observer)
+    prepared = replace(prepared, load=lambda: dataset, inputs=())
     if (stage := prepared.first_stage) is not None and stage.folder is None:
         if stage.key.state(settings.out) == "done":
             stage = replace(stage, folder=stage.key.folder(settings.out))
         else:
-            short, before = _short(stage.experiment), _short_before(stage.prepared, settings)
+            before = _short_before(stage.prepared, stage.key.seed, settings, observer)
+            short = _short(stage.experiment)
             key = run_key(short, before, stage.key.seed)
             stage = replace(stage, experiment=short, prepared=before, key=key)
         prepared = replace(prepared, first_stage=stage)
-    start = prepared.start
-    if start is not None and start.experiment is not None and start.prepared is not None:
-        short, before = _short(start.experiment), _short_before(start.prepared, settings)
-        prepared = replace(prepared, start=replace(start, experiment=short, prepared=before))
+    if (start := prepared.start) is not None and start.folder is None:
+        assert start.experiment is not None
+        assert start.prepared is not None
+        first, before = start.experiment, start.prepared
+        if (made := run_key(first, before, seed)).state(settings.out) == "done":
+            start = replace(start, folder=made.folder(settings.out))
+        else:
+            before = _short_before(before, seed, settings, observer)
+            start = replace(start, experiment=_short(first), prepared=before)
+        prepared = replace(prepared, start=start)
     return prepared
 
 

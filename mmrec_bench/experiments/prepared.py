@@ -62,7 +62,7 @@ class Start:
 
     Attributes:
         fingerprint: Digest of what they are.
-        folder: Of a run that is there, or None.
+        folder: Of a run that is there, or None until it is made.
         experiment: What is run for them first, or None.
         prepared: Its data.
     """

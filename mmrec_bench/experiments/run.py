@@ -91,12 +91,12 @@ def _build(
     team: Team,
 ) -> None:
     config, device = experiment.config, settings.device
-    prepared, inputs = with_inputs(prepared, settings, observer)
+    prepared, inputs = with_inputs(prepared, key.seed, settings, observer)
     started, cpu_started = time.perf_counter(), time.process_time()
     with PeakMemory() as memory, EnergyMeter(settings.energy) as energy:
         if device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(device)
-        station, model, context, start = built(experiment, prepared, key.seed, settings, observer)
+        station, model, context, start = built(experiment, prepared, key.seed, settings)
         inputs = [*inputs, *start]
         prepare_seconds, cpu_prepare = time.perf_counter() - started, time.process_time() - cpu_started
         checkpoints = checkpoints_of(key, settings.out)
@@ -175,15 +175,18 @@ def checkpoints_of(key: RunKey, out: Path) -> CheckpointStore:
 
 
 def with_inputs(
-    prepared: Prepared, settings: RunSettings, observer: Observer | None
+    prepared: Prepared, seed: int, settings: RunSettings, observer: Observer | None
 ) -> tuple[Prepared, list[dict[str, Any]]]:
-    """Make the features and the first stage that a run needs, where they are not there.
+    """Make the features, the first stage and the weights to start from that a run needs, where they are not there.
 
     Returns:
-        The data with both, and what the manifest says of them.
+        The data with all of them, and what the manifest says of features and first stage.
     """
     dataset, facts = resolve(prepared.inputs, prepared.dataset, settings, observer)
     prepared = replace(prepared, load=lambda: dataset)
+    if (start := prepared.start) is not None and start.folder is None:
+        made = _start_run(start, seed, settings, observer)
+        prepared = replace(prepared, start=replace(start, folder=made.folder))
     if (stage := prepared.first_stage) is None:
         return prepared, facts
     first = _first_run(stage, settings, observer)
@@ -191,13 +194,19 @@ def with_inputs(
 
 
 def built(
-    experiment: Experiment, prepared: Prepared, seed: int, settings: RunSettings, observer: Observer | None
+    experiment: Experiment, prepared: Prepared, seed: int, settings: RunSettings
 ) -> tuple[Station, Any, Any, list[dict[str, Any]]]:
-    """Return the station of an experiment, its untrained model and context, and facts of the weights it starts from."""
+    """Return the station of an experiment, its model and context, and facts of the weights that the model starts from.
+
+    Args:
+        experiment: What is built.
+        prepared: Its data, from `with_inputs`.
+        seed: Of the model.
+        settings: How.
+    """
     station = _station(experiment, prepared, settings)
     model, context = station.build(seed)
-    start = prepared.start
-    return station, model, context, [] if start is None else [_started(model, start, seed, settings, observer)]
+    return station, model, context, [] if prepared.start is None else [_started(model, prepared.start)]
 
 
 def _station(experiment: Experiment, prepared: Prepared, settings: RunSettings) -> Station:
@@ -225,17 +234,18 @@ def _first_run(stage: FirstStage, settings: RunSettings, observer: Observer | No
     return _made(stage.experiment, stage.prepared, stage.key, settings, observer)
 
 
-def _started(
-    model: nn.Module, start: Start, seed: int, settings: RunSettings, observer: Observer | None
-) -> dict[str, Any]:
+def _start_run(start: Start, seed: int, settings: RunSettings, observer: Observer | None) -> RunArtefact:
+    """Return the run whose weights another one starts from, and make it first where it is not there."""
+    assert start.experiment is not None
+    assert start.prepared is not None
+    key = run_key(start.experiment, start.prepared, seed)
+    return _made(start.experiment, start.prepared, key, settings, observer)
+
+
+def _started(model: nn.Module, start: Start) -> dict[str, Any]:
     """Put the weights that a model starts from into it, and return what the manifest says of them."""
-    if start.folder is not None:
-        artefact = RunArtefact.load(start.folder)
-    else:
-        assert start.experiment is not None
-        assert start.prepared is not None
-        key = run_key(start.experiment, start.prepared, seed)
-        artefact = _made(start.experiment, start.prepared, key, settings, observer)
+    assert start.folder is not None  # made before
+    artefact = RunArtefact.load(start.folder)
     continue_from(model, read_weights(artefact.folder / files.WEIGHTS), str(artefact.folder))
     facts = artefact.manifest
     return {

@@ -137,6 +137,9 @@ def collect(runs: Sequence[tuple[str | None, RunArtefact]]) -> dict[TableKey, li
 
     Args:
         runs: Runs with the label of their row; None takes the model's name.
+
+    Raises:
+        ArtefactError: A run stands in no table, or two runs of one configuration and seed differ.
     """
     grouped: dict[tuple[TableKey, str], dict[int, RunArtefact]] = {}
     labels: dict[tuple[TableKey, str], str] = {}
@@ -151,7 +154,7 @@ def collect(runs: Sequence[tuple[str | None, RunArtefact]]) -> dict[TableKey, li
             continue
         key = table_key(run)
         row = key, prints["config"]
-        grouped.setdefault(row, {})[facts["seed"]] = run
+        _add(grouped.setdefault(row, {}), run)
         labels.setdefault(row, label or facts["model"])
     tables: dict[TableKey, list[Row]] = {}
     for (key, fingerprint), seeds in grouped.items():
@@ -163,6 +166,17 @@ def collect(runs: Sequence[tuple[str | None, RunArtefact]]) -> dict[TableKey, li
     for key, rows in tables.items():
         rows.sort(key=lambda row: (-_score(row, key.select_by), row.label))
     return tables
+
+
+def _add(seeds: dict[int, RunArtefact], run: RunArtefact) -> None:
+    """Add a run to a row, in which a seed has one run."""
+    seed = run.manifest["seed"]
+    other = seeds.setdefault(seed, run)
+    if other.folder.resolve() != run.folder.resolve() and other.metrics != run.metrics:
+        raise ArtefactError(
+            f"{other.folder} and {run.folder} are runs of one configuration and seed, {seed}, with other numbers. "
+            "Leave one of them out"
+        )
 
 
 def _score(row: Row, select_by: str) -> float:

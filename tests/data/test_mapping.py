@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -83,3 +85,19 @@ def test_a_table_of_a_gigabyte_takes_less_than_half_of_it(tmp_path: Path) -> Non
     write_table(tmp_path / "image.npy")
     found = measured_apart(tmp_path / "image.npy", n_queries=256)
     assert found["peak"] < LIMIT_MIB, found
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the limit is one of Linux")
+def test_a_limit_of_memory_does_not_count_what_stays_in_a_file() -> None:
+    """A private mapping counts as written to, as a whole; several of one file would soon reach the limit."""
+    code = (
+        "import resource, tempfile, numpy as np\n"
+        "from mmrec_bench.data.mapping import MappedArray, copied\n"
+        "file = tempfile.TemporaryFile(); file.truncate(1 << 30)\n"
+        "resource.setrlimit(resource.RLIMIT_DATA, (1 << 30, resource.RLIM_INFINITY))\n"
+        "array = MappedArray.of(file, np.float32, (1 << 18, 1 << 10))\n"
+        "copies = [copied(array) for _ in range(3)]\n"
+        "print(copies[2][-1, -1])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stdout.strip() == "0.0", done.stderr

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import torch
 
 from mmrec_bench.data.split import SealedTest
 from mmrec_bench.errors import ArtefactError
+from mmrec_bench.experiments import run as run_module
 from mmrec_bench.experiments.forecast import Calibration, Forecast, RunForecast, forecast
 from mmrec_bench.experiments.prepare import Preparer
 from mmrec_bench.experiments.run import run
@@ -22,6 +24,7 @@ from mmrec_bench.reports.forecast import comparison_table, duration, forecast_ta
 from .conftest import write_config
 from .interactive_worlds import system
 from .interactive_worlds import write_world as write_sessions
+from .test_ctr_run import _experiment as clicks
 
 TRAINER = "{max_epochs: 12, validate_every: 2, patience: 3, batch_size: 64}"
 
@@ -127,3 +130,24 @@ def test_it_is_kept_and_read_again(world: Path, settings: RunSettings) -> None:
     path.write_text('{"schema_version": 1, "kind": "run"}', encoding="utf-8")
     with pytest.raises(ArtefactError, match="is no forecast of this version"):
         Forecast.load(path)
+
+
+def test_weights_to_start_from_are_made_before_the_clock(
+    tmp_path: Path, settings: RunSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Their training is no part of building, whether they are there or are made aside."""
+    more = "inputs: {start: {model: {name: fm}, trainer: {max_epochs: 3, batch_size: 64}}}\n"
+    experiment = clicks(tmp_path, "fm", more=more)
+    trained: list[int] = []
+    train = run_module.train
+    monkeypatch.setattr(run_module, "train", lambda *told: trained.append(told[2].max_epochs) or train(*told))
+    planned, failures = plan([experiment], Preparer(None), settings.out)
+    assert not failures
+    forecast(planned, settings, {}, lambda _: None)
+    assert trained == [2], "short, and thrown away"
+    assert not list(settings.out.rglob("manifest.json"))
+    run(experiment, planned[0].prepared, planned[0].key, settings)
+    assert trained == [2, 3, 2], "the start, then the run"
+    shutil.rmtree(planned[0].key.folder(settings.out))
+    forecast(planned, settings, {}, lambda _: None)
+    assert trained == [2, 3, 2], "the start is there"

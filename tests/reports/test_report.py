@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import statistics
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from mmrec_bench.errors import ArtefactError
 from mmrec_bench.experiments.artefact import RunArtefact
 from mmrec_bench.experiments.suite import Failure
 from mmrec_bench.reports.collect import Estimate, collect, machines_of
@@ -81,6 +83,18 @@ def test_unlike_numbers_never_share_a_table() -> None:
         artefact(0, 0.4, fingerprints={"split": "another draw"}),
     ]
     assert len(collect([(None, run) for run in runs])) == 4
+
+
+def test_two_runs_of_one_seed_are_not_one() -> None:
+    """Such as those of two machines: which of them counts is nothing to be decided by the names of folders."""
+    one, same, other = (
+        dataclasses.replace(artefact(0, value), folder=Path(name))
+        for name, value in (("a", 0.1), ("b", 0.1), ("c", 0.2))
+    )
+    ((_, (row,)),) = collect([(None, one), (None, same)]).items()
+    assert row.seeds == (0,)
+    with pytest.raises(ArtefactError, match="a and c are runs of one configuration and seed, 0, with other numbers"):
+        collect([(None, one), (None, other)])
 
 
 def test_two_configurations_of_one_model_are_told_apart_and_sorted_by_validation() -> None:

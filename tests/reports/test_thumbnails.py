@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from mmrec_bench.errors import DataError, MissingExtraError
+from mmrec_bench.experiments.features.contents import picture_stem
 from mmrec_bench.reports.errors import thumbnails
 from mmrec_bench.reports.errors.thumbnails import SIDE, Thumbnails
 
@@ -57,3 +58,8 @@ def test_a_missing_folder_and_a_missing_package_are_said(folder: Path, monkeypat
     monkeypatch.setitem(__import__("sys").modules, "PIL.Image", None)
     with pytest.raises(MissingExtraError, match=r"mmrec-bench\[images\]"):
         Thumbnails(folder)
+
+
+def test_items_whose_id_is_no_file_name_are_found_where_they_were_put(folder: Path) -> None:
+    (folder / "b.jpg").rename(folder / f"{picture_stem('b/7')}.jpg")
+    assert Thumbnails(folder).of("b/7") is not None

@@ -122,6 +122,8 @@ def _fetched(
     there = {path.stem for path in folder.iterdir() if path.suffix in {*KINDS.values(), ".webp", ".jpeg"}}
     book = PictureList(folder / FETCHED, watch, {} if again else refused(folder / FETCHED))
     n_there = sum(stem in there for stem, _ in wanted.values())
+    for item in [item for item in book.failed if item not in wanted or wanted[item][0] in there]:
+        del book.failed[item]  # the item is gone, or somebody has put its picture there
     queues: dict[str, dict[str, list[tuple[str, str]]]] = {}
     for item, (stem, url) in wanted.items():
         if stem in there or book.knows(item, url):
@@ -237,7 +239,7 @@ class _Host:
             self._manners.policy.sleep(turn - now)
 
     def _answer(self, session: requests.Session, url: str) -> tuple[bytes, str]:
-        with asked(session, url, {"Accept": "image/*"}, self._manners.policy) as response:
+        with asked(session, url, {"Accept": "image/*"}, self._manners.policy, _fault) as response:
             check_status(response)
             content = bytearray()
             try:
@@ -269,9 +271,9 @@ def _fault(url: str) -> str | None:
         parts = urlsplit(url)
         host, _ = parts.hostname, parts.port
     except ValueError:
-        return "no address"
+        return "is no address"
     if parts.scheme not in ("http", "https") or not host or any(ord(letter) <= 32 for letter in url):
-        return "no address"
+        return "is no address"
     try:
         private = not ip_address(host).is_global and host not in LOOPBACK
     except ValueError:  # a name

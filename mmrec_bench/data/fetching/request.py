@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import email.utils
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from urllib.parse import urljoin, urlsplit
 
@@ -30,9 +30,21 @@ def new_session() -> requests.Session:
 
 @contextmanager
 def asked(
-    session: requests.Session, url: str, headers: Mapping[str, str], policy: Policy
+    session: requests.Session,
+    url: str,
+    headers: Mapping[str, str],
+    policy: Policy,
+    fault: Callable[[str], str | None] = address_fault,
 ) -> Iterator[requests.Response]:
     """Lend the answer of an address, or of where it leads; its body is not read yet.
+
+    Args:
+        session: Asks.
+        url: The address.
+        headers: Of the question.
+        policy: How patiently.
+        fault: Returns what forbids asking an address that this one leads to; that of this machine may be led to from
+            itself alone.
 
     Raises:
         Refusal: There is no answer, or it leads to where nobody may be asked, in circles, or nowhere.
@@ -45,16 +57,25 @@ def asked(
             )
         except (requests.ConnectionError, requests.Timeout) as error:
             raise Refusal(f"no answer ({_cause(error)})", again=True) from None
-        except (requests.RequestException, UnicodeError) as error:
+        except (
+            requests.RequestException,
+            ValueError,
+        ) as error:  # it reads where a redirect leads, which may be nonsense
             raise Refusal(f"cannot be asked ({_cause(error)})") from None
         with response:
             location = response.headers.get("Location")
             if response.status_code not in REDIRECTS or location is None:
                 yield response
                 return
-        url = urljoin(url, location)
-        if fault := address_fault(url, loopback=here):
-            raise Refusal(f"leads to {url[:120]!r}, which {fault}")
+        try:
+            url = urljoin(url, location)
+            led_here = urlsplit(url).hostname in LOOPBACK
+        except ValueError:
+            raise Refusal(f"leads to {location[:120]!r}, which is no address") from None
+        if forbidden := fault(url):
+            raise Refusal(f"leads to {url[:120]!r}, which {forbidden}")
+        if led_here and not here:
+            raise Refusal(f"leads to {url[:120]!r}, which leads from another machine to this one")
     raise Refusal(f"leads on more than {MAX_REDIRECTS} times")
 
 

@@ -129,6 +129,9 @@ class SequencesCard(DatasetCard):
 
 FORMATS.register("sequences", SequencesCard)
 
+_HALF_LETTER = re.compile(rb"\\u[dD][89a-fA-F]")
+"""Escapes of letters beyond 16 bits, which come in pairs."""
+
 
 def _texts(values: Iterable[str]) -> Any:
     return pa.array(list(values), pa.string())
@@ -163,6 +166,15 @@ def read_object(path: Path) -> dict[str, Any]:
         raise DataError(f"{path}: objects within objects are too deep") from None
     if not isinstance(found, dict):
         raise DataError(f"{path}: needs an object {{...}}; got {_kind(found)}")
+    if _HALF_LETTER.search(data):
+        try:
+            json.dumps(found, ensure_ascii=False).encode()
+        except UnicodeEncodeError as error:
+            text = error.object[max(0, error.start - 20) : error.start]
+            raise DataError(
+                f"{path}: holds \\u{ord(error.object[error.start]):04x}, half a letter without its other half, "
+                f"behind {shown(text)}. Write U+FFFD (\\ufffd) in its place"
+            ) from None
     return found
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -114,7 +115,10 @@ def prepare(
         if (there := _there(card, folder, facts, replace)) is not None:
             return PreparedData(folder, there, was_there=True)
         shutil.rmtree(partial, ignore_errors=True)  # of a process that was killed
-        work = (means.temp or data_dir / PARTIAL) / f"{card.name}.work"
+        whose = hashlib.blake2b(
+            str(data_dir.resolve()).encode(), digest_size=4
+        ).hexdigest()  # others may share the place
+        work = (means.temp or data_dir / PARTIAL) / f"{card.name}.{whose}.work"
         shutil.rmtree(work, ignore_errors=True)
         try:
             partial.mkdir(parents=True)

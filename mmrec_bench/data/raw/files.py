@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import lzma
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -106,7 +107,7 @@ class RawFile:
                             "this is no packed text. Get the file again from its publisher"
                         )
                     yield block
-            except (EOFError, zlib.error, gzip.BadGzipFile, zipfile.BadZipFile) as error:
+            except (EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile, zipfile.BadZipFile) as error:
                 raise CutShortError(
                     f"{self.path}: the packed data is damaged or cut short after {unpacked:,} bytes ({error}); "
                     "get it again"

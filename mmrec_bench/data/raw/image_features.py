@@ -36,7 +36,7 @@ def import_image_features(source: Source, item_ids: Any, path: Path) -> int:
     if file.kind != "plain" or file.member is not None:
         raise DataError(f"{file.path}: is packed; unpack it, so that its records can be read in place")
     n_records, rest = divmod(file.n_bytes, RECORD.itemsize)
-    if rest:
+    if rest or not n_records:
         if not source.cut_short or not n_records:
             raise DataError(
                 f"{file.path}: {file.n_bytes:,} bytes are not whole records of {RECORD.itemsize:,} bytes (10 of an "

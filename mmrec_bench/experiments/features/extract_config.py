@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import shlex
+from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, PlainValidator, PositiveInt, SerializeAsAny, model_validator
@@ -13,7 +14,7 @@ import mmrec_bench.extraction  # noqa: F401 - importing the encoders fills their
 from mmrec_bench.data.cards import load_card
 from mmrec_bench.data.formats.base import BY_MODALITY
 from mmrec_bench.errors import ConfigError
-from mmrec_bench.experiments.features.sources import read_extraction, source_of
+from mmrec_bench.experiments.features.sources import card_beside, read_extraction, source_of
 from mmrec_bench.extraction.base import CONTENT_ENCODERS, ContentEncoderConfig, Modality
 from mmrec_bench.settings import BaseConfig, Document, explained_error, in_one_line, named, parse_yaml
 
@@ -179,7 +180,8 @@ def load_extraction(
     given: Any = None if encoder is None else parse_yaml(encoder, "--encoder", mapping=False).data["value"]
     if "encoder" not in data:
         load_card(name_or_card)
-        data = {"schema_version": 1, "dataset": {"card": name_or_card}, "modality": modality or _read_by(given)}
+        data = card_beside({"schema_version": 1, "dataset": {"card": name_or_card}}, Path())
+        data["modality"] = modality or _read_by(given)
         data["encoder"] = DEFAULT_ENCODERS[data["modality"]]
     if modality is not None:
         data["modality"] = modality

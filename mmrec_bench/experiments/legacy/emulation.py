@@ -94,7 +94,7 @@ def score(options: Options) -> None:
     """
     study, out = StudyArtefact.load(Path(options.study)), Path(options.out)
     _check_code(study, options.reuse_stale)
-    key, root = LegacyKey.of(study), study.folder.parents[3]
+    key, root = LegacyKey.of(study), study.folder.resolve().parents[3]
     device = choose_device(options.device)
     settings = RunSettings(root, device, use_threads(options.threads), reuse_stale=options.reuse_stale)
     space = load_space(study.folder / SPACE, load_experiment(study.folder / CONFIG))
@@ -127,14 +127,15 @@ def _scored(
 ) -> tuple[dict[str, Any], pd.DataFrame]:
     """Return what is told of a trial, and the test scores of its users."""
     facts, experiment = study.manifest, space.at(trial["values"])
-    prepared, _ = with_inputs(preparer(experiment), settings, None)
+    seed = facts["search"]["training_seed"]
+    prepared, _ = with_inputs(preparer(experiment), seed, settings, None)
     for name, value in prepared.fingerprints.items():
         if facts["fingerprints"].get(name) != value:
             raise ArtefactError(
                 f"{study.folder}: was searched on other data: the digest of {name} is "
                 f"{facts['fingerprints'].get(name)} there and {value} here. Give the data of the study"
             )
-    station, model, _, _ = built(experiment, prepared, facts["search"]["training_seed"], settings, None)
+    station, model, _, _ = built(experiment, prepared, seed, settings)
     try:
         model.load_state_dict(read_weights(path))
     except RuntimeError as error:

@@ -31,7 +31,9 @@ class LegacyKey(ArtefactKey):
     @classmethod
     def of(cls, study: StudyArtefact) -> LegacyKey:
         """Return the key of a study."""
-        return cls(study.manifest["dataset"], study.folder.parent.name, study.manifest["fingerprints"]["study"])
+        return cls(
+            study.manifest["dataset"], study.folder.resolve().parent.name, study.manifest["fingerprints"]["study"]
+        )
 
     @property
     def name(self) -> str:

@@ -93,7 +93,7 @@ def tune(
     key = StudyKey.of(base, space, search, budget)
     state = key.state(settings.out)
     if state != "done" and not (state == "stale" and settings.reuse_stale):
-        with_inputs(prepared, settings, None)  # made before the clock of any trial runs
+        with_inputs(prepared, search.training_seed, settings, None)  # made before the clock of any trial runs
         queue = TrialQueue(open_storage(storage, key.storage(settings.out)), key.study_name, make_pruner(search.pruner))
         trials = _Worker(key, space, search, preparer, settings, observer).work(budget, queue)
         best = _best(space, trials)

@@ -65,5 +65,5 @@ def find_studies(roots: Sequence[Path]) -> list[StudyArtefact]:
     Raises:
         ArtefactError: A folder does not exist, or a study is damaged.
     """
-    folders = {folder for root in roots for folder in folders_of_kind(root, "study")}
-    return [StudyArtefact.load(folder) for folder in sorted(folders)]
+    folders = {folder.resolve(): folder for root in roots for folder in folders_of_kind(root, "study")}
+    return [StudyArtefact.load(folder) for folder in sorted(folders.values())]

@@ -110,9 +110,9 @@ def try_out(
     started = time.perf_counter()
     scores: list[float] = []
     try:
-        prepared, _ = with_inputs(preparer(experiment), settings, observer)
+        prepared, _ = with_inputs(preparer(experiment), seed, settings, observer)
         prepared = replace(prepared, split=replace(prepared.split, test=_NoTest()))
-        station, model, context, _ = built(experiment, prepared, seed, settings, observer)
+        station, model, context, _ = built(experiment, prepared, seed, settings)
         watch = _Watch(station.validate, hopeless, scores)
         config = experiment.config.trainer or TrainerConfig()
         result = train(model, context, config, watch, Seeds(seed), settings.device, observer=observer)

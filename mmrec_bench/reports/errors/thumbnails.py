@@ -7,9 +7,9 @@ import io
 from pathlib import Path
 
 from mmrec_bench.errors import DataError
+from mmrec_bench.experiments.features.contents import by_stem, picture_stem
 from mmrec_bench.extras import import_pillow
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif")
 SIDE = 96
 """Longest side of a picture, in pixels."""
 LIMIT = 4_000_000
@@ -17,7 +17,9 @@ LIMIT = 4_000_000
 
 
 class Thumbnails:
-    """Pictures from a folder of files named by external item ids; each is read when it is first asked for.
+    """Pictures from a folder of files named by external item ids, or by their `picture_stem`.
+
+    Each is read when it is first asked for.
 
     Args:
         folder: The folder; it alone is read, whatever an id looks like.
@@ -34,9 +36,7 @@ class Thumbnails:
         if not folder.is_dir():
             raise DataError(f"{folder}: no such folder of pictures. Name one whose files are called by item ids")
         self._pillow = import_pillow("Or leave --images out")
-        self._files = {
-            path.stem: path for path in sorted(folder.iterdir()) if path.suffix.lower() in SUFFIXES and path.is_file()
-        }
+        self._files = by_stem(folder)
         self._made: dict[str, str | None] = {}
         self._bytes = 0
         self.left_out = 0
@@ -44,7 +44,8 @@ class Thumbnails:
     def of(self, item_id: str) -> str | None:
         """Return a picture as a data URL; None where there is none, it cannot be read, or the page is full."""
         if item_id not in self._made:
-            self._made[item_id] = self._read(self._files[item_id]) if item_id in self._files else None
+            path = self._files.get(item_id) or self._files.get(picture_stem(item_id))
+            self._made[item_id] = None if path is None else self._read(path)
         return self._made[item_id]
 
     def _read(self, path: Path) -> str | None:

@@ -11,7 +11,6 @@ from mmrec_bench.data.chance import pair_hash
 from mmrec_bench.data.dataset import Dataset
 from mmrec_bench.data.interactions import Interactions
 from mmrec_bench.data.lists import Lists
-from mmrec_bench.experiments.features.contents import picture_stem
 from mmrec_bench.reports.errors.thumbnails import Thumbnails
 from mmrec_bench.reports.inspection.base import Rows
 
@@ -66,7 +65,7 @@ def samples(
                 int(degrees[item]),
                 tuple(name for name, table in dataset.features.items() if not table.present[item]),
                 address if address.startswith(("http://", "https://")) else "",
-                None if pictures is None else pictures.of(item_id) or pictures.of(picture_stem(item_id)),
+                None if pictures is None else pictures.of(item_id),
             )
         )
     return tuple(made)

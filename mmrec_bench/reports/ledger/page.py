@@ -116,11 +116,12 @@ def _legacy(ledger: Ledger, dataset: str) -> list[Table]:
         )  # fmt: skip
 
     metrics = ", ".join(dict.fromkeys(line.metric for line in found))
-    mean = sum(line.bias / abs(line.chosen_test) for line in found if line.chosen_test) / len(found)
+    biases = [line.bias / abs(line.chosen_test) for line in found if line.chosen_test]
+    mean = f"{sum(biases) / len(biases):+.1%}" if biases else ABSENT
     note = (
         f"{metrics}, n = 1 training a trial, complete trials of each study. Left what validation chose, right what is "
         f"best on test; their difference on test, which is the bias, with a {LEVEL:.0%} interval over users, paired, "
-        f"for these two trials. Mean of the relative biases over {len(found)} studies: {mean:+.1%}. Shown, never used: "
+        f"for these two trials. Mean of the relative biases over {len(biases)} studies: {mean}. Shown, never used: "
         "nothing else on this page stands on these numbers but its last column."
     )
     header = (

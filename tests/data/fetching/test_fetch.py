@@ -244,6 +244,7 @@ def test_redirects_are_followed(server: Server, tmp_path: Path) -> None:
         ("file:///etc/passwd", "is no address"),
         ("http://example.org/x", "needs https"),
         ("ftp://127.0.0.1/x", "needs https"),
+        ("http://[bad/x", "cannot be asked (Invalid IPv6 URL)"),
     ],
 )
 def test_bad_redirects_are_refused(server: Server, tmp_path: Path, location: str, why: str) -> None:

@@ -73,7 +73,7 @@ def test_pictures_come_once_and_failures_are_written_down(server: Server, tmp_pa
         "gone": "answers 404 Not Found",
         "page": "gives no picture (text/html)",
         "empty": "gives an empty file",
-        "bad": "no address",
+        "bad": "is no address",
         "home": "leads into a private network",
     }
     assert names(tmp_path) == ["a.jpg", "b.png", "fetched.json", "same-as-a.jpg"]
@@ -130,9 +130,13 @@ def test_too_large_pictures_and_bad_redirects_are_refused(server: Server, tmp_pa
         "loop": server.at("/loop", Answer(status=302, headers={"Location": "/loop"})),
         "moved": server.at("/moved", Answer(status=301, headers={"Location": "/there"})),
     }
+    for name, location in (("broken", "http://[bad/x.jpg"), ("private", "https://10.0.0.1/x.jpg")):
+        wanted[name] = server.at(f"/{name}", Answer(status=302, headers={"Location": location}))
     server.at("/there", Answer(JPEG))
     found = fetched(wanted, tmp_path, max_bytes=10_000)
-    assert set(found.failed) == {"large", "file", "loop"}
+    assert set(found.failed) == {"large", "file", "loop", "broken", "private"}
+    assert "is no address" in found.failed["broken"] or "cannot be asked" in found.failed["broken"]
+    assert "leads into a private network" in found.failed["private"]
     assert found.failed["large"] == "gives more than 10,000 bytes"
     assert names(tmp_path) == ["fetched.json", "moved.jpg"]
 
@@ -175,3 +179,12 @@ def test_suffixes_of_real_files() -> None:
         image.new("RGB", (2, 2)).save(file := io.BytesIO(), kind)
         assert suffix_of(file.getvalue()[:16]) == suffix
     assert suffix_of(b"<!doctype html>") is None
+
+
+def test_a_failure_is_forgotten_when_somebody_puts_the_picture_there(server: Server, tmp_path: Path) -> None:
+    wanted = {name: server.at(f"/{name}.jpg", Answer(status=404)) for name in ("a", "b")}
+    assert set(fetched(wanted, tmp_path).failed) == {"a", "b"}
+    (tmp_path / "a.jpg").write_bytes(JPEG)
+    found = fetched({"a": wanted["a"]}, tmp_path)
+    assert (found.n_there, found.failed) == (1, {})
+    assert failures(tmp_path) == {}

@@ -146,3 +146,13 @@ def test_amazon_scientific_keeps_the_order_of_every_user(data_dir: Path) -> None
     assert not [note for note in split.report.notes if "tie" in note or "equal" in note]
     assert data.items.words is not None
     assert ("categories", "Tapes, Adhesives & Sealants") in data.items.words.vocabulary
+
+
+def test_half_a_letter_is_refused_and_a_whole_one_is_read(load: Load) -> None:
+    whole = load(card=FIELDS, items=ITEMS.replace("One", "\\ud83d\\ude00"))
+    assert whole.items.titles is not None
+    assert "\U0001f600" in whole.items.titles.tolist() or "Unseen" not in whole.items.titles.tolist()
+    with pytest.raises(DataError, match=r"x\.items: holds \\ud83d, half a letter without its other half"):
+        load(card=FIELDS, items=ITEMS.replace("One", "x \\ud83d"))
+    with pytest.raises(DataError, match=r"x\.inter: holds \\udc00, half a letter"):
+        load('{"10": ["\\udc00"]}')
