@@ -17,7 +17,7 @@ from mmrec_bench.leaderboard.folder import write_record
 from mmrec_bench.leaderboard.pack import pack as make
 from mmrec_bench.leaderboard.rerun import TOLERANCE
 from mmrec_bench.leaderboard.rerun import rerun as run_again
-from mmrec_bench.leaderboard.track import load_track
+from mmrec_bench.leaderboard.track import load_track, load_tracks
 from mmrec_bench.leaderboard.verify import Verification
 from mmrec_bench.visible_text import visible
 
@@ -85,7 +85,8 @@ def verify(
     paths = [path.parent if path.name == "submission.json" else path for path in found]
     refused = 0
     if incoming is not None:
-        brought = contributions(incoming, submissions)
+        outside = [track.name for track in load_tracks().values() if not track.lists_in_git]
+        brought = contributions(incoming, submissions, outside)
         paths, fresh, refused = [*paths, *brought.new], True, len(brought.problems)
         for problem in brought.problems:
             out.print(f"fail  {problem}", highlight=False, markup=False)

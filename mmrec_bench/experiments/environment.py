@@ -19,6 +19,7 @@ import torch
 
 from mmrec_bench import __file__ as package_file
 from mmrec_bench.errors import ResourceError
+from mmrec_bench.free_memory import available_memory
 from mmrec_bench.training.subnormals import start_threads
 
 PACKAGES = (
@@ -81,7 +82,7 @@ def limit_memory() -> None:
         return
     import resource  # there is none on Windows
 
-    free, used = psutil.virtual_memory().available, psutil.Process().memory_info().data
+    free, used = available_memory(), psutil.Process().memory_info().data
     _, hard = resource.getrlimit(resource.RLIMIT_DATA)
     wanted = free + used
     resource.setrlimit(resource.RLIMIT_DATA, (wanted if hard == resource.RLIM_INFINITY else min(wanted, hard), hard))

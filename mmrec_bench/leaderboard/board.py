@@ -12,7 +12,7 @@ from mmrec_bench.errors import ArtefactError, MMRecBenchError
 from mmrec_bench.leaderboard.documents import parse_object, read_bytes
 from mmrec_bench.leaderboard.folder import digest_of_bytes
 from mmrec_bench.leaderboard.record import RECORD, Measured, VerificationRecord, read_record
-from mmrec_bench.leaderboard.submission import CARD, SUBMISSION, Submission
+from mmrec_bench.leaderboard.submission import CARD, CONFIG, SUBMISSION, Submission
 from mmrec_bench.leaderboard.track import Track
 from mmrec_bench.reports.cards.schema import ResultCard
 from mmrec_bench.reports.sessions.facts import lower_is_better
@@ -68,7 +68,7 @@ class Board:
         entries: Entries that were not refused, best first by the test mean of the first headline metric, equals by
             name. Those whose numbers were recomputed come first: nobody stands above them by a claim.
         refused: Records of entries of which a check failed, by name.
-        metric_versions: Newest version of each metric that judged an entry.
+        metric_versions: Newest version of each metric that judged an entry; where none was judged, that they claim.
         replaced: By which entry each is replaced that another of its authors stands in the place of; see `_replaces`.
     """
 
@@ -90,10 +90,11 @@ class Board:
         listed = sorted((one for one in found if isinstance(one, Entry)), key=place)
         refused = sorted((one for one in found if not isinstance(one, Entry)), key=lambda record: record.entry)
         versions: dict[str, int] = {}
-        for entry in listed:
+        for entry in [entry for entry in listed if not entry.record.form_only.value] or listed:
             for name, version in entry.record.metric_versions.items():
                 versions[name] = max(version, versions.get(name, version))
-        return cls(track, tuple(listed), tuple(refused), dict(sorted(versions.items())), _replaced(listed))
+        replaced = _replaced([(entry, _may_rank(entry, track, versions)) for entry in listed])
+        return cls(track, tuple(listed), tuple(refused), dict(sorted(versions.items())), replaced)
 
     def ranks(self) -> dict[str, int]:
         """Return the rank of each entry within its tier; equal means share one.
@@ -112,13 +113,12 @@ class Board:
     def marks(self, entry: Entry) -> list[str]:
         """Return what to know before an entry is read, each a key of `board_tables.MARKS`."""
         record = entry.record
-        older = any(version < self.metric_versions[name] for name, version in record.metric_versions.items())
         marks = {
             "replaced": entry.name in self.replaced,
             "provisional": record.provisional,
             "seeds unchecked": entry.seeds_unchecked,
             "flagged": bool(record.flags),
-            "older metrics": older,
+            "older metrics": _is_older(entry, self.metric_versions),
         }
         return [name for name, holds in marks.items() if holds]
 
@@ -141,8 +141,17 @@ class Board:
         return {entry.name: title(entry) for entry in self.entries}
 
     def _is_ranked(self, entry: Entry) -> bool:
-        stale = {"replaced", "older metrics"} & set(self.marks(entry))
-        return entry.can_rank and not stale and entry.test(self.track.headline[0]) is not None
+        return entry.name not in self.replaced and _may_rank(entry, self.track, self.metric_versions)
+
+
+def _is_older(entry: Entry, versions: Mapping[str, int]) -> bool:
+    """Return whether a newer version of a metric has judged other entries."""
+    return any(version < versions.get(name, version) for name, version in entry.record.metric_versions.items())
+
+
+def _may_rank(entry: Entry, track: Track, versions: Mapping[str, int]) -> bool:
+    """Return whether an entry has a rank, unless another stands in its place."""
+    return entry.can_rank and not _is_older(entry, versions) and entry.test(track.headline[0]) is not None
 
 
 def _words(*texts: str) -> str:
@@ -150,12 +159,14 @@ def _words(*texts: str) -> str:
     return "".join(re.findall(r"[^\W_]+", " ".join(texts).lower()))
 
 
-def _replaced(entries: Sequence[Entry]) -> dict[str, str]:
-    named = {entry.name: entry for entry in entries}
+def _replaced(entries: Sequence[tuple[Entry, bool]]) -> dict[str, str]:
+    """Return by whom each entry is replaced; beside each entry stands whether it may rank."""
+    named = {entry.name: (entry, may_rank) for entry, may_rank in entries}
     claims = {
-        entry.name: earlier.name
-        for entry in entries
-        if (earlier := named.get(entry.submission.replaces or "")) is not None and _replaces(entry, earlier)
+        entry.name: entry.submission.replaces
+        for entry, may_rank in entries
+        if entry.submission.replaces in named
+        and _replaces(entry, named[entry.submission.replaces][0], may_rank, named[entry.submission.replaces][1])
     }
     return {earlier: later for later, earlier in claims.items() if not _comes_back(later, claims)}
 
@@ -169,16 +180,18 @@ def _comes_back(name: str, claims: Mapping[str, str]) -> bool:
     return earlier == name
 
 
-def _replaces(entry: Entry, earlier: Entry) -> bool:
+def _replaces(entry: Entry, earlier: Entry, may_rank: bool, earlier_may: bool) -> bool:
     """Return whether an entry stands in the place of an earlier one that it names, and does not merely say so.
 
-    It is of one of the authors and of the tier, and takes no rank away that it could not have.
+    It is of one of the authors and of the tier, and takes no rank away that it could not have, or that stands on more
+    seeds.
     """
     mine, theirs = entry.submission, earlier.submission
+    seeds_enough = mine.deterministic or len(mine.seeds) >= len(theirs.seeds)
     return (
         bool(set(mine.authors) & set(theirs.authors))
         and mine.tier == theirs.tier
-        and (entry.can_rank or not earlier.can_rank)
+        and (not earlier_may or (may_rank and seeds_enough))
     )
 
 
@@ -225,9 +238,10 @@ def read_entry(folder: Path) -> Entry | VerificationRecord:
             f"{folder}`"
         )
     submission = _parsed(folder / SUBMISSION, content).parse(Submission)
-    content = read_bytes(folder / CARD)
-    if digest_of_bytes(content) != submission.files[CARD].digest:
-        raise ArtefactError(f"{folder}: {CARD} is not the one that {SUBMISSION} tells of. Put that one back")
+    for name in (CONFIG, CARD):
+        content = read_bytes(folder / name)
+        if digest_of_bytes(content) != submission.files[name].digest:
+            raise ArtefactError(f"{folder}: {name} is not the one that {SUBMISSION} tells of. Put that one back")
     return Entry(submission, record, _parsed(folder / CARD, content).parse(ResultCard))
 
 

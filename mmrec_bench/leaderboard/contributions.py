@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from mmrec_bench.leaderboard.findings import shown
 from mmrec_bench.leaderboard.folder import digest_of_bytes
 from mmrec_bench.leaderboard.lists import MAX_FILE
 from mmrec_bench.leaderboard.record import RECORD
+from mmrec_bench.leaderboard.submission import LISTS
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,12 +29,13 @@ class Contributions:
     problems: tuple[str, ...]
 
 
-def contributions(incoming: Path, known: Path) -> Contributions:
+def contributions(incoming: Path, known: Path, outside: Collection[str] = ()) -> Contributions:
     """Compare folders of submissions: entries may be added, none changed or deleted, and records are not brought.
 
     Args:
         incoming: ``<track>/<entry>`` folders as somebody wants them to be: all of them.
         known: As they are.
+        outside: Names of tracks whose lists stay outside git.
 
     Raises:
         ArtefactError: One of the two is no folder, or what comes in is a link to one.
@@ -54,6 +57,8 @@ def contributions(incoming: Path, known: Path) -> Contributions:
             new.append(entry)
             if os.path.lexists(entry / RECORD):
                 problems.append(f"{shown(name)}: brings a {RECORD}; maintainers write the records")
+            if entry.parent.name in outside and os.path.lexists(entry / LISTS):
+                problems.append(f"{shown(name)}: brings {LISTS}; lists of this track stay outside git. Take them away")
         elif _content(entry) != _content(there[name]):
             problems.append(
                 f"{shown(name)}: differs from the entry that is there; entries never change. Submit a new one, and "

@@ -45,7 +45,12 @@ class Findings:
     @property
     def failed(self) -> bool:
         """Whether the submission is refused."""
-        return any(check.verdict == "fail" for check in self.checks)
+        return bool(self.failures)
+
+    @property
+    def failures(self) -> set[str]:
+        """Names of the checks that failed."""
+        return {check.name for check in self.checks if check.verdict == "fail"}
 
     def _add(self, name: str, verdict: Verdict, told: str) -> None:
         message = visible(told[:MAX_MESSAGE])  # what strangers wrote may stand in file and reason

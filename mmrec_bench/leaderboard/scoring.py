@@ -41,7 +41,7 @@ from mmrec_bench.leaderboard.courses import Shown, courses_of
 from mmrec_bench.leaderboard.submission import LISTS, SUBMISSION
 from mmrec_bench.leaderboard.words import PARTS
 from mmrec_bench.retrieval.config import RetrieverConfig, build_retriever
-from mmrec_bench.types import FloatArray, IntArray
+from mmrec_bench.types import BoolArray, FloatArray, IntArray
 
 CPU = torch.device("cpu")
 PURPOSE = "judging given lists"
@@ -233,7 +233,7 @@ def _interactive(protocol: InteractiveProtocol, prepared: Prepared, truths: Trut
     found = {}
     for part, whole_table in tables.items():
         evaluator = InteractiveEvaluator(protocol, prepared.split.train, truths[part], CPU)
-        table = whole_table[(whole_table["round"] != 0).to_numpy()]  # what was on the table, for readers
+        table = whole_table[whole(whole_table, "round") != 0]  # what was on the table, for readers
         if unknown := set(table["kind"].astype(str).unique()) - set(KINDS):
             raise DataError(f"kind must be {', '.join(KINDS)}; got {told(sorted(unknown))}")
         is_item = (table["kind"] == "item").to_numpy()
@@ -241,7 +241,7 @@ def _interactive(protocol: InteractiveProtocol, prepared: Prepared, truths: Trut
         item[is_item] = rows_of(table["item_id"][is_item], prepared.dataset.item_ids, "item")
         shown = Shown(
             whole(table, "session"), whole(table, "round"), whole(table, "slot"), item,
-            table["clicked"].to_numpy(np.bool_), whole(table, "rank"),
+            _bools(table, "clicked"), whole(table, "rank"),
         )  # fmt: skip
         courses = courses_of(shown, evaluator, protocol)
         found[part] = evaluator.judged(courses)
@@ -267,6 +267,13 @@ def whole(table: pd.DataFrame, name: str) -> IntArray:
     if column.dtype.kind not in "iu" or column.isna().any():
         raise DataError(f"column {name} must hold whole numbers; got {column.dtype}")
     return column.to_numpy(np.int64)
+
+
+def _bools(table: pd.DataFrame, name: str) -> BoolArray:
+    column = table[name]
+    if column.dtype.kind != "b" or column.isna().any():
+        raise DataError(f"column {name} must hold true and false; got {column.dtype}, or some that are missing")
+    return column.to_numpy(np.bool_)
 
 
 def numbers(table: pd.DataFrame, name: str) -> np.ndarray[Any, np.dtype[np.float32]]:

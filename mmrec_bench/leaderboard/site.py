@@ -122,6 +122,7 @@ def _entry(made: Environment, board: Board, entry: Entry, title: str) -> str:
     return made.get_template("entry.html.jinja").render(
         board=board, entry=entry, title=title, sections=list(sections(entry.card)), marked_by=board.marks(entry),
         replaced_by=board.replaced.get(entry.name),
+        has_earlier=any(other.name == entry.submission.replaces for other in board.entries),
         hardware=hardware_words(entry.record.hardware),
         tables={name: table for name, table in tables.items() if table is not None},
     )  # fmt: skip

@@ -159,6 +159,10 @@ class Verification:
             check_names(submission, track, changed, findings)
         check_replaced(path, submission, findings)
         findings.passed("digests", f"{len(submission.files)} files are those that were packed")
+        if self._past(path, folder.digest) is not None and findings.failures == {"digests"}:
+            # Files that are not those of the submission now, such as half a download, take nothing from what is known
+            # of those that are.
+            return Verified(path, tuple(findings.checks), None, writable, ("all of it",))
         if declared is None:
             return Verified(path, tuple(findings.checks), None, writable)
         record = _record(folder, track, declared, findings, form, metrics, slices, sketches)
@@ -189,6 +193,9 @@ class Verification:
                 f"lists.stored is outside; lists of {track.name} lie beside the entry, so that anybody can judge them"
             )
             findings.fail("lists", SUBMISSION, f"{told}. Hand them in, and set it to git")
+        if not track.lists_in_git and submission.lists.stored == "git":
+            told = f"lists.stored is git; lists of {track.name} stay outside git"
+            findings.fail("lists", SUBMISSION, f"{told}. Set it to outside")
         if not folder.lists_there and submission.lists.stored == "outside":
             made = f"its authors say that they were made by `{submission.lists.command}`"
             reason = f"the lists are stored outside; fetch them, or make them: {made}"

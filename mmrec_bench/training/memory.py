@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import psutil
 import torch
 from torch import nn
 
 from mmrec_bench.errors import ResourceError
+from mmrec_bench.free_memory import available_memory
 
 COPIES = 5
 """Of every trained value: itself, its gradient, two moments of Adam, and the best so far."""
@@ -25,7 +25,7 @@ def check_training_memory(model: nn.Module, device: torch.device) -> None:
     """
     size = sum(p.numel() * p.element_size() for p in model.parameters() if p.requires_grad)
     needed = (COPIES - 1) * size
-    free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else psutil.virtual_memory().available
+    free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else available_memory()
     if needed > free:
         raise ResourceError(
             f"training needs about {needed / MIB:,.0f} MiB more on {device} for gradients, moments and the best of "

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import math
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -202,7 +201,7 @@ def test_a_model_that_cannot_fit_is_refused_before_it_is_trained(
     huge = load_experiment(write_ranker(small), (f"model.hidden_dims=[{10**11}]",))
     with pytest.raises(ResourceError, match=r"too little memory for building.*Lower model.embedding_dim"):
         make(huge, settings)
-    monkeypatch.setattr(memory.psutil, "virtual_memory", lambda: SimpleNamespace(available=100))
+    monkeypatch.setattr(memory, "available_memory", lambda: 100)
     with pytest.raises(ResourceError, match=r"needs about .* MiB more on cpu .* 0 MiB are free"):
         make(load_experiment(write_ranker(small)), settings)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -170,7 +169,7 @@ def test_a_model_that_cannot_fit_is_refused_before_it_is_trained(
     with pytest.raises(ResourceError, match=r"too little memory for building.*Lower model.embedding_dim"):
         make(huge, settings)
     large = load_experiment(write_config(world, "mf"))
-    monkeypatch.setattr(memory.psutil, "virtual_memory", lambda: SimpleNamespace(available=10_000))
+    monkeypatch.setattr(memory, "available_memory", lambda: 10_000)
     with pytest.raises(ResourceError, match=r"needs about .* MiB more on cpu .* 0 MiB are free"):
         make(large, settings)
     assert not list(settings.out.rglob("manifest.json"))

@@ -12,6 +12,7 @@ from mmrec_bench.leaderboard.board import Entry
 from mmrec_bench.leaderboard.record import Check, FormOnly, Measured, VerificationRecord, Verifier
 from mmrec_bench.leaderboard.submission import (
     CARD,
+    CONFIG,
     Claim,
     CodeReference,
     ListStorage,
@@ -24,6 +25,7 @@ from mmrec_bench.reports.collect import Estimate
 
 MARKUP = '<b onclick="alert(1)">bold</b> & "it\'s" </script><script>window.broken = 1</script> {{ 7 * 7 }}'
 SLICES = ("users:cold", "items:long-tail")
+CONFIG_TEXT = b"schema_version: 1\n"
 
 
 def measured(values: list[float], half: float | None = 0.01) -> Measured:
@@ -75,14 +77,15 @@ def entry_of(
     if form_only:
         test = {metric: found.model_copy(update={"per_seed": ()}) for metric, found in test.items()}
     claims = {metric: Claim(mean=found.mean, sd=found.sd, n=found.n) for metric, found in test.items()}
-    content = card.text().encode()
-    stored = StoredFile(digest=digest(content), bytes=len(content))
+    stored = stored_as(card.text().encode())
     submission = Submission(
         track=track.name, entry=name, title=name, authors=("A. Author",),
         code=CodeReference(url="https://example.org/code", commit="0" * 40), tier=tier,
         external_data=("a language model",) if tier == "open" else (), seeds=seeds,
         deterministic=deterministic, claimed={"valid": claims, "test": claims},
-        files={CARD: stored, "config.yaml": stored, **{f"lists/seed-{seed}.parquet": stored for seed in seeds}},
+        files={
+            CARD: stored, CONFIG: stored_as(CONFIG_TEXT), **{f"lists/seed-{seed}.parquet": stored for seed in seeds}
+        },
         lists=ListStorage(stored="git", command="mmrec-bench run config.yaml"),
     ).model_copy(update={"title": title or name, **changes})  # fmt: skip
     found = [Check(name="lists", verdict="pass", message="looked at")]
@@ -108,7 +111,12 @@ def write(root: Path, entry: Entry) -> Path:
     texts = {"submission.json": entry.submission, CARD: entry.card, "verification.json": entry.record}
     for name, content in texts.items():
         (folder / name).write_text(content.text(), encoding="utf-8")
+    (folder / CONFIG).write_bytes(CONFIG_TEXT)
     return folder
+
+
+def stored_as(content: bytes) -> StoredFile:
+    return StoredFile(digest=digest(content), bytes=len(content))
 
 
 def digest(content: bytes) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 from pathlib import Path
@@ -129,15 +130,42 @@ def test_nobody_replaces_what_others_have_made() -> None:
 
 @pytest.mark.parametrize(
     "told",
-    [{"status": "self-reported"}, {"n_seeds": 3}, {"tier": "open"}, {"replaces": "old", "mutual": True}],
-    ids=["by a claim", "by fewer seeds", "from another tier", "by each other"],
+    [
+        {"status": "self-reported"},
+        {"n_seeds": 3},
+        {"n_seeds": 5},
+        {"tier": "open"},
+        {"replaces": "old", "mutual": True},
+    ],
+    ids=["by a claim", "by few seeds", "by fewer seeds", "from another tier", "by each other"],
 )
 def test_nobody_takes_a_rank_away_that_it_could_not_have(told: dict[str, Any]) -> None:
     mutual = told.pop("mutual", False)
-    old = entry_of(RETRIEVAL, "old", 0.3, **({"replaces": "new"} if mutual else {}))
-    board = board_of(old, entry_of(RETRIEVAL, "new", 0.2, **{"replaces": "old", **told}))
+    old = entry_of(RETRIEVAL, "old", 0.3, n_seeds=6, **({"replaces": "new"} if mutual else {}))
+    board = board_of(old, entry_of(RETRIEVAL, "new", 0.2, **{"replaces": "old", "n_seeds": 6, **told}))
     assert board.replaced == {}
     assert board.ranks()["old"] == 1
+
+
+def _by(entry: entries.Entry, versions: dict[str, int]) -> entries.Entry:
+    """Return an entry that metrics of these versions have judged."""
+    return dataclasses.replace(entry, record=entry.record.model_copy(update={"metric_versions": versions}))
+
+
+def test_who_is_judged_by_older_metrics_takes_no_rank_away() -> None:
+    newest = {"recall": 2, "ndcg": 1}
+    old, other = (_by(entry_of(RETRIEVAL, name, level), newest) for name, level in (("old", 0.3), ("other", 0.1)))
+    board = board_of(old, other, entry_of(RETRIEVAL, "new", 0.2, replaces="old"))
+    assert board.replaced == {}
+    assert board.ranks() == {"old": 1, "other": 2}
+
+
+def test_a_claim_makes_no_metric_older() -> None:
+    claim = _by(entry_of(RETRIEVAL, "claim", 0.3, status="self-reported"), {"recall": 9, "luck": 1})
+    board = board_of(claim, entry_of(RETRIEVAL, "a", 0.2), entry_of(RETRIEVAL, "b", 0.1))
+    assert board.ranks() == {"a": 1, "b": 2}
+    assert board.metric_versions == {"recall": 1, "ndcg": 1}
+    assert board_of(claim).metric_versions == {"luck": 1, "recall": 9}
 
 
 @pytest.mark.parametrize("n", [2, 3, 5])
@@ -241,6 +269,13 @@ def test_another_card_than_the_one_that_was_packed_is_refused(root: Path) -> Non
     path = root / "submissions" / RETRIEVAL.name / "a" / "card.json"
     path.write_text(path.read_text(encoding="utf-8").replace("a model", "our model"), encoding="utf-8")
     with pytest.raises(ArtefactError, match=r"card\.json is not the one"):
+        read_boards(root / "submissions", TRACKS)
+
+
+def test_another_config_than_the_one_that_was_packed_is_refused(root: Path) -> None:
+    path = root / "submissions" / RETRIEVAL.name / "a" / "config.yaml"
+    path.write_text("schema_version: 2\n", encoding="utf-8")
+    with pytest.raises(ArtefactError, match=r"config\.yaml is not the one"):
         read_boards(root / "submissions", TRACKS)
 
 

@@ -162,7 +162,7 @@ def test_tracks_are_strict(changes: dict[str, Any], reason: str) -> None:
 
 def test_closed_rankers_learn_from_what_the_track_gives(tmp_path: Path) -> None:
     folder = tmp_path / "synthetic-ranking" / "mlp-labels"
-    shutil.copytree(Path("leaderboard/submissions/synthetic-ranking/mlp-labels"), folder)
+    shutil.copytree(Path(__file__).parents[2] / "leaderboard/submissions/synthetic-ranking/mlp-labels", folder)
 
     def failures() -> list[str]:
         findings = Findings()

@@ -46,6 +46,16 @@ def test_nothing_else_may_be_brought(folders: tuple[Path, Path], tmp_path: Path)
     assert "'track/four': is no folder" in problems
 
 
+def test_lists_that_stay_outside_git_are_not_brought(folders: tuple[Path, Path]) -> None:
+    incoming, known = folders
+    shutil.copytree(incoming / "track" / "one", incoming / "track" / "three")
+    (incoming / "track" / "three" / "verification.json").unlink()
+    (problem,) = contributions(incoming, known, ["track"]).problems
+    assert problem == "'track/three': brings lists; lists of this track stay outside git. Take them away"
+    shutil.rmtree(incoming / "track" / "three" / "lists")
+    assert contributions(incoming, known, ["track"]).problems == ()
+
+
 def test_entries_stay(folders: tuple[Path, Path]) -> None:
     incoming, known = folders
     shutil.rmtree(incoming / "track" / "one")

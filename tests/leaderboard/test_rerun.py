@@ -134,6 +134,30 @@ def test_reruns_and_audits_are_kept_by_later_verifications(board: Board, tmp_pat
     assert changed.rerun is None
 
 
+@pytest.mark.parametrize("name", ["lists/seed-0.parquet", "config.yaml", "card.json"])
+def test_a_file_that_is_damaged_for_a_while_takes_nothing_from_what_is_known(
+    board: Board, tmp_path: Path, name: str
+) -> None:
+    """Neither a rerun that failed nor one that agreed is cleared by half a download."""
+    for made, status in ((_forged(board, tmp_path), "refused"), (None, "rerun-verified")):
+        folder = made or tmp_path / "retrieval" / "honest"
+        if made is None:
+            shutil.copytree(board.root / "retrieval" / "retrieval", folder)
+            edit_json(folder / "submission.json", lambda told: told.update(entry="honest"))
+        write_record(folder, rerun(folder, board.verification, SETTINGS).record.text())
+        whole = (folder / name).read_bytes()
+        (folder / name).write_bytes(whole[: len(whole) // 2])
+        damaged = board.verification(folder)
+        assert damaged.refused
+        assert damaged.record is None, "the older one stays"
+        assert damaged.kept == ("all of it",)
+        (folder / name).write_bytes(whole)
+        again = board.verification(folder).record
+        assert again is not None
+        assert again.status == status
+        assert again.rerun is not None
+
+
 def test_code_is_signed_for_after_a_rerun_and_the_word_is_kept(board: Board, tmp_path: Path) -> None:
     folder = tmp_path / "retrieval" / "retrieval"
     shutil.copytree(board.root / "retrieval" / "retrieval", folder)

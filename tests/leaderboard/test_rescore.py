@@ -184,11 +184,12 @@ def test_lists_kept_outside_are_told_and_their_numbers_stay(
     path = root / "retrieval/trained"
     elsewhere = packed.tracks["retrieval"].model_copy(update={"lists_in_git": False})
     monkeypatch.setitem(packed.verification.tracks, "retrieval", elsewhere)  # type: ignore[arg-type]
-    edit_json(path / "submission.json", lambda content: content["lists"].update(stored="outside"))
-    repack(path)
-    record = packed.verification(path).record
-    assert record is not None
-    write_record(path, record.text())
+    for folder in (root / "retrieval/retrieval", path):
+        edit_json(folder / "submission.json", lambda content: content["lists"].update(stored="outside"))
+        repack(folder)
+        record = packed.verification(folder).record
+        assert record is not None
+        write_record(folder, record.text())
     shutil.rmtree(path / "lists")
     _halved(monkeypatch)
     found = _rescored(root, packed.verification)

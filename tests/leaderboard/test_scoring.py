@@ -150,6 +150,12 @@ def _changed(column: str, value: Any, rows: Callable[[pd.DataFrame], Any]) -> Ca
     return changed
 
 
+def _with_a_gap(column: pd.Series[Any], dtype: Any) -> pd.Series[Any]:
+    column = column.astype(dtype)
+    column.iloc[-1] = pd.NA
+    return column
+
+
 def _last(table: pd.DataFrame) -> Any:
     return np.flatnonzero((table["round"] == 5) & (table["rank"] > 1))
 
@@ -165,6 +171,12 @@ SESSIONS: dict[str, tuple[Callable[[pd.DataFrame], pd.DataFrame], str]] = {
     "twice": (lambda table: pd.concat([table, table.iloc[_played(table)[:1]]]), "stands twice"),
     "kind": (lambda table: table.assign(kind="film"), "kind must be item, query, field; got film"),
     "user": (lambda table: table.assign(user_id=table["user_id"][0]), "users are not those"),
+    "no-round": (lambda table: table.assign(round=_with_a_gap(table["round"], "Int64")), "round must hold whole"),
+    "no-answer": (
+        lambda table: table.assign(clicked=_with_a_gap(table["clicked"], "boolean")),
+        "clicked must hold true",
+    ),
+    "words": (lambda table: table.assign(clicked="no"), "clicked must hold true and false"),
 }
 
 

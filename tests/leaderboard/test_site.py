@@ -33,7 +33,7 @@ def entries() -> list[Entry]:
         entry_of(TRACK, "fixed", 0.1, title="Fixed", n_seeds=1, deterministic=True, parameters=0, status="audited"),
         entry_of(TRACK, "fixed2", 0.05, title="Fixed", n_seeds=1, deterministic=True, parameters=0),
         entry_of(TRACK, "claimed", 0.9, title="Claimed", status="self-reported"),
-        entry_of(TRACK, "evil", 0.01, title=MARKUP, authors=(MARKUP,), external_data=(MARKUP,)),
+        entry_of(TRACK, "evil", 0.01, title=MARKUP, authors=(MARKUP,), external_data=(MARKUP,), replaces="gone"),
     ]
 
 

@@ -39,6 +39,8 @@ def test_a_newcomer_gets_a_verified_entry(entry: Path) -> None:
     told = _call("leaderboard", "verify", "--all", "--submissions", entry.parents[1])
     assert "rerun-verified" in told
     assert "kept from an older record: rerun (--fresh trusts none)" in told
+    assert "audited" in _call("leaderboard", "audit", entry, "--by", "A. Reader, 2026-11-23, commit 0123abc")
+    assert "audited" in _call("leaderboard", "verify", entry)
     told = _call("leaderboard", "verify", "--fresh", entry)
     assert "list-verified" in told
     assert "kept" not in told
@@ -55,6 +57,7 @@ def test_contributed_entries_are_verified_and_left_as_they_are(entry: Path, tmp_
 
 
 def test_a_refused_entry_is_told_by_the_exit_code(entry: Path, tmp_path: Path) -> None:
+    (entry / "verification.json").unlink(missing_ok=True)
     (entry / "evil.py").write_text("raise SystemExit")
     told = _call("leaderboard", "verify", entry, code=1)
     assert "'evil.py': is no file of this submission" in told

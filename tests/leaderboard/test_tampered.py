@@ -70,6 +70,7 @@ def board(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Board]:
         yield made
 
 
+ALTERED = "alter: [{name: shuffled, modality: text}]"
 RETRIEVAL: dict[str, tuple[Spoil, str, str]] = {
     # what lies in the folder
     "lists-edited-after-packing": (flip(LISTS), LISTS, "was changed since it was packed"),
@@ -339,11 +340,21 @@ RETRIEVAL: dict[str, tuple[Spoil, str, str]] = {
         carded(lambda c: (tuned(c), c["tuning"]["budget"].update(trials=True))), "card.json", "could have True trials"
     ),
     "deep-card": (written("card.json", b'{"a":' * 9999), "card.json", "nested deeper"),
-    "config-of-other-split": (lambda f: edit_config(f, "seed: 0\n  sel", "seed: 1\n  sel"), "config.yaml", "seed"),
-    "config-of-other-data": (lambda f: edit_config(f, "card: small", "card: other"), "config.yaml", "dataset.card"),
+    "config-of-other-split": (configured("seed: 0\n  sel", "seed: 1\n  sel"), "config.yaml", "is not of track"),
+    "config-of-other-data": (configured("card: small", "card: other"), "config.yaml", "is not of track"),
     "config-of-altered-features": (
-        lambda f: edit_config(f, "alter: []", "alter: [{name: shuffled, modality: text}]"), "config.yaml", "alter"
+        lambda f: edit_config(f, "alter: []", ALTERED), "config.yaml", "altered features stand on no board"
     ),
+    "config-and-card-of-altered-features": (
+        lambda f: (
+            edit_config(f, "alter: []", ALTERED),
+            edit_card(f, lambda c: c["config"]["dataset"].update(alter=[{"name": "shuffled", "modality": "text"}])),
+        ),
+        "config.yaml", "altered features stand on no board",
+    ),
+    "config-of-other-seeds": (lambda f: edit_config(f, "seeds:\n- 0", "seeds:\n- 1"), "config.yaml", "says otherwise"),
+    "card-of-another-task": (carded(lambda c: c.update(task="ranking")), "card.json", "ranking"),
+    "card-of-another-data-set": (carded(lambda c: c.update(dataset="other")), "card.json", "other"),
     "config-with-path": (
         lambda f: edit_config(f, "name: popularity", "name: popularity\n  file: /etc/passwd"), "config.yaml", "a path"
     ),

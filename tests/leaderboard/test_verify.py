@@ -9,15 +9,18 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from mmrec_bench.errors import ArtefactError
+from mmrec_bench.errors import ArtefactError, ConfigError
 from mmrec_bench.experiments.artefact import RunArtefact, find_runs
 from mmrec_bench.leaderboard.board import Entry, read_entry
+from mmrec_bench.leaderboard.findings import Findings
+from mmrec_bench.leaderboard.flags import flag_numbers
 from mmrec_bench.leaderboard.folder import write_record
 from mmrec_bench.leaderboard.pack import pack
 from mmrec_bench.leaderboard.record import VerificationRecord, read_record
 from mmrec_bench.leaderboard.verify import Verification, Verified
 from mmrec_bench.leaderboard.versions import metric_names
 from mmrec_bench.reports.cards.schema import digest_of_json
+from tests.leaderboard.entries import entry_of, measured
 from tests.leaderboard.packed import CODE, Board, edit_card, edit_config, edit_json, edit_lists, make_board, small_world
 
 
@@ -322,3 +325,71 @@ def test_lists_hold_no_metric(board: Board) -> None:
         assert all((folder / name).is_file() for name in names)
         table = pd.read_parquet(next((folder / "lists").iterdir()))
         assert not [column for column in table if "@" in column]
+
+
+def test_lists_of_data_that_may_not_be_shipped_are_kept_outside(board: Board, tmp_path: Path) -> None:
+    track = board.tracks["retrieval"].model_copy(update={"lists_in_git": False})
+    verification = Verification(None, tracks={**board.tracks, "retrieval": track})
+    folder = tmp_path / "retrieval" / "retrieval"
+    shutil.copytree(board.root / "retrieval" / "retrieval", folder)
+    (failure,) = verification(folder).failures
+    assert "lists.stored is git; lists of retrieval stay outside git. Set it to outside" in failure.message
+    outside = {"stored": "outside", "url": None, "command": "mmrec-bench run config.yaml"}
+    edit_json(folder / "submission.json", lambda told: told.update(lists=outside))
+    assert _record(verification(folder)).status == "list-verified", "whoever has them may judge them"
+
+
+def test_an_open_entry_is_packed_with_what_it_has_seen_in_the_place_of_an_earlier_one(
+    board: Board, tmp_path: Path
+) -> None:
+    track, runs = board.tracks["retrieval"], _runs(board, "trained")
+    told: dict[str, Any] = {"code": CODE, "tier": "open", "external_data": ["a language model"], "title": "MF, again"}
+    pack(runs, track, "first", ["A. Author"], tmp_path, **told)
+    folder = pack(runs, track, "second", ["A. Author"], tmp_path, replaces="first", **told)
+    submission = json.loads((folder / "submission.json").read_text())
+    assert (submission["tier"], submission["external_data"]) == ("open", ["a language model"])
+    assert (submission["title"], submission["replaces"]) == ("MF, again", "first")
+    verified = board.verification(folder)
+    assert not verified.refused
+    assert "stands in the place of first" in "".join(check.message for check in verified.checks)
+    with pytest.raises(ConfigError, match="a closed system has seen none; declare tier open"):
+        pack(runs, track, "closed", ["A. Author"], tmp_path, **{**told, "tier": "closed"})
+
+
+@pytest.mark.parametrize(
+    ("valid", "test", "best", "flagged"),
+    [
+        (0.2, 0.2, 0.2, set()),
+        (0.2, 0.251, 0.21, {"gap"}),
+        (0.2, 0.149, 0.2, {"gap"}),
+        (0.25, 0.251, 0.2, {"too-good"}),
+        (0.25, 0.249, 0.2, set()),
+        (0.996, 0.996, 0.99, {"too-good"}),
+        (0.3, 0.3, None, set()),
+    ],
+)
+def test_gaps_and_leaps_are_flagged(
+    board: Board, valid: float, test: float, best: float | None, flagged: set[str]
+) -> None:
+    track = board.tracks["retrieval"]
+    numbers = {"valid": {"recall@10": measured([valid])}, "test": {"recall@10": measured([test])}}
+    others = [] if best is None else [entry_of(track, "other", best).record]
+    if others:
+        others[0].metrics["test"]["recall@10"] = measured([best or 0.0])
+    findings = Findings()
+    flag_numbers(track, numbers, 0.0, others, findings)
+    assert {check.name for check in findings.checks if check.verdict == "flag"} == flagged
+
+
+def test_two_seeds_are_too_few_whoever_packs_them(board: Board, tmp_path: Path) -> None:
+    folder = tmp_path / "retrieval" / "trained"
+    shutil.copytree(board.root / "retrieval" / "trained", folder)
+    (folder / "lists" / "seed-2.parquet").unlink()
+
+    def two(told: Any) -> None:
+        told.update(seeds=[0, 1])
+        del told["files"]["lists/seed-2.parquet"]
+
+    edit_json(folder / "submission.json", two)
+    told = "".join(check.message for check in board.verification(folder).failures)
+    assert "has 2 seeds; at least 3 are needed" in told

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -268,7 +267,7 @@ def test_ease_blocks_do_not_change_the_result(random_world: ModelContext, monkey
 def test_ease_refuses_what_would_not_fit(random_world: ModelContext, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ResourceError, match=r"at most model\.max_items = 39 items; this data set has 40"):
         scores("ease", random_world, max_items=39)
-    monkeypatch.setattr(ease.psutil, "virtual_memory", lambda: SimpleNamespace(available=1000))
+    monkeypatch.setattr(ease, "available_memory", lambda: 1000)
     with pytest.raises(ResourceError, match=r"ease needs 0\.0 GiB for 40 items in float64; 0\.0 GiB are free"):
         scores("ease", random_world)
 

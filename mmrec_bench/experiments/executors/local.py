@@ -24,6 +24,7 @@ from mmrec_bench.experiments.executors.schedule import Schedule
 from mmrec_bench.experiments.executors.task import Task, resuming
 from mmrec_bench.experiments.run_settings import RunSettings
 from mmrec_bench.experiments.suite import PlannedRun, Result, SuiteObserver
+from mmrec_bench.free_memory import available_memory
 
 RETRIES = 2
 """How often a run is tried again whose worker was lost."""
@@ -220,4 +221,4 @@ class _Work:
     def _free_mib(self) -> float:
         """Return what is free beside what the running tasks will still want."""
         coming = sum(max(0.0, job.memory.mib - worker.used_mib()) for worker, job in self._busy.items())
-        return psutil.virtual_memory().available / MIB - coming
+        return available_memory() / MIB - coming

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Literal
 
 import numpy as np
-import psutil
 import scipy.sparse as sp
 import torch
 from numpy.typing import NDArray
@@ -14,6 +13,7 @@ from scipy.linalg import lapack
 from torch import Tensor
 
 from mmrec_bench.errors import ModelError, ResourceError
+from mmrec_bench.free_memory import available_memory
 from mmrec_bench.models.base import MODELS, Citation, ModelConfig, ModelContext
 from mmrec_bench.models.closed_form import DenseItemScorer, FittedRecommender
 
@@ -138,7 +138,7 @@ def _check_size(n_items: int, config: EASEConfig) -> None:
             f"data set has {n_items}. Raise model.max_items if memory and hours allow, or use itemknn"
         )
     needed = n_items**2 * (np.dtype(config.precision).itemsize + 4) + BLOCK_ROWS * n_items * 16
-    available = psutil.virtual_memory().available
+    available = available_memory()
     if needed > available:
         raise ResourceError(
             f"ease needs {needed / 2**30:.1f} GiB for {n_items} items in {config.precision}; "

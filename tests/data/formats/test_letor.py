@@ -351,9 +351,9 @@ def test_reading_takes_a_second_at_most_for_ten_thousand_dense_rows(load: Load) 
         f"{n % 3} qid:{n // 20} {' '.join(f'{f}:{v:.6f}' for f, v in enumerate(values, 1))}\n"
         for n, values in enumerate(rng.random((10_000, 46)).tolist())
     )
-    start = time.perf_counter()
+    start = time.process_time()
     alone(load, rows)
-    assert time.perf_counter() - start < 3, "about 0.2 s on one core of 2024"
+    assert time.process_time() - start < 3, "about 0.2 s on one core of 2024"
 
 
 @pytest.mark.data
