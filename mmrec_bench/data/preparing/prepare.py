@@ -115,10 +115,7 @@ def prepare(
         if (there := _there(card, folder, facts, replace)) is not None:
             return PreparedData(folder, there, was_there=True)
         shutil.rmtree(partial, ignore_errors=True)  # of a process that was killed
-        whose = hashlib.blake2b(
-            str(data_dir.resolve()).encode(), digest_size=4
-        ).hexdigest()  # others may share the place
-        work = (means.temp or data_dir / PARTIAL) / f"{card.name}.{whose}.work"
+        work = data_dir / PARTIAL / f"{card.name}.work" if means.temp is None else _of_its_own(means.temp, folder)
         shutil.rmtree(work, ignore_errors=True)
         try:
             partial.mkdir(parents=True)
@@ -129,6 +126,12 @@ def prepare(
             shutil.rmtree(work, ignore_errors=True)
             shutil.rmtree(partial, ignore_errors=True)
     return PreparedData(folder, built, was_there=False)
+
+
+def _of_its_own(place: Path, folder: Path) -> Path:
+    """Return the working folder of a data set in a place that data sets of one name share, below other data folders."""
+    whose = hashlib.blake2b(str(folder.resolve()).encode(), digest_size=4).hexdigest()
+    return place / f"{folder.name}.{whose}.work"
 
 
 def _build(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -107,3 +108,22 @@ def test_a_disk_that_is_full_is_told_and_nothing_is_left(tmp_path: Path, size: s
         assert left_behind(disk) == []
     finally:
         subprocess.run(["umount", str(disk)], check=True)
+
+
+def test_data_sets_of_one_name_may_share_the_place_of_working_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Below two data folders, at once: neither takes the other's away."""
+    raw, made = write(tmp_path / "raw"), preparing._build
+    means, others = Means(temp=tmp_path / "temp"), []
+
+    def meanwhile(*told: Any) -> Any:
+        monkeypatch.setattr(preparing, "_build", made)
+        others.append(prepare(card_of(), raw, tmp_path / "other", means))
+        assert told[4].is_dir()
+        return made(*told)
+
+    monkeypatch.setattr(preparing, "_build", meanwhile)
+    first = prepare(card_of(), raw, tmp_path / "data", means)
+    assert files(first.folder) == files(others[0].folder)
+    assert list((tmp_path / "temp").iterdir()) == []
