@@ -199,8 +199,8 @@ def _rotation(centred: FloatArray, n_subspaces: int, n_codes: int, rng: np.rando
     faiss fits it for a power of two of codes: the largest up to K. It starts at the principal components in order of
     variance, sub-space after sub-space. From a random start, which is the habit of faiss, fifty rounds come to little
     less error than no rotation at all. Components shared out so that the variances of each sub-space have the same
-    product (Ge et al., section 3.2.3), the optimum of a Gaussian with many codes, leave .202 on 7,050 image vectors
-    where this start leaves .135 (256 codes a sub-space), and .341 against .254 with 64.
+    product (Ge et al., section 3.2.3), the optimum of a Gaussian with many codes, leave .204 on 7,050 image vectors
+    where this start leaves .135 (256 codes a sub-space), and .337 against .248 with 64 (docs/performance.md).
     """
     faiss = import_faiss("product quantisation")
     start = _leading_components(centred, n_subspaces)

@@ -12,6 +12,7 @@ import torch
 
 from mmrec_bench.data.cards import Counts, DatasetCard, card_names, find_data, load_card
 from mmrec_bench.experiments.environment import available_cores, code_digest, cpu_name, git_state, package_versions
+from mmrec_bench.free_memory import available_memory
 
 GIB = 1 << 30
 EXTRAS = {
@@ -84,7 +85,7 @@ def _faiss() -> str:
 def _space() -> list[tuple[str, str]]:
     memory, disk = psutil.virtual_memory(), shutil.disk_usage(Path.cwd())
     return [
-        ("memory", f"{memory.available / GIB:.1f} GiB free of {memory.total / GIB:.1f}"),
+        ("memory", f"{available_memory() / GIB:.1f} GiB free of {memory.total / GIB:.1f}"),
         ("disk here", f"{disk.free / GIB:.1f} GiB free of {disk.total / GIB:.1f}"),
     ]
 

@@ -22,7 +22,7 @@ def checked(name: str, array: NDArray[Any], dtype: DTypeLike, shape: tuple[int |
     if given.dtype != wanted:
         if given.dtype.hasobject or not np.can_cast(given.dtype, wanted, "same_kind"):
             raise DataError(f"{name} must be {wanted}; got {given.dtype}")
-        if wanted.kind in "iu" and given.size:
+        if wanted.kind in "iu" and given.size and not np.can_cast(given.dtype, wanted, "safe"):
             least, most = np.iinfo(wanted).min, np.iinfo(wanted).max
             if (low := int(given.min())) < least or int(given.max()) > most:
                 bad = low if low < least else int(given.max())

@@ -6,6 +6,7 @@ import errno
 import os
 import sys
 import tempfile
+import weakref
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
@@ -41,17 +42,19 @@ class MappedArray(np.memmap[Any, Any]):
             ResourceError: The system maps no more.
         """
         size = int(np.prod(shape)) * np.dtype(dtype).itemsize
-        _allow(size)
+        allowed = _allow(size)
         try:
             # numpy takes the open file itself, whatever its type hints say: a path could name another file by now.
             array = cls(cast(Any, file), dtype, "c", offset, shape)
         except OSError as error:
             if error.errno != errno.ENOMEM:
                 raise
+            _allow(-allowed)
             raise ResourceError(
                 f"the system maps no further {size >> 20:,} MiB of a feature table. Raise its limit of memory "
                 "(`ulimit -d`, `ulimit -v`)"
             ) from None
+        weakref.finalize(array.base, _allow, -allowed).atexit = False
         array.file = file
         return array
 
@@ -105,20 +108,26 @@ def mapping_of(array: NDArray[Any]) -> MappedArray | None:
     return base if base.ctypes.data == array.ctypes.data else None
 
 
-def _allow(size: int) -> None:
-    """Raise the limit of memory that may be written to by the size of a private mapping.
+def _allow(size: int) -> int:
+    """Raise the limit of memory that may be written to, for as long as a private mapping is there.
 
     Linux counts such a mapping as if all of it were written to, and of these nearly nothing is.
+
+    Args:
+        size: Bytes of the mapping; less than 0 takes back what was allowed for one.
+
+    Returns:
+        By how many bytes the limit was raised: 0 where there is none.
     """
     if sys.platform == "linux":
         import resource  # there is none on Windows
 
         soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
         if soft != resource.RLIM_INFINITY:
-            wanted = soft + size
-            resource.setrlimit(
-                resource.RLIMIT_DATA, (wanted if hard == resource.RLIM_INFINITY else min(wanted, hard), hard)
-            )
+            wanted = soft + size if hard == resource.RLIM_INFINITY else min(soft + size, hard)
+            resource.setrlimit(resource.RLIMIT_DATA, (wanted, hard))
+            return wanted - soft
+    return 0
 
 
 def _allocate(file: BinaryIO, size: int) -> None:

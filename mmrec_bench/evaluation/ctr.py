@@ -46,8 +46,8 @@ class CtrEvaluation:
         if metric not in self.means:
             defined = ", ".join(self.means) or "none"
             raise ProtocolError(
-                f"protocol.select_by is {metric}, which is undefined on the validation part: no user has both a click "
-                f"and an impression without one. Defined there: {defined}"
+                f"protocol.select_by is {metric}, which is undefined on the validation part, for want of clicks, of "
+                f"impressions without one, or of users who have both. Defined there: {defined}"
             )
         return self.means[metric]
 

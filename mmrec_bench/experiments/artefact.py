@@ -22,6 +22,7 @@ from mmrec_bench.experiments.folders import (
     Artefact,
     SeededKey,
     checked_manifest,
+    distinct,
     folders_of_kind,
     read_json,
 )
@@ -128,14 +129,13 @@ def find_runs(roots: Sequence[Path]) -> list[RunArtefact]:
     Raises:
         ArtefactError: A folder does not exist or holds no run, or a run is damaged or half written.
     """
-    folders: dict[Path, Path] = {}
+    folders: list[Path] = []
     for root in roots:
         below = folders_of_kind(root, "run") | _half_written(root)
         if not below:
             raise ArtefactError(f"{root}: holds no run (no {MANIFEST} below it)")
-        for folder in below:  # one folder, however it is written
-            folders.setdefault(folder.resolve(), folder)
-    return [RunArtefact.load(folder) for folder in sorted(folders.values())]
+        folders += below
+    return [RunArtefact.load(folder) for folder in distinct(folders)]
 
 
 def _half_written(root: Path) -> set[Path]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Literal, Self, TypeAlias
 
 from mmrec_bench.errors import ArtefactError
 from mmrec_bench.experiments.environment import code_digest
+from mmrec_bench.resources import is_file
 
 SCHEMA_VERSION = 1
 CONFIG, MANIFEST, HISTORY = "config.yaml", "manifest.json", "history.jsonl"
@@ -158,6 +159,19 @@ def folders_of_kind(root: Path, kind: str) -> set[Path]:
     if not root.is_dir():
         raise ArtefactError(f"{root}: no such folder")
     return {path.parent for path in _manifests(root) if read_json(path).get("kind", "run") == kind}
+
+
+def distinct(folders: Iterable[Path]) -> list[Path]:
+    """Return folders sorted by path, each once, however it is written."""
+    found: dict[Path, Path] = {}
+    for folder in folders:
+        found.setdefault(folder.resolve(), folder)
+    return sorted(found.values())
+
+
+def run_beside(name: str, folder: Path) -> Path | None:
+    """Return the full path of a run that a YAML in `folder` names, beside it or from here; None if none is there."""
+    return next((path.resolve() for path in (folder / name, Path(name)) if is_file(path / MANIFEST)), None)
 
 
 def _manifests(root: Path) -> Iterator[Path]:

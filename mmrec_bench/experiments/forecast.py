@@ -274,11 +274,11 @@ def _short_before(prepared: Prepared, seed: int, settings: RunSettings, observer
     if (start := prepared.start) is not None and start.folder is None:
         assert start.experiment is not None
         assert start.prepared is not None
-        first, before = start.experiment, start.prepared
-        if (made := run_key(first, before, seed)).state(settings.out) == "done":
-            start = replace(start, folder=made.folder(settings.out))
+        first, data = start.experiment, start.prepared
+        if (key := run_key(first, data, seed)).state(settings.out) == "done":
+            start = replace(start, folder=key.folder(settings.out))
         else:
-            before = _short_before(before, seed, settings, observer)
+            before = _short_before(data, seed, settings, observer)
             start = replace(start, experiment=_short(first), prepared=before)
         prepared = replace(prepared, start=start)
     return prepared

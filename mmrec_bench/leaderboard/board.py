@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -93,7 +93,7 @@ class Board:
         for entry in [entry for entry in listed if not entry.record.form_only.value] or listed:
             for name, version in entry.record.metric_versions.items():
                 versions[name] = max(version, versions.get(name, version))
-        replaced = _replaced([(entry, _may_rank(entry, track, versions)) for entry in listed])
+        replaced = _replaced(listed, {entry.name for entry in listed if _may_rank(entry, track, versions)})
         return cls(track, tuple(listed), tuple(refused), dict(sorted(versions.items())), replaced)
 
     def ranks(self) -> dict[str, int]:
@@ -159,14 +159,13 @@ def _words(*texts: str) -> str:
     return "".join(re.findall(r"[^\W_]+", " ".join(texts).lower()))
 
 
-def _replaced(entries: Sequence[tuple[Entry, bool]]) -> dict[str, str]:
-    """Return by whom each entry is replaced; beside each entry stands whether it may rank."""
-    named = {entry.name: (entry, may_rank) for entry, may_rank in entries}
+def _replaced(entries: Sequence[Entry], ranked: Collection[str]) -> dict[str, str]:
+    """Return by whom each entry is replaced; `ranked` are the names of those that have a rank unless they are."""
+    named = {entry.name: entry for entry in entries}
     claims = {
-        entry.name: entry.submission.replaces
-        for entry, may_rank in entries
-        if entry.submission.replaces in named
-        and _replaces(entry, named[entry.submission.replaces][0], may_rank, named[entry.submission.replaces][1])
+        entry.name: earlier.name
+        for entry in entries
+        if (earlier := named.get(entry.submission.replaces or "")) is not None and _replaces(entry, earlier, ranked)
     }
     return {earlier: later for later, earlier in claims.items() if not _comes_back(later, claims)}
 
@@ -180,7 +179,7 @@ def _comes_back(name: str, claims: Mapping[str, str]) -> bool:
     return earlier == name
 
 
-def _replaces(entry: Entry, earlier: Entry, may_rank: bool, earlier_may: bool) -> bool:
+def _replaces(entry: Entry, earlier: Entry, ranked: Collection[str]) -> bool:
     """Return whether an entry stands in the place of an earlier one that it names, and does not merely say so.
 
     It is of one of the authors and of the tier, and takes no rank away that it could not have, or that stands on more
@@ -191,7 +190,7 @@ def _replaces(entry: Entry, earlier: Entry, may_rank: bool, earlier_may: bool) -
     return (
         bool(set(mine.authors) & set(theirs.authors))
         and mine.tier == theirs.tier
-        and (not earlier_may or (may_rank and seeds_enough))
+        and (earlier.name not in ranked or (entry.name in ranked and seeds_enough))
     )
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import os
-import secrets
 from dataclasses import dataclass
 from pathlib import Path
 
 from mmrec_bench.errors import ArtefactError, ConfigError, MMRecBenchError, ResourceError
+from mmrec_bench.files import replace_file
 from mmrec_bench.leaderboard.documents import parse_object, read_bytes
 from mmrec_bench.leaderboard.findings import MAX_TOLD, Findings, shown
 from mmrec_bench.leaderboard.lists import MAX_FILE
@@ -140,12 +140,9 @@ def write_record(folder: Path, text: str) -> Path:
     Raises:
         ResourceError: The folder cannot be written.
     """
-    path, partial = folder / RECORD, folder / f".{RECORD}.{secrets.token_hex(8)}"
+    path = folder / RECORD
     try:
-        descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o644)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
-        os.replace(partial, path)
+        replace_file(path, text.encode())
     except OSError as error:
         raise ResourceError(f"cannot write {path}: {error.strerror or error}") from None
     return path

@@ -88,16 +88,24 @@ def test_a_table_of_a_gigabyte_takes_less_than_half_of_it(tmp_path: Path) -> Non
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the limit is one of Linux")
-def test_a_limit_of_memory_does_not_count_what_stays_in_a_file() -> None:
-    """A private mapping counts as written to, as a whole; several of one file would soon reach the limit."""
+@pytest.mark.parametrize("hard", [-1, (9 << 29) + 5])
+def test_a_limit_of_memory_does_not_count_what_stays_in_a_file(hard: int) -> None:
+    """A private mapping counts as written to, as a whole; several of one file would soon reach the limit.
+
+    When they are gone, the limit is what it was: also where a hard limit let it rise by less than they take.
+    """
     code = (
         "import resource, tempfile, numpy as np\n"
         "from mmrec_bench.data.mapping import MappedArray, copied\n"
         "file = tempfile.TemporaryFile(); file.truncate(1 << 30)\n"
-        "resource.setrlimit(resource.RLIMIT_DATA, (1 << 30, resource.RLIM_INFINITY))\n"
+        f"resource.setrlimit(resource.RLIMIT_DATA, (1 << 30, {hard}))\n"
         "array = MappedArray.of(file, np.float32, (1 << 18, 1 << 10))\n"
         "copies = [copied(array) for _ in range(3)]\n"
-        "print(copies[2][-1, -1])"
+        "print(copies[2][-1, -1])\n"
+        "view = copies.pop()[1:]; del array; copies.clear()\n"
+        "print((resource.getrlimit(resource.RLIMIT_DATA)[0] >> 20) > 1 << 10)\n"
+        "del view\n"
+        "print(resource.getrlimit(resource.RLIMIT_DATA)[0] >> 20)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert done.stdout.strip() == "0.0", done.stderr
+    assert done.stdout.split() == ["0.0", "True", "1024"], done.stderr

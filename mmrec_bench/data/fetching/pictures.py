@@ -265,7 +265,7 @@ def suffix_of(head: bytes) -> str | None:
     return next((suffix for start, suffix in KINDS.items() if head.startswith(start)), None)
 
 
-def _fault(url: str) -> str | None:
+def _fault(url: str, *, loopback: bool = True) -> str | None:
     """Return what forbids asking an address that a data set names, or None; pictures may come by http."""
     try:
         parts = urlsplit(url)
@@ -274,8 +274,10 @@ def _fault(url: str) -> str | None:
         return "is no address"
     if parts.scheme not in ("http", "https") or not host or any(ord(letter) <= 32 for letter in url):
         return "is no address"
+    if host in LOOPBACK:
+        return None if loopback else "leads from another machine to this one"
     try:
-        private = not ip_address(host).is_global and host not in LOOPBACK
+        private = not ip_address(host).is_global
     except ValueError:  # a name
         return None
     return "leads into a private network" if private else None

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import email.utils
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Protocol
 from urllib.parse import urljoin, urlsplit
 
 import requests
@@ -13,6 +14,14 @@ import requests
 from mmrec_bench import __version__
 from mmrec_bench.data.downloads import LOOPBACK, address_fault
 from mmrec_bench.data.fetching.policy import Policy, Refusal
+
+
+class Fault(Protocol):
+    """What says whether an address may be asked."""
+
+    def __call__(self, url: str, *, loopback: bool) -> str | None:
+        """Return what forbids asking an address, or None; `loopback` says whether it may be this machine."""
+
 
 MAX_REDIRECTS = 8
 REDIRECTS = (301, 302, 303, 307, 308)
@@ -34,7 +43,7 @@ def asked(
     url: str,
     headers: Mapping[str, str],
     policy: Policy,
-    fault: Callable[[str], str | None] = address_fault,
+    fault: Fault = address_fault,
 ) -> Iterator[requests.Response]:
     """Lend the answer of an address, or of where it leads; its body is not read yet.
 
@@ -43,8 +52,7 @@ def asked(
         url: The address.
         headers: Of the question.
         policy: How patiently.
-        fault: Returns what forbids asking an address that this one leads to; that of this machine may be led to from
-            itself alone.
+        fault: Returns what forbids asking an address that this one leads to, or None.
 
     Raises:
         Refusal: There is no answer, or it leads to where nobody may be asked, in circles, or nowhere.
@@ -57,10 +65,7 @@ def asked(
             )
         except (requests.ConnectionError, requests.Timeout) as error:
             raise Refusal(f"no answer ({_cause(error)})", again=True) from None
-        except (
-            requests.RequestException,
-            ValueError,
-        ) as error:  # it reads where a redirect leads, which may be nonsense
+        except (requests.RequestException, ValueError) as error:  # it reads where a redirect leads: maybe nowhere
             raise Refusal(f"cannot be asked ({_cause(error)})") from None
         with response:
             location = response.headers.get("Location")
@@ -69,13 +74,10 @@ def asked(
                 return
         try:
             url = urljoin(url, location)
-            led_here = urlsplit(url).hostname in LOOPBACK
         except ValueError:
             raise Refusal(f"leads to {location[:120]!r}, which is no address") from None
-        if forbidden := fault(url):
+        if forbidden := fault(url, loopback=here):
             raise Refusal(f"leads to {url[:120]!r}, which {forbidden}")
-        if led_here and not here:
-            raise Refusal(f"leads to {url[:120]!r}, which leads from another machine to this one")
     raise Refusal(f"leads on more than {MAX_REDIRECTS} times")
 
 

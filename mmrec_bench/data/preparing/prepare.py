@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import hashlib
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -19,6 +18,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from mmrec_bench import __version__, strict_yaml
+from mmrec_bench.data.arrays import digest
 from mmrec_bench.data.formats.base import Counts
 from mmrec_bench.data.formats.external import natural_order, rows_of
 from mmrec_bench.data.formats.prepared import CARD, INTERACTIONS, Built, FileFacts, PreparedCard, read_card
@@ -130,8 +130,7 @@ def prepare(
 
 def _of_its_own(place: Path, folder: Path) -> Path:
     """Return the working folder of a data set in a place that data sets of one name share, below other data folders."""
-    whose = hashlib.blake2b(str(folder.resolve()).encode(), digest_size=4).hexdigest()
-    return place / f"{folder.name}.{whose}.work"
+    return place / f"{folder.name}.{digest(str(folder.resolve()))}.work"
 
 
 def _build(

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from mmrec_bench.errors import ConfigError, ConfigIssue
-from mmrec_bench.experiments.folders import CONFIG, MANIFEST
+from mmrec_bench.experiments.folders import CONFIG, MANIFEST, run_beside
 from mmrec_bench.experiments.schema.candidates import FirstStageConfig, stage_sections
 from mmrec_bench.experiments.schema.seeds import Seed, Seedlist
 from mmrec_bench.models.base import ModelConfig
@@ -67,11 +67,10 @@ def base_beside(data: dict[str, Any], folder: Path) -> dict[str, Any]:
     name = base["run"] if isinstance(base, dict) and named else base
     if not isinstance(inputs, dict) or not isinstance(name, str):
         return data
-    for run in (folder / name, Path(name)):
-        if (run / MANIFEST).is_file():
-            found = _of_run(run.resolve())
-            given = base if isinstance(base, dict) else {}  # what differs from the run is refused when it is checked
-            return {**data, "inputs": {**inputs, "base": {**found, **given, "run": found["run"]}}}
+    if (run := run_beside(name, folder)) is not None:
+        found = _of_run(run)
+        given = base if isinstance(base, dict) else {}  # what differs from the run is refused when it is checked
+        return {**data, "inputs": {**inputs, "base": {**found, **given, "run": found["run"]}}}
     if named or (folder / name).is_dir():
         message = f"is no whole folder of a run, which holds a {MANIFEST}. Name another one, or a YAML"
         raise ConfigError(name, [ConfigIssue("inputs.base", message)])

@@ -10,7 +10,7 @@ from pydantic import model_validator
 import mmrec_bench.models  # noqa: F401 - importing the models fills their registry
 from mmrec_bench.errors import ConfigError, ConfigIssue
 from mmrec_bench.experiments.features.sources import SUFFIXES
-from mmrec_bench.experiments.folders import MANIFEST
+from mmrec_bench.experiments.folders import run_beside
 from mmrec_bench.models.base import MODELS, ModelField
 from mmrec_bench.resources import find_yaml, is_file
 from mmrec_bench.settings import BaseConfig, explained_error, load_yaml
@@ -43,9 +43,8 @@ class StartConfig(BaseConfig):
 def start_beside(data: dict[str, Any], folder: Path) -> dict[str, Any]:
     """Return the data of a YAML in which a path under ``inputs.start`` is replaced by what stands there.
 
-    The path of an experiment's YAML gives model and trainer; any other path is the folder of a run.
-
-    The folder is looked for beside the YAML, then where the command was called; the data name it in full.
+    The path of an experiment's YAML gives model and trainer. Any other path is the folder of a run, beside the YAML or
+    where the command was called; the data name it in full.
 
     Raises:
         ConfigError: There is no such file, or it holds no experiment.
@@ -56,9 +55,9 @@ def start_beside(data: dict[str, Any], folder: Path) -> dict[str, Any]:
     name = rest.get("run", given)
     if not isinstance(inputs, dict) or not isinstance(name, str):
         return data
-    found_run = next((run for run in (folder / name, Path(name)) if is_file(run / MANIFEST)), None)
-    start: dict[str, Any] = {"run": name if found_run is None else str(found_run.resolve())}
-    if not rest and found_run is None and name.endswith(SUFFIXES):
+    run = run_beside(name, folder)
+    start: dict[str, Any] = {"run": str(run or name)}
+    if not rest and run is None and name.endswith(SUFFIXES):
         path = folder / name if is_file(folder / name) else find_yaml("configs", name)
         found = load_yaml(path).data
         if "model" not in found:

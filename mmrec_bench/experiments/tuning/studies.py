@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from mmrec_bench.errors import ArtefactError
-from mmrec_bench.experiments.folders import Artefact, checked_manifest, folders_of_kind
+from mmrec_bench.experiments.folders import Artefact, checked_manifest, distinct, folders_of_kind
 from mmrec_bench.experiments.schema.experiment import Experiment, load_experiment
 from mmrec_bench.experiments.tuning.study import FILES, REQUIRED, TRIALS, WINNER
 
@@ -65,5 +65,5 @@ def find_studies(roots: Sequence[Path]) -> list[StudyArtefact]:
     Raises:
         ArtefactError: A folder does not exist, or a study is damaged.
     """
-    folders = {folder.resolve(): folder for root in roots for folder in folders_of_kind(root, "study")}
-    return [StudyArtefact.load(folder) for folder in sorted(folders.values())]
+    folders = distinct(folder for root in roots for folder in folders_of_kind(root, "study"))
+    return [StudyArtefact.load(folder) for folder in folders]
