@@ -74,6 +74,9 @@ def test_bench_ends_with_a_report_and_exit_code_1_after_a_failure(
     )
     suite.write_text(text, encoding="utf-8")
     places = ["--out", str(tmp_path / "runs"), "--report-dir", str(tmp_path / "reports")]
+    assert call(monkeypatch, "plan", str(suite), "--states", "--out", str(tmp_path / "runs")) == 0
+    assert capsys.readouterr().out.count("new") == 2
+    assert not (tmp_path / "runs").exists(), "nothing is measured"
     assert call(monkeypatch, "plan", str(suite), "--out", str(tmp_path / "runs")) == 0
     assert capsys.readouterr().out.count("new") >= 2
     assert call(monkeypatch, "bench", str(suite), *places) == 0

@@ -354,12 +354,16 @@ def test_pictures_are_fetched_and_extracted(tmp_path: Path, monkeypatch: pytest.
         ]  # fmt: skip
         (tmp_path / "urls.csv").write_text("itemID,imUrl\n" + "".join(f"{i},{url}\n" for i, url in enumerate(urls)))
         extraction = ["features", "extract", card, "--modality", "image", "--device", "cpu", "--threads", "1"]
-        done = runner.invoke(app, ["features", "images", card, "--rate", "1000"])
+        place = ["--features-dir", str(tmp_path / "elsewhere")]
+        polite = ["--rate", "1000", "--per-host", "1", "--contact", "shop@example.org"]
+        done = runner.invoke(app, ["features", "images", card, *polite, *place])
         assert done.exit_code == 0, done.output
         assert "2 fetched; 1 failed (answers 404 Not Found: 1)" in done.output
-    done = runner.invoke(app, extraction)
+        assert server.busiest == 1
+        assert all("shop@example.org" in headers["User-Agent"] for _, headers in server.asked)
+    done = runner.invoke(app, [*extraction, *place])
     assert done.exit_code == 0, done.output
-    (found,) = (tmp_path / "features/shop/image-colour-edges").iterdir()
+    (found,) = (tmp_path / "elsewhere/shop/image-colour-edges").iterdir()
     features = ExtractedFeatures.load(found)
     assert features.table("image").present.tolist() == [True, False, False, True, False, False]
     assert features.manifest["missing"] == {

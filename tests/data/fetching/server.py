@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.server
 import re
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -26,6 +27,7 @@ class Answer:
         headers: Further headers.
         chunked: Whether the body comes in chunks, without a length.
         hangs: Whether the connection stays open after ``cut`` bytes, and nothing comes, until the server ends.
+        company: Requests that have to be open at a time before this is said; it is said after ten seconds all the same.
     """
 
     data: bytes = b""
@@ -38,20 +40,42 @@ class Answer:
     headers: Mapping[str, str] = field(default_factory=dict)
     chunked: bool = False
     hangs: bool = False
+    company: int = 1
 
 
 @dataclass
 class Server:
-    """The answers of each path, in order; the last one is said again and again."""
+    """The answers of each path, in order; the last one is said again and again.
+
+    Attributes:
+        busiest: Most requests that were open at a time.
+    """
 
     url: str = ""
     answers: dict[str, list[Answer]] = field(default_factory=dict)
     asked: list[tuple[str, dict[str, str]]] = field(default_factory=list)
+    busiest: int = 0
+    _open: int = 0
+    _changed: threading.Condition = field(default_factory=threading.Condition)
 
     def at(self, path: str, *answers: Answer) -> str:
         """Say these answers at a path, and return its address."""
         self.answers[path] = list(answers)
         return self.url + path
+
+    def wait(self, company: int) -> None:
+        """Count a request as open for a moment, and wait for others.
+
+        It counts no more before it is answered: after that, whoever asked may ask again.
+        """
+        with self._changed:
+            self._open += 1
+            self.busiest = max(self.busiest, self._open)
+            self._changed.notify_all()
+            self._changed.wait_for(lambda: self.busiest >= company, timeout=10)
+        time.sleep(0.01)
+        with self._changed:
+            self._open -= 1
 
     def ranges(self) -> list[str | None]:
         """Return the pieces that were asked for."""
@@ -75,7 +99,9 @@ def running() -> Iterator[Server]:
             if not answers:
                 self.send_error(404)
                 return
-            self.say(answers.pop(0) if len(answers) > 1 else answers[0])
+            answer = answers.pop(0) if len(answers) > 1 else answers[0]
+            server.wait(answer.company)
+            self.say(answer)
 
         def say(self, answer: Answer) -> None:
             asked = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))

@@ -141,6 +141,13 @@ def test_too_large_pictures_and_bad_redirects_are_refused(server: Server, tmp_pa
     assert names(tmp_path) == ["fetched.json", "moved.jpg"]
 
 
+@pytest.mark.parametrize("per_host", [1, 3])
+def test_a_host_is_asked_by_so_many_at_a_time(server: Server, tmp_path: Path, per_host: int) -> None:
+    wanted = {f"i{i}": server.at(f"/{i}", Answer(JPEG, company=per_host)) for i in range(9)}
+    assert fetched(wanted, tmp_path, per_host=per_host, rate=1e6).n_fetched == 9
+    assert server.busiest == per_host
+
+
 def test_a_stop_keeps_what_came(server: Server, tmp_path: Path) -> None:
     wanted = {f"i{i}": server.at(f"/{i}", Answer(JPEG)) for i in range(9)}
 
