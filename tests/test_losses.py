@@ -53,13 +53,15 @@ def test_info_nce_of_equal_rows_is_log_n_and_survives_cold_temperatures() -> Non
 
 @pytest.mark.parametrize("tau", [0.2, 0.02])
 @pytest.mark.parametrize("block", [1, 7, 15, 1000])
-def test_info_nce_does_not_depend_on_blocks(block: int, tau: float, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("few", [0, 16])
+def test_info_nce_does_not_depend_on_blocks(few: int, block: int, tau: float, monkeypatch: pytest.MonkeyPatch) -> None:
     anchors, targets = rows(2, 5, 3).requires_grad_(), rows(3, 5, 3).requires_grad_()
     logits = torch.nn.functional.normalize(anchors) @ torch.nn.functional.normalize(targets).T / tau
     plain = torch.nn.functional.cross_entropy(logits, torch.arange(5))
     expected = torch.autograd.grad(2 * plain, (anchors, targets))
     monkeypatch.setattr(losses._SoftmaxOfRows, "BLOCK_VALUES", block)
     monkeypatch.setattr(losses._SoftmaxOfRows, "BLOCK_ROWS", 1)
+    monkeypatch.setattr(losses._SoftmaxOfRows, "FEW_COLUMNS", few)
     loss = info_nce(anchors, targets, tau)
     torch.testing.assert_close(loss, plain)
     torch.testing.assert_close(torch.autograd.grad(2 * loss, (anchors, targets)), expected)
