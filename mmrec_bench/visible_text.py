@@ -13,7 +13,9 @@ _SELECTOR = re.compile("[\u180b-\u180d\u180f\ufe00-\ufe0f\U000e0100-\U000e01ef]"
 
 def is_hidden(letter: str) -> bool:
     """Return whether a letter controls what stands around it, turns its direction, or is not to be seen."""
-    kind = unicodedata.category(letter)
+    kind, place = unicodedata.category(letter), ord(letter)
+    if place & 0xFFFE == 0xFFFE or 0xFDD0 <= place <= 0xFDEF:  # which Unicode has set apart for no letter, ever
+        return True
     return letter in BLANK or kind in ("Cc", "Cf", "Co", "Cs", "Zl", "Zp") or _SELECTOR.match(letter) is not None
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from mmrec_bench.errors import ArtefactError, ResourceError
 from mmrec_bench.leaderboard.board import Board
 from mmrec_bench.leaderboard.board_tables import MARKS, STATUSES, TIERS, note_of, standing
+from mmrec_bench.leaderboard.record import VerificationRecord
 from mmrec_bench.leaderboard.site import GENERATOR, pages
 from mmrec_bench.reports.files import write_all
 from mmrec_bench.reports.markdown import plain
@@ -37,16 +38,20 @@ def markdown(boards: Sequence[Board]) -> str:
 
 def _board(board: Board) -> str:
     heading = f"## {plain(board.track.title)}\n"
+    refused = [f"- Refused: {plain(record.entry)}: {_why(record)}\n" for record in board.refused]
     if not board.entries:
-        return f"{heading}\nNo entry yet. {note_of(board)}\n"
+        return "\n".join([heading, f"No entry yet. {note_of(board)}\n", *refused])
     table = standing(board)
     links = [f"submissions/{board.track.name}/{entry.name}" for entry in board.entries]
     rows = []
     for (name, *cells), link in zip(table.cells(), links, strict=True):
         rows.append((f"[{_plain(name)}]({link})", *map(_plain, cells)))
     body = Table("", table.note, table.header, tuple(rows)).markdown().partition("\n\n")[2]
-    refused = [f"- Refused: {plain(record.entry)}\n" for record in board.refused]
     return "\n".join([heading, body, *refused])
+
+
+def _why(record: VerificationRecord) -> str:
+    return "; ".join(plain(check.message) for check in record.failures)
 
 
 def _plain(text: str) -> str:

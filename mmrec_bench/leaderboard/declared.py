@@ -90,13 +90,13 @@ def check_declared(folder: SubmissionFolder, track: Track, findings: Findings) -
     if raw_config is not None:
         _check_track(raw_config, folder.submission, track, findings)
         config = _typed_config(raw_config, folder.submission, findings)
-        if config is not None and folder.submission.tier == "closed":
-            _check_teaching(config, track, findings)
+        if folder.submission.tier == "closed":
+            _check_teaching(raw_config.get("model") if config is None else config.model, track, findings)
+    _check_versions(folder.submission, track, findings)
+    _check_seeds(folder.submission, findings)
     if card is None or raw_config is None:
         return None
-    _check_versions(folder.submission, track, findings)
     _check_card(card, raw_config, folder.submission, track, findings)
-    _check_seeds(folder.submission, findings)
     return Declared(card, config)
 
 
@@ -238,15 +238,19 @@ def _check_closed(raw: Mapping[str, Any], findings: Findings) -> None:
         dotted(place[: at + 3]) for place in places for at, pair in enumerate(pairwise(place[:-1])) if pair == EXTRACTED
     )
     findings.fail_each("tier", CONFIG, (f"{name} extracts features. {OPEN}" for name in named))
+    weights = (dotted(place) for place, value in leaves if place[-2:] == ("encoder", "model") and value is not None)
+    findings.fail_each(
+        "tier", CONFIG, (f"{name} names weights that were learned elsewhere. {OPEN}" for name in weights)
+    )
 
 
-def _check_teaching(config: ExperimentConfig, track: Track, findings: Findings) -> None:
-    """Check that a closed system learns from what the track gives to learn from."""
-    told = getattr(config.model, "learns_from", track.learns_from)
+def _check_teaching(model: Any, track: Track, findings: Findings) -> None:
+    """Check that a closed system learns from what the track gives to learn from, also where only its YAML is known."""
+    told = model.get("learns_from") if isinstance(model, Mapping) else getattr(model, "learns_from", None)
+    told = track.learns_from if told is None else told
     if track.learns_from not in (None, told):
-        findings.fail(
-            "tier", CONFIG, f"model.learns_from is {told}; closed systems of the track learn from {track.learns_from}"
-        )
+        learned = f"model.learns_from is {shown(str(told))}"
+        findings.fail("tier", CONFIG, f"{learned}; closed systems of the track learn from {track.learns_from}")
 
 
 def _without_metrics(settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -322,8 +326,17 @@ def _check_card(
         findings.fail("card", CARD, f"its config is not {CONFIG}: {differs}")
     if card.config_digest != (found := digest_of_json(card.config)):
         findings.fail("card", CARD, f"config_digest is {shown(card.config_digest)}; that of its config is {found}")
-    if made := set(submission.seeds) - {seed for making in card.makings for seed in making.seeds}:
-        findings.fail("card", CARD, f"makings tell no hardware of seed {min(made)}; pack it from its runs")
+    made, seeds = {seed for making in card.makings for seed in making.seeds}, set(submission.seeds)
+    if unmade := seeds - made:
+        findings.fail("card", CARD, f"makings tell no hardware of seed {min(unmade)}; pack it from its runs")
+    for what, named in (("makings tell", made), ("vault tells", {one.seed for one in card.vault})):
+        if more := named - seeds:
+            left_out = f"{what} of seed {min(more)}, which is not handed in"
+            findings.fail(
+                "seeds", CARD, f"{left_out}; hand in all seeds that were run, or pack it from those runs alone"
+            )
+    if "total" not in card.parameters:
+        findings.fail("card", CARD, "parameters lack their total; pack it from its runs")
     claimed = {
         part: {name: claim.model_dump() for name, claim in found.items()} for part, found in submission.claimed.items()
     }
@@ -333,6 +346,13 @@ def _check_card(
     }
     if differs := differences(claimed, told):
         findings.fail("claims", CARD, f"its numbers are not those of {SUBMISSION}: {differs}")
+    crossed = (
+        f"{part} {shown(name)} has the interval [{score.low!r}, {score.high!r}], which is none"
+        for part, scores in card.metrics.items()
+        for name, score in scores.items()
+        if not _in_order(score.low, score.high)
+    )
+    findings.fail_each("claims", CARD, crossed)
     for seed in submission.seeds:
         openings = [one for one in card.vault if one.seed == seed and one.purpose == VAULT_PURPOSE]
         if len(openings) != 1:
@@ -356,6 +376,10 @@ def _check_card(
         findings.flag("tier", SUBMISSION, "is open and declares no external_data; look what makes it so")
     findings.passed("tier", submission.tier)
     findings.passed("card", f"is whole, digest {card.digest}")
+
+
+def _in_order(low: float | None, high: float | None) -> bool:
+    return low is high is None or (low is not None and high is not None and low <= high)
 
 
 def _check_seeds(submission: Submission, findings: Findings) -> None:

@@ -93,6 +93,32 @@ def flag_copies(
     findings.passed("copies", f"held against {len(others)} other entries")
 
 
+def flag_claimed_copies(
+    track: Track,
+    claimed: Mapping[str, Measured],
+    others: Sequence[VerificationRecord],
+    replaced: str | None,
+    findings: Findings,
+) -> None:
+    """Flag entries whose headline is that of another, where lists cannot be looked at; see `flag_copies`.
+
+    Args:
+        track: Track of all of them.
+        claimed: Test metrics as they are claimed.
+        others: Records of the other entries.
+        replaced: Name of the one that is replaced.
+        findings: Is told.
+    """
+
+    def means(metrics: Mapping[str, Measured]) -> tuple[float, ...]:
+        return tuple(found.mean for name in track.headline if (found := metrics.get(name)) is not None)
+
+    for other in others:
+        if other.entry != replaced and any(means(claimed)) and means(claimed) == means(other.metrics.get("test", {})):
+            told = f"the {', '.join(track.headline)} that it claims are those of entry {other.entry}, to the last digit"
+            findings.flag("copies", SUBMISSION, told)
+
+
 def flag_numbers(
     track: Track,
     metrics: Mapping[Part, Mapping[str, Measured]],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mmrec_bench.errors import ArtefactError
-from mmrec_bench.leaderboard.pages import ENCODINGS, pages_of
+from mmrec_bench.leaderboard.pages import ENCODINGS, Chunk, chunks_of, pages_of
 from mmrec_bench.types import BoolArray, IntArray, StringArray
 
 MAX_FILE = 256 << 20
@@ -27,6 +27,7 @@ CELL = 32
 """Bytes of a cell, once it is decompressed, beside those of the different texts."""
 MAX_GROUPS, MAX_PAGES, MAX_FOOTER = 10_000, 50_000, 4 << 20
 """Groups of rows, and pages, that a file is made of, and bytes of what it says of itself."""
+
 CODECS = ("SNAPPY", "ZSTD", "UNCOMPRESSED")
 
 Kind: TypeAlias = Literal["text", "optional text", "int", "float", "bool"]
@@ -124,10 +125,12 @@ def read_lists(content: bytes, columns: Mapping[str, Kind], n_rows: RowCount) ->
     if (size := int.from_bytes(content[-8:-4], "little")) > MAX_FOOTER:
         raise ArtefactError(f"is no parquet file that can be read: its footer has {size:,} bytes, over {MAX_FOOTER:,}")
     try:
+        chunks = chunks_of(content)
+        _check_claims(pq.ParquetFile(pa.BufferReader(content)), chunks, columns, n_rows)
         file = pq.ParquetFile(pa.BufferReader(content), read_dictionary=texts)
-        _check_claims(file, columns, n_rows)
-        _check_pages(content, file)
+        _check_pages(content, chunks, file.metadata)
         table = file.read(columns=list(columns), use_threads=False).replace_schema_metadata(None)
+        table.validate(full=True)  # indices of dictionaries are looked up unchecked
         return ListTable(
             {name: _numbers(table[name], name, kind) for name, kind in columns.items() if name not in texts},
             {name: _texts(table[name], name, columns[name] != "text") for name in texts},
@@ -136,10 +139,12 @@ def read_lists(content: bytes, columns: Mapping[str, Kind], n_rows: RowCount) ->
     except MemoryError:
         raise  # which is one of Arrow's, too; the file is not to blame
     except (pa.ArrowException, OSError, ValueError, TypeError) as error:
-        raise ArtefactError(f"is no parquet file that can be read: {str(error).splitlines()[0][:200]}") from None
+        raise ArtefactError(
+            f"is no parquet file that can be read: {str(error).strip().partition(chr(10))[0][:200]}"
+        ) from None
 
 
-def _check_claims(file: pq.ParquetFile, columns: Mapping[str, Kind], n_rows: RowCount) -> None:
+def _check_claims(file: pq.ParquetFile, chunks: Sequence[Chunk], columns: Mapping[str, Kind], n_rows: RowCount) -> None:
     told, schema = file.metadata, file.schema_arrow
     if list(schema.names) != list(columns):
         raise ArtefactError(
@@ -155,28 +160,25 @@ def _check_claims(file: pq.ParquetFile, columns: Mapping[str, Kind], n_rows: Row
     groups = [told.row_group(place) for place in range(told.num_row_groups)]
     if sum(group.num_rows for group in groups) != told.num_rows:
         raise ArtefactError("claims other numbers of rows in its parts than in all")
-    chunks = [group.column(place) for group in groups for place in range(group.num_columns)]
-    if (size := sum(chunk.total_uncompressed_size for chunk in chunks)) > MAX_DECODED:
+    if (size := sum(chunk.decoded for chunk in chunks)) > MAX_DECODED:
         raise ArtefactError(f"claims {size:,} bytes once it is decompressed; at most {MAX_DECODED:,} are read")
-    if other := {chunk.compression for chunk in chunks} - set(CODECS):
+    if other := {chunk.codec for chunk in chunks} - set(CODECS):
         raise ArtefactError(f"is compressed by {', '.join(sorted(other))}; allowed are {', '.join(CODECS)}")
 
 
-def _check_pages(content: bytes, file: pq.ParquetFile) -> None:
+def _check_pages(content: bytes, chunks: Sequence[Chunk], told: pq.FileMetaData) -> None:
     """Check what the pages take once they are decompressed, which is what decoding takes, whatever was claimed."""
-    told, size, count = file.metadata, 0, 0
+    size = count = 0
     most = min(MAX_DECODED, MAX_TEXTS + CELL * told.num_rows * told.num_columns)
-    for group in map(told.row_group, range(told.num_row_groups)):
-        for place in range(group.num_columns):
-            for page in pages_of(content, group.column(place)):
-                size, count = size + page.size, count + 1
-                if size > most:
-                    raise ArtefactError(f"holds more bytes of texts and numbers than {most:,}, which its rows may take")
-                if count > MAX_PAGES:
-                    raise ArtefactError(f"has more than {MAX_PAGES:,} pages, which are not read")
-                if page.encoding not in ENCODINGS:
-                    allowed = ", ".join(ENCODINGS.values())
-                    raise ArtefactError(f"holds a page of encoding {page.encoding}; allowed are {allowed}")
+    for page in (page for chunk in chunks for page in pages_of(content, chunk)):
+        size, count = size + page.size, count + 1
+        if size > most:
+            raise ArtefactError(f"holds more bytes of texts and numbers than {most:,}, which its rows may take")
+        if count > MAX_PAGES:
+            raise ArtefactError(f"has more than {MAX_PAGES:,} pages, which are not read")
+        if page.encoding not in ENCODINGS:
+            allowed = ", ".join(ENCODINGS.values())
+            raise ArtefactError(f"holds a page of encoding {page.encoding}; allowed are {allowed}")
 
 
 def _is(found: pa.DataType, kind: Kind) -> bool:

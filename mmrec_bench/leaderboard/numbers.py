@@ -10,6 +10,7 @@ from typing import TypeAlias
 from mmrec_bench.leaderboard.findings import Findings, shown
 from mmrec_bench.leaderboard.flags import COPY, agreement, worth_the_same
 from mmrec_bench.leaderboard.judges.base import Looks
+from mmrec_bench.leaderboard.lists import MAX_FILE
 from mmrec_bench.leaderboard.record import Measured
 from mmrec_bench.leaderboard.scoring import Scores
 from mmrec_bench.leaderboard.submission import CARD, SUBMISSION, Claim, Submission
@@ -123,9 +124,16 @@ def check_intervals(card: ResultCard, ends: Intervals, changed: Collection[str],
     findings.fail_each("claims", CARD, wrong)
 
 
-def check_names(submission: Submission, track: Track, changed: Collection[str], findings: Findings) -> None:
-    """Check that numbers that nothing is held against have names of the track; see `check_claims`."""
+def check_unjudged(submission: Submission, track: Track, changed: Collection[str], findings: Findings) -> None:
+    """Check what can be checked of numbers and lists that nothing is held against; see `check_claims`."""
     known = metric_names(track)
+    lacking = (
+        f"{part} lacks {name}, of the headline of the track"
+        for part, claims in submission.claimed.items()
+        for name in track.headline
+        if name not in claims and name.partition("@")[0] not in changed
+    )
+    findings.fail_each("claims", SUBMISSION, lacking)
     unknown = (
         f"{part} {shown(name)} is no metric of the track"
         for part, claims in submission.claimed.items()
@@ -133,6 +141,21 @@ def check_names(submission: Submission, track: Track, changed: Collection[str], 
         if name not in known and name.partition("@")[0] not in changed
     )
     findings.fail_each("claims", SUBMISSION, unknown)
+    n_seeds = len(submission.seeds)
+    odd = (
+        f"{part} {shown(name)} is claimed with sd {claim.sd!r}, n {claim.n}; there are {n_seeds} seeds"
+        for part, claims in submission.claimed.items()
+        for name, claim in claims.items()
+        if claim.n != n_seeds or (claim.sd is None) is not (n_seeds == 1)
+    )
+    findings.fail_each("claims", SUBMISSION, odd)
+    seen: dict[str, int] = {}
+    for seed, name in submission.list_files.items():
+        stored = submission.files[name]
+        if not 0 < stored.bytes <= MAX_FILE:
+            findings.fail("lists", name, f"is said to have {stored.bytes:,} bytes; 1 to {MAX_FILE:,} are read")
+        if (first := seen.setdefault(stored.digest, seed)) != seed:
+            findings.fail("seeds", name, f"is the very file of seed {first}; a run is handed in once")
 
 
 def _near(claimed: float | None, found: float | None) -> bool:

@@ -13,7 +13,7 @@ from mmrec_bench.experiments.environment import code_digest
 from mmrec_bench.leaderboard.declared import OPEN, Declared, check_declared
 from mmrec_bench.leaderboard.documents import parse_object, read_bytes
 from mmrec_bench.leaderboard.findings import Findings, shown
-from mmrec_bench.leaderboard.flags import flag_copies, flag_numbers, headlines, sketch
+from mmrec_bench.leaderboard.flags import flag_claimed_copies, flag_copies, flag_numbers, headlines, sketch
 from mmrec_bench.leaderboard.folder import SubmissionFolder, open_folder
 from mmrec_bench.leaderboard.judges import COLUMNS, JUDGES, NUMBERS, Judge
 from mmrec_bench.leaderboard.judges.base import Checker, check_form
@@ -22,8 +22,8 @@ from mmrec_bench.leaderboard.numbers import (
     Measurement,
     check_claims,
     check_intervals,
-    check_names,
     check_seeds_differ,
+    check_unjudged,
     claimed,
     intervals_of,
     over_seeds,
@@ -156,7 +156,8 @@ class Verification:
             flag_copies(track, sketches, scores, others, submission.replaces, findings)
             flag_numbers(track, metrics, max(one.looks.ties for one in found), others, findings)
         else:
-            check_names(submission, track, changed, findings)
+            check_unjudged(submission, track, changed, findings)
+            flag_claimed_copies(track, metrics.get("test", {}), others, submission.replaces, findings)
         check_replaced(path, submission, findings)
         findings.passed("digests", f"{len(submission.files)} files are those that were packed")
         if self._past(path, folder.digest) is not None and findings.failures == {"digests"}:

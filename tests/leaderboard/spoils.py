@@ -14,6 +14,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from mmrec_bench.leaderboard.pages import CODECS, chunks_of
+from mmrec_bench.leaderboard.thrift import structure
 from mmrec_bench.leaderboard.verify import Verified
 from tests.leaderboard.packed import Board, edit_card, edit_config, edit_json, edit_lists, repack
 
@@ -115,6 +117,51 @@ def parquet(table: pa.Table, **options: Any) -> Spoil:
         repack(folder)
 
     return write
+
+
+def beyond_dictionary(folder: Path) -> None:
+    """Let indices of a later group of rows lead far beyond the texts that they name; no size in the file changes."""
+    table = pq.read_table(folder / LISTS)
+    plain = [table[name].cast(pa.string()) if name == "user_id" else table[name] for name in table.column_names]
+    size = len(table) // 3 + 1
+    options = {"compression": "none", "row_group_size": size, "use_dictionary": ["user_id"]}
+    pq.write_table(pa.table(plain, names=table.column_names), folder / LISTS, **options)
+    content = bytearray((folder / LISTS).read_bytes())
+    told = pq.ParquetFile(pa.BufferReader(bytes(content))).metadata.row_group(1)
+    names = [told.column(place).path_in_schema for place in range(told.num_columns)]
+    offset = told.column(names.index("user_id")).data_page_offset
+    header, start = structure(bytes(content), offset)
+    levels = 4 + int.from_bytes(content[start : start + 4], "little")
+    run = bytes([32]) + varint(told.num_rows << 1) + (2**31 - 1).to_bytes(4, "little")  # one value, again and again
+    assert levels + len(run) <= header[3]
+    content[start + levels : start + levels + len(run)] = run
+    (folder / LISTS).write_bytes(content)
+    repack(folder)
+
+
+def unknown_codec(folder: Path) -> None:
+    """Let the footer name a compression that there is none of."""
+    content = (folder / LISTS).read_bytes()
+    footer = len(content) - 8 - int.from_bytes(content[-8:-4], "little")
+    (codec,) = {chunk.codec for chunk in chunks_of(content)}
+    field = bytes([0x15, 2 * CODECS.index(codec)])
+    place = footer
+    while (place := content.index(field, place + 1)) > 0:
+        changed = content[: place + 1] + bytes([46]) + content[place + 2 :]
+        if "codec 23" in {chunk.codec for chunk in chunks_of(changed)}:
+            break
+    (folder / LISTS).write_bytes(changed)
+    repack(folder)
+
+
+def varint(number: int, width: int = 1) -> bytes:
+    """Return a number as Thrift writes it, in at least so many bytes."""
+    digits = []
+    while number or len(digits) < width:
+        digits.append(number & 127 | 128)
+        number >>= 7
+    digits[-1] &= 127
+    return bytes(digits)
 
 
 def with_nan(name: str) -> Spoil:

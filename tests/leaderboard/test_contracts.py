@@ -174,5 +174,5 @@ def test_closed_rankers_learn_from_what_the_track_gives(tmp_path: Path) -> None:
     assert failures() == []
     edit_json(folder / "submission.json", lambda told: told.update(tier="closed", external_data=[]))
     assert failures() == [
-        "tier: config.yaml: model.learns_from is labels; closed systems of the track learn from clicks"
+        "tier: config.yaml: model.learns_from is 'labels'; closed systems of the track learn from clicks"
     ]

@@ -13,7 +13,8 @@ import pytest
 from mmrec_bench.errors import ArtefactError
 from mmrec_bench.leaderboard import lists
 from mmrec_bench.leaderboard.lists import Kind, RowCount, read_lists
-from mmrec_bench.leaderboard.pages import pages_of
+from mmrec_bench.leaderboard.pages import chunks_of, pages_of
+from tests.leaderboard.spoils import varint
 
 COLUMNS: dict[str, Kind] = {"item_id": "text", "score": "float", "shown": "bool"}
 LONG = lists.MAX_TEXTS + (1 << 20)
@@ -36,19 +37,9 @@ def written(content: pa.Table, **options: Any) -> bytes:
     return target.getvalue()
 
 
-def chunks_of(content: bytes) -> list[pq.ColumnChunkMetaData]:
+def told_by_pyarrow(content: bytes) -> list[pq.ColumnChunkMetaData]:
     told = pq.ParquetFile(pa.BufferReader(content)).metadata
     return [told.row_group(g).column(c) for g in range(told.num_row_groups) for c in range(told.num_columns)]
-
-
-def varint(number: int, width: int = 1) -> bytes:
-    """Return a number as Thrift writes it, in at least so many bytes."""
-    digits = []
-    while number or len(digits) < width:
-        digits.append(number & 127 | 128)
-        number >>= 7
-    digits[-1] &= 127
-    return bytes(digits)
 
 
 def lying(content: bytes) -> bytes:
@@ -56,8 +47,8 @@ def lying(content: bytes) -> bytes:
     footer = len(content) - 8 - int.from_bytes(content[-8:-4], "little")
     told = content[footer:]
     for chunk in chunks_of(content):
-        if chunk.total_uncompressed_size > 1 << 20:
-            size = varint(2 * chunk.total_uncompressed_size)
+        if chunk.decoded > 1 << 20:
+            size = varint(2 * chunk.decoded)
             assert size in told
             told = told.replace(size, varint(2, len(size)))
     return content[:footer] + told
@@ -81,10 +72,13 @@ def test_headers_of_pages_say_what_honest_footers_say(
     options = {"compression": compression, "data_page_version": version, "use_dictionary": dictionary}
     content = written(table(), row_group_size=rows, data_page_size=1 << 14, **options)
     n_pages = 0
-    for chunk in chunks_of(content):
+    for chunk, told in zip(chunks_of(content), told_by_pyarrow(content), strict=True):
+        first = told.dictionary_page_offset if told.has_dictionary_page else told.data_page_offset
+        assert (chunk.start, chunk.end - chunk.start) == (first, told.total_compressed_size)
+        assert (chunk.decoded, chunk.codec) == (told.total_uncompressed_size, told.compression)
         pages = list(pages_of(content, chunk))
-        headers = chunk.total_compressed_size - sum(page.stored for page in pages)
-        assert sum(page.size for page in pages) + headers == chunk.total_uncompressed_size
+        headers = chunk.end - chunk.start - sum(page.stored for page in pages)
+        assert sum(page.size for page in pages) + headers == chunk.decoded
         n_pages += len(pages)
     assert n_pages > 3
     assert read_lists(content, COLUMNS, RowCount()).n == 50_000
@@ -96,7 +90,7 @@ def test_headers_of_pages_say_what_honest_footers_say(
 @pytest.mark.parametrize("dictionary", [True, False])
 def test_what_a_footer_hides_is_found_in_the_pages(texts: list[str], compression: str, dictionary: bool) -> None:
     content = lying(written(with_long_texts(texts), compression=compression, use_dictionary=dictionary))
-    assert sum(chunk.total_uncompressed_size for chunk in chunks_of(content)) < 1 << 20
+    assert sum(chunk.decoded for chunk in chunks_of(content)) < 1 << 20
     with pytest.raises(ArtefactError, match=r"more bytes of texts and numbers than 67,\d{3},\d{3}, which its rows may"):
         read_lists(content, COLUMNS, RowCount())
 
@@ -160,4 +154,4 @@ def test_pages_beyond_the_end_are_refused() -> None:
     content = written(table(100), compression="none")
     last = chunks_of(content)[-1]
     with pytest.raises(ArtefactError, match="claims pages beyond its end"):
-        list(pages_of(content[: last.data_page_offset + 5], last))
+        list(pages_of(content[: last.start + 5], last))

@@ -33,6 +33,7 @@ from tests.leaderboard.spoils import (
     Evil,
     Spoil,
     as_folder,
+    beyond_dictionary,
     bomb,
     carded,
     carded_anyhow,
@@ -54,6 +55,7 @@ from tests.leaderboard.spoils import (
     swapped,
     tied,
     tuned,
+    unknown_codec,
     with_nan,
     written,
     zipped,
@@ -151,6 +153,22 @@ RETRIEVAL: dict[str, tuple[Spoil, str, str]] = {
     "chosen-by-another-metric": (
         carded(lambda c: c["protocol"].update(select_by="ndcg@5")), "card.json", "protocol.select_by is 'ndcg@5'"
     ),
+    "commit-that-is-none": (
+        carded_anyhow(lambda c: c["makings"][0].update(git={"commit": "0123abc"})), "card.json", "makings[0].git"
+    ),
+    "audit-of-no-check": (
+        carded_anyhow(lambda c: c.update(audit={"verdict": "WARN", "checks": {}, "messages": {"x": "y"}})),
+        "card.json", "'x' is none of the checks",
+    ),
+    "no-number-of-parameters": (carded(lambda c: c.update(parameters={})), "card.json", "parameters lack their total"),
+    "seed-that-was-left-out": (
+        carded(lambda c: c["vault"].append({**c["vault"][0], "seed": 99})), "card.json",
+        "vault tells of seed 99, which is not handed in",
+    ),
+    "making-that-was-left-out": (
+        carded(lambda c: c["makings"].append({**c["makings"][0], "seeds": [7]})), "card.json", "makings tell of seed 7"
+    ),
+    "no-character-in-title": (set_to(title="best\uffff"), "submission.json", "title"),
     "no-hardware": (carded(lambda c: c.update(makings=[])), "card.json", "makings tell no hardware of seed 0"),
     "schema-version": (set_to(schema_version=2), "submission.json", "schema_version"),
     "other-kind": (set_to(kind="verification"), "submission.json", "kind"),
@@ -422,6 +440,9 @@ RETRIEVAL: dict[str, tuple[Spoil, str, str]] = {
     "other-compression": (
         lambda f: parquet(pq.read_table(f / LISTS), compression="gzip")(f), LISTS, "is compressed by GZIP"
     ),
+    "unknown-compression": (unknown_codec, LISTS, "is compressed by codec 23"),
+    "indices-beyond-dictionary": (beyond_dictionary, LISTS, "is no parquet file that can be read"),
+    "users-nested": (column("user_id", lambda t: [[one] for one in t["user_id"]]), LISTS, "column user_id needs text"),
     "no-parquet": (written(LISTS, b"PAR1" + b"\0" * 100 + b"PAR1"), LISTS, "is no parquet file"),
     "pickle": (written(LISTS, pickle.dumps(Evil())), LISTS, "is no parquet file"),
     "zip": (zipped, LISTS, "is no parquet file"),

@@ -9,8 +9,9 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from mmrec_bench.errors import ArtefactError, ConfigError
+from mmrec_bench.errors import ArtefactError, ConfigError, DataError
 from mmrec_bench.experiments.artefact import RunArtefact, find_runs
+from mmrec_bench.leaderboard import verify
 from mmrec_bench.leaderboard.board import Entry, read_entry
 from mmrec_bench.leaderboard.findings import Findings
 from mmrec_bench.leaderboard.flags import flag_numbers
@@ -198,6 +199,48 @@ def test_without_data_only_metrics_of_the_track_are_claimed(
     verified = Verification(None, tracks=board.tracks)(folder)
     assert f"test '{name[:60]}" in "".join(check.message for check in verified.failures if check.name == "claims")
     assert "is no metric of the track" in "".join(check.message for check in verified.failures)
+
+
+UNJUDGED = {
+    "sd of one seed": (lambda told: told["claimed"]["test"]["recall@10"].update(sd=0.5), "with sd 0.5, n 1"),
+    "n of one seed": (lambda told: told["claimed"]["test"]["recall@10"].update(n=50, sd=0.1), "n 50; there are 1"),
+    "no headline": (lambda told: told["claimed"]["test"].pop("recall@10"), "test lacks recall@10"),
+    "size": (lambda told: told["files"]["lists/seed-0.parquet"].update(bytes=10**15), "bytes; 1 to"),
+}
+
+
+@pytest.mark.parametrize("name", UNJUDGED)
+def test_without_data_numbers_that_contradict_themselves_are_refused(
+    board: Board, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    folder, (change, told) = tmp_path / "retrieval" / "retrieval", UNJUDGED[name]
+    shutil.copytree(board.root / "retrieval" / "retrieval", folder)
+    edit_json(folder / "submission.json", change)
+    monkeypatch.setattr(verify, "load_truth", nothing_there)
+    verified = Verification(None, tracks=board.tracks)(folder)
+    assert told in "".join(check.message for check in verified.failures)
+
+
+def test_without_data_copies_are_flagged_by_what_they_claim(
+    board: Board, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("retrieval", "copy"):
+        shutil.copytree(board.root / "retrieval" / "retrieval", tmp_path / "retrieval" / name)
+    edit_json(tmp_path / "retrieval" / "copy" / "submission.json", lambda told: told.update(entry="copy"))
+    monkeypatch.setattr(verify, "load_truth", nothing_there)
+    verification = Verification(None, tracks=board.tracks)
+    first = verification(tmp_path / "retrieval" / "retrieval")
+    assert first.record is not None
+    write_record(tmp_path / "retrieval" / "retrieval", first.record.text())
+    assert not [check for check in first.record.flags if check.name == "copies"]
+    record = verification(tmp_path / "retrieval" / "copy").record
+    assert record is not None
+    (flag,) = (check for check in record.flags if check.name == "copies")
+    assert "that it claims are those of entry retrieval, to the last digit" in flag.message
+
+
+def nothing_there(*_: object) -> None:
+    raise DataError("not here")
 
 
 def test_what_was_judged_elsewhere_is_kept_unless_it_is_not_trusted(

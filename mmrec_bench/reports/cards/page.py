@@ -48,7 +48,7 @@ def sections(card: ResultCard) -> Iterator[Section]:
         )
     yield Section("Cost of one run", ("what", "mean ± standard deviation"), tuple(_cost(card)))
     for making in card.makings:
-        git = "-" if making.git is None else f"{making.git['sha']}{' with changes' if making.git['dirty'] else ''}"
+        git = "-" if making.git is None else f"{making.git.sha}{' with changes' if making.git.dirty else ''}"
         rows = [
             ("code", making.code), ("commit", git), ("hardware", f"{making.device.name} ({making.device.type})"),
             ("threads", str(making.threads)), ("determinism", str(making.determinism)),

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
 from mmrec_bench.settings import BaseConfig, explained_error
 from mmrec_bench.statistics.comparison import Verdict
@@ -99,6 +99,15 @@ class Hardware(Described):
     """Processor cores that the process could use."""
 
 
+class GitState(Described):
+    """A commit, and what it is not."""
+
+    sha: str
+    """The commit."""
+    dirty: bool
+    """Whether files differed from it."""
+
+
 class Making(Described):
     """Where and by what some of the runs were made."""
 
@@ -106,8 +115,8 @@ class Making(Described):
     """Seeds of these runs."""
     code: str
     """Digest of the source of this package."""
-    git: dict[str, Any] | None
-    """Commit, and whether files differed from it; null outside a checkout."""
+    git: GitState | None
+    """Its commit; null outside a checkout."""
     packages: dict[str, str]
     """Versions of packages."""
     device: Hardware
@@ -177,6 +186,12 @@ class AuditCard(Described):
     """Verdict of each check."""
     messages: dict[str, str]
     """What was found that is bad."""
+
+    @model_validator(mode="after")
+    def _of_checks(self) -> Self:
+        if unknown := sorted(set(self.messages) - set(self.checks)):
+            raise explained_error(f"messages: {unknown[0][:80]!r} is none of the checks")
+        return self
 
 
 class ComparisonCard(Described):
