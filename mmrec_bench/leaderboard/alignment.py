@@ -36,9 +36,11 @@ def rows_of(column: pd.Series, ids: StringArray, what: str) -> IntArray:
         what: ``user`` or ``item``, for the message.
 
     Raises:
-        DataError: Ids that the data set does not know.
+        DataError: Ids that the data set does not know, or that are no texts or numbers.
     """
     codes, given = pd.factorize(column) if column.dtype != "category" else (column.cat.codes, column.cat.categories)
+    if any(isinstance(one, bytes) for one in given):
+        raise DataError(f"{what} ids are bytes; write them as texts")
     places = pd.Index(ids.astype(object)).get_indexer(pd.Index(given).astype(str).astype(object))
     codes = np.asarray(codes, np.int64)
     known = places[codes] >= 0 if len(places) else np.zeros(len(codes), np.bool_)

@@ -277,12 +277,15 @@ def _bools(table: pd.DataFrame, name: str) -> BoolArray:
 
 
 def numbers(table: pd.DataFrame, name: str) -> np.ndarray[Any, np.dtype[np.float32]]:
-    """Return a column of finite numbers, float32.
+    """Return a column of numbers, float32, that are finite as such.
 
     Raises:
         DataError: It holds others.
     """
     column = table[name]
-    if column.dtype.kind not in "fiu" or not np.isfinite(values := column.to_numpy(np.float64)).all():
-        raise DataError(f"column {name} must hold finite numbers; got {column.dtype}, or some that are none")
-    return values.astype(np.float32)
+    if column.dtype.kind in "fiu":
+        with np.errstate(over="ignore"):  # what is too great becomes infinite, which is refused
+            values = column.to_numpy(np.float64).astype(np.float32)
+        if np.isfinite(values).all():
+            return values
+    raise DataError(f"column {name} must hold finite numbers of 32 bits; got {column.dtype}, or some that are none")

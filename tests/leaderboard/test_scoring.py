@@ -87,6 +87,12 @@ BROKEN: dict[str, tuple[str, Callable[[pd.DataFrame], pd.DataFrame], str]] = {
     "item": ("retrieval", _with("item_id", lambda _: "nothing"), r"1 item id\(s\) are none of the data set: nothing"),
     "user": ("retrieval", _with("user_id", lambda _: "nobody"), "1 user id.* nobody"),
     "nan": ("retrieval", _with("score", lambda _: float("nan")), "score must hold finite"),
+    "beyond 32 bits": (
+        "retrieval",
+        lambda table: table.assign(score=1e39),
+        "score must hold finite numbers of 32 bits",
+    ),
+    "bytes": ("retrieval", lambda table: table.assign(user_id=b"\xff"), "user ids are bytes; write them as texts"),
     "rank": ("retrieval", _with("rank", lambda _: 3), "ranks of a list are 1, 2, 3"),
     "half rank": ("retrieval", _with("rank", lambda _: 1.5), "rank must hold whole numbers"),
     "gap": ("retrieval", _without_first, "ranks of a list are 1, 2, 3"),
