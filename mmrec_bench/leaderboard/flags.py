@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import TypeAlias
 
@@ -109,13 +110,14 @@ def flag_claimed_copies(
         replaced: Name of the one that is replaced.
         findings: Is told.
     """
-
-    def means(metrics: Mapping[str, Measured]) -> tuple[float, ...]:
-        return tuple(found.mean for name in track.headline if (found := metrics.get(name)) is not None)
-
     for other in others:
-        if other.entry != replaced and any(means(claimed)) and means(claimed) == means(other.metrics.get("test", {})):
-            told = f"the {', '.join(track.headline)} that it claims are those of entry {other.entry}, to the last digit"
+        known = other.metrics.get("test", {})
+        shared = [
+            (claimed[name].mean, known[name].mean) for name in track.headline if name in claimed and name in known
+        ]
+        # The same lists, judged elsewhere, may differ by rounding.
+        if other.entry != replaced and any(map(any, shared)) and all(math.isclose(*both) for both in shared):
+            told = f"the {', '.join(track.headline)} that it claims are those of entry {other.entry}, to nine digits"
             findings.flag("copies", SUBMISSION, told)
 
 

@@ -27,8 +27,8 @@ CELL = 32
 """Bytes of a cell, once it is decompressed, beside those of the different texts."""
 MAX_GROUPS, MAX_PAGES, MAX_FOOTER = 10_000, 50_000, 4 << 20
 """Groups of rows, and pages, that a file is made of, and bytes of what it says of itself."""
-
 CODECS = ("SNAPPY", "ZSTD", "UNCOMPRESSED")
+"""Compressions that are read."""
 
 Kind: TypeAlias = Literal["text", "optional text", "int", "float", "bool"]
 
@@ -162,7 +162,7 @@ def _check_claims(file: pq.ParquetFile, chunks: Sequence[Chunk], columns: Mappin
         raise ArtefactError("claims other numbers of rows in its parts than in all")
     if (size := sum(chunk.decoded for chunk in chunks)) > MAX_DECODED:
         raise ArtefactError(f"claims {size:,} bytes once it is decompressed; at most {MAX_DECODED:,} are read")
-    if other := {chunk.codec for chunk in chunks} - set(CODECS):
+    if other := {chunk.compression for chunk in chunks} - set(CODECS):
         raise ArtefactError(f"is compressed by {', '.join(sorted(other))}; allowed are {', '.join(CODECS)}")
 
 

@@ -124,7 +124,9 @@ def check_intervals(card: ResultCard, ends: Intervals, changed: Collection[str],
     findings.fail_each("claims", CARD, wrong)
 
 
-def check_unjudged(submission: Submission, track: Track, changed: Collection[str], findings: Findings) -> None:
+def check_unjudged(
+    submission: Submission, card: ResultCard | None, track: Track, changed: Collection[str], findings: Findings
+) -> None:
     """Check what can be checked of numbers and lists that nothing is held against; see `check_claims`."""
     known = metric_names(track)
     lacking = (
@@ -149,6 +151,13 @@ def check_unjudged(submission: Submission, track: Track, changed: Collection[str
         if claim.n != n_seeds or (claim.sd is None) is not (n_seeds == 1)
     )
     findings.fail_each("claims", SUBMISSION, odd)
+    crossed = (
+        f"{part} {shown(name)} has the interval [{score.low!r}, {score.high!r}], which is none"
+        for part, scores in (card.metrics if card is not None else {}).items()
+        for name, score in scores.items()
+        if (score.low is None) is not (score.high is None) or (score.low or 0.0) > (score.high or 0.0)
+    )
+    findings.fail_each("claims", CARD, crossed)
     seen: dict[str, int] = {}
     for seed, name in submission.list_files.items():
         stored = submission.files[name]

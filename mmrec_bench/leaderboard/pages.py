@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from mmrec_bench.errors import ArtefactError
 from mmrec_bench.leaderboard.thrift import UNREADABLE, structure
 
 ENCODINGS = {0: "PLAIN", 2: "PLAIN_DICTIONARY", 3: "RLE", 8: "RLE_DICTIONARY", 9: "BYTE_STREAM_SPLIT"}
 """Encodings whose values take no more than a page has; those that tell a text by the one before can take endlessly."""
-CODECS = ("UNCOMPRESSED", "SNAPPY", "GZIP", "LZO", "BROTLI", "LZ4", "ZSTD", "LZ4_RAW")
+COMPRESSIONS = ("UNCOMPRESSED", "SNAPPY", "GZIP", "LZO", "BROTLI", "LZ4", "ZSTD", "LZ4_RAW")
 """Compressions by their numbers."""
 _GROUPS, _COLUMNS, _META = 4, 1, 3
 """Fields of a footer: its groups of rows, the columns of one, and what one says of itself."""
@@ -29,13 +30,13 @@ class Chunk:
     """What a footer says of a column in one group of rows.
 
     Attributes:
-        codec: Its compression.
+        compression: Its name, or number where it has none.
         decoded: Bytes of all pages with their headers, once they are decompressed.
         start: Where its first page begins.
         end: Where the last ends.
     """
 
-    codec: str
+    compression: str
     decoded: int
     start: int
     end: int
@@ -70,12 +71,14 @@ def chunks_of(content: bytes) -> list[Chunk]:
         raise ArtefactError("is no parquet file that can be read: its footer is none") from None
 
 
-def _chunk(told: dict[int, int]) -> Chunk:
+def _chunk(told: dict[int, Any]) -> Chunk:
+    if type(told) is not dict:  # a list, whose places are no fields
+        raise TypeError(told)
     start, dictionary = told[_DATA], told.get(_DICTIONARY, 0)
     if 0 < dictionary < start:
         start = dictionary
     codec = told[_CODEC]
-    name = CODECS[codec] if 0 <= codec < len(CODECS) else f"codec {codec}"
+    name = COMPRESSIONS[codec] if 0 <= codec < len(COMPRESSIONS) else f"codec {codec}"
     chunk = Chunk(name, told[_DECODED], start, start + told[_ENCODED])
     if not 0 <= chunk.start <= chunk.end or chunk.decoded < 0:
         raise ValueError(chunk)
@@ -104,7 +107,8 @@ def _page(content: bytes, at: int) -> tuple[Page, int]:
         kinds = [(header[kind], field) for kind, field in _KINDS.items() if kind in header]
         ((told, field),) = kinds
         page = Page(header[_SIZE], header[_STORED], told[field])
-        if all(type(number) is int and number >= 0 for number in (page.size, page.stored, page.encoding)):
+        numbers = (page.size, page.stored, page.encoding)
+        if type(told) is dict and all(type(number) is int and number >= 0 for number in numbers):
             return page, end
     except UNREADABLE:
         pass

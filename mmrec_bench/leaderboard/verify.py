@@ -156,7 +156,7 @@ class Verification:
             flag_copies(track, sketches, scores, others, submission.replaces, findings)
             flag_numbers(track, metrics, max(one.looks.ties for one in found), others, findings)
         else:
-            check_unjudged(submission, track, changed, findings)
+            check_unjudged(submission, None if declared is None else declared.card, track, changed, findings)
             flag_claimed_copies(track, metrics.get("test", {}), others, submission.replaces, findings)
         check_replaced(path, submission, findings)
         findings.passed("digests", f"{len(submission.files)} files are those that were packed")

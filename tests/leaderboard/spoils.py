@@ -14,7 +14,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mmrec_bench.leaderboard.pages import CODECS, chunks_of
+from mmrec_bench.leaderboard.pages import COMPRESSIONS, chunks_of
 from mmrec_bench.leaderboard.thrift import structure
 from mmrec_bench.leaderboard.verify import Verified
 from tests.leaderboard.packed import Board, edit_card, edit_config, edit_json, edit_lists, repack
@@ -143,12 +143,12 @@ def unknown_codec(folder: Path) -> None:
     """Let the footer name a compression that there is none of."""
     content = (folder / LISTS).read_bytes()
     footer = len(content) - 8 - int.from_bytes(content[-8:-4], "little")
-    (codec,) = {chunk.codec for chunk in chunks_of(content)}
-    field = bytes([0x15, 2 * CODECS.index(codec)])
+    (codec,) = {chunk.compression for chunk in chunks_of(content)}
+    field = bytes([0x15, 2 * COMPRESSIONS.index(codec)])
     place = footer
     while (place := content.index(field, place + 1)) > 0:
         changed = content[: place + 1] + bytes([46]) + content[place + 2 :]
-        if "codec 23" in {chunk.codec for chunk in chunks_of(changed)}:
+        if "codec 23" in {chunk.compression for chunk in chunks_of(changed)}:
             break
     (folder / LISTS).write_bytes(changed)
     repack(folder)

@@ -75,7 +75,7 @@ def test_headers_of_pages_say_what_honest_footers_say(
     for chunk, told in zip(chunks_of(content), told_by_pyarrow(content), strict=True):
         first = told.dictionary_page_offset if told.has_dictionary_page else told.data_page_offset
         assert (chunk.start, chunk.end - chunk.start) == (first, told.total_compressed_size)
-        assert (chunk.decoded, chunk.codec) == (told.total_uncompressed_size, told.compression)
+        assert (chunk.decoded, chunk.compression) == (told.total_uncompressed_size, told.compression)
         pages = list(pages_of(content, chunk))
         headers = chunk.end - chunk.start - sum(page.stored for page in pages)
         assert sum(page.size for page in pages) + headers == chunk.decoded
@@ -137,6 +137,7 @@ HEADER = bytes.fromhex("15 00 15 10 15 10 2c 15 02 15 00 15 00 15 00 00 00")
         HEADER.replace(bytes.fromhex("15 10 15 10"), bytes.fromhex("17 10 15 10")),  # a size that is no whole number
         HEADER.replace(bytes.fromhex("15 10 15 10"), bytes.fromhex("1c 00 15 10")),  # or a structure
         HEADER.replace(b"\x2c", b"\x1c"),  # no header of its kind
+        HEADER.replace(b"\x2c", b"\x29", 1)[:7] + bytes.fromhex("35 02 00 00 00"),  # a list in place of it
         b"\x1c" * 5000,
         b"\x15" + b"\xff" * 5000,
     ],

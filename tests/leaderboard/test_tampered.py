@@ -441,7 +441,7 @@ RETRIEVAL: dict[str, tuple[Spoil, str, str]] = {
         lambda f: parquet(pq.read_table(f / LISTS), compression="gzip")(f), LISTS, "is compressed by GZIP"
     ),
     "unknown-compression": (unknown_codec, LISTS, "is compressed by codec 23"),
-    "indices-beyond-dictionary": (beyond_dictionary, LISTS, "is no parquet file that can be read"),
+    "indices-beyond-dictionary": (beyond_dictionary, LISTS, "out of bounds"),
     "users-nested": (column("user_id", lambda t: [[one] for one in t["user_id"]]), LISTS, "column user_id needs text"),
     "no-parquet": (written(LISTS, b"PAR1" + b"\0" * 100 + b"PAR1"), LISTS, "is no parquet file"),
     "pickle": (written(LISTS, pickle.dumps(Evil())), LISTS, "is no parquet file"),

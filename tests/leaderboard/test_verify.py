@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,10 @@ def board(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Board]:
     folder = tmp_path_factory.mktemp("board")
     with small_world(folder):
         yield make_board(folder)
+
+
+def nothing_there(*_: object) -> None:
+    raise DataError("data set 'small': was not found")
 
 
 def _record(verified: Verified) -> VerificationRecord:
@@ -166,13 +170,7 @@ def test_an_author_may_replace_an_entry_that_is_there_and_may_be_alike(
 
 
 def test_without_data_only_the_form_is_checked(board: Board, monkeypatch: pytest.MonkeyPatch) -> None:
-    from mmrec_bench.errors import DataError
-    from mmrec_bench.leaderboard import verify
-
-    def missing(*_: object) -> None:
-        raise DataError("data set 'small': was not found")
-
-    monkeypatch.setattr(verify, "load_truth", missing)
+    monkeypatch.setattr(verify, "load_truth", nothing_there)
     record = _record(Verification(None, tracks=board.tracks)(board.root / "retrieval" / "retrieval"))
     assert record.status == "self-reported"
     assert record.form_only.value
@@ -184,28 +182,26 @@ def test_without_data_only_the_form_is_checked(board: Board, monkeypatch: pytest
 def test_without_data_only_metrics_of_the_track_are_claimed(
     board: Board, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    from mmrec_bench.errors import DataError
-    from mmrec_bench.leaderboard import verify
-
-    def missing(*_: object) -> None:
-        raise DataError("not here")
-
     folder = tmp_path / "retrieval" / "retrieval"
     shutil.copytree(board.root / "retrieval" / "retrieval", folder)
     number = {"mean": 0.9, "sd": None, "n": 1}
     edit_card(folder, lambda card: card["metrics"]["test"].update({name: {**number, "over": None}}), seal=False)
     edit_json(folder / "submission.json", lambda told: told["claimed"]["test"].update({name: number}))
-    monkeypatch.setattr(verify, "load_truth", missing)
+    monkeypatch.setattr(verify, "load_truth", nothing_there)
     verified = Verification(None, tracks=board.tracks)(folder)
     assert f"test '{name[:60]}" in "".join(check.message for check in verified.failures if check.name == "claims")
     assert "is no metric of the track" in "".join(check.message for check in verified.failures)
 
 
-UNJUDGED = {
+UNJUDGED: dict[str, tuple[Callable[[Any], Any], str]] = {
     "sd of one seed": (lambda told: told["claimed"]["test"]["recall@10"].update(sd=0.5), "with sd 0.5, n 1"),
     "n of one seed": (lambda told: told["claimed"]["test"]["recall@10"].update(n=50, sd=0.1), "n 50; there are 1"),
     "no headline": (lambda told: told["claimed"]["test"].pop("recall@10"), "test lacks recall@10"),
     "size": (lambda told: told["files"]["lists/seed-0.parquet"].update(bytes=10**15), "bytes; 1 to"),
+    "one file for two seeds": (
+        lambda told: told["files"].update({"lists/seed-1.parquet": told["files"]["lists/seed-0.parquet"]}),
+        "lists/seed-1.parquet: is the very file of seed 0",
+    ),
 }
 
 
@@ -213,12 +209,25 @@ UNJUDGED = {
 def test_without_data_numbers_that_contradict_themselves_are_refused(
     board: Board, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    folder, (change, told) = tmp_path / "retrieval" / "retrieval", UNJUDGED[name]
-    shutil.copytree(board.root / "retrieval" / "retrieval", folder)
+    entry, (change, told) = "trained" if "two seeds" in name else "retrieval", UNJUDGED[name]
+    folder = shutil.copytree(board.root / "retrieval" / entry, tmp_path / "retrieval" / entry)
     edit_json(folder / "submission.json", change)
     monkeypatch.setattr(verify, "load_truth", nothing_there)
     verified = Verification(None, tracks=board.tracks)(folder)
     assert told in "".join(check.message for check in verified.failures)
+
+
+@pytest.mark.parametrize("ends", [{"low": 0.9}, {"low": None}])
+def test_without_data_intervals_have_two_ends_in_order(
+    board: Board, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ends: dict[str, Any]
+) -> None:
+    folder = shutil.copytree(board.root / "retrieval" / "retrieval", tmp_path / "retrieval" / "retrieval")
+    edit_card(folder, lambda card: card["metrics"]["test"]["recall@10"].update(ends))
+    monkeypatch.setattr(verify, "load_truth", nothing_there)
+    verified = Verification(None, tracks=board.tracks)(folder)
+    told = "".join(check.message for check in verified.failures)
+    assert f"card.json: test 'recall@10' has the interval [{ends['low']}, " in told
+    assert "which is none" in told
 
 
 def test_without_data_copies_are_flagged_by_what_they_claim(
@@ -236,28 +245,18 @@ def test_without_data_copies_are_flagged_by_what_they_claim(
     record = verification(tmp_path / "retrieval" / "copy").record
     assert record is not None
     (flag,) = (check for check in record.flags if check.name == "copies")
-    assert "that it claims are those of entry retrieval, to the last digit" in flag.message
-
-
-def nothing_there(*_: object) -> None:
-    raise DataError("not here")
+    assert "that it claims are those of entry retrieval, to nine digits" in flag.message
 
 
 def test_what_was_judged_elsewhere_is_kept_unless_it_is_not_trusted(
     board: Board, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from mmrec_bench.errors import DataError
-    from mmrec_bench.leaderboard import verify
-
     folder = tmp_path / "retrieval" / "retrieval"
     shutil.copytree(board.root / "retrieval" / "retrieval", folder)
     write_record(folder, _record(board.verification(folder)).text())
 
-    def missing(*_: object) -> None:
-        raise DataError("not here")
-
     assert board.verification(folder).kept == ()
-    monkeypatch.setattr(verify, "load_truth", missing)
+    monkeypatch.setattr(verify, "load_truth", nothing_there)
     kept = Verification(None, tracks=board.tracks)(folder)
     assert _record(kept) == read_record(folder / "verification.json")
     assert kept.kept == ("numbers",)

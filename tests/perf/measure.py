@@ -199,6 +199,7 @@ def main() -> None:
     parser.add_argument("--data-dir", type=Path, default=os.environ.get("MMREC_BENCH_DATA"))
     parser.add_argument("--only", nargs="*", choices=SECTIONS, default=None)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--models", nargs="*", choices=GRADIENT_MODELS, default=GRADIENT_MODELS, help="of the floors")
     options = parser.parse_args()
     only = options.only or SECTIONS
     threads = use_threads()
@@ -222,7 +223,7 @@ def main() -> None:
     if "models" in only:
         models(Path(options.data_dir), options.rounds)
     if "floors" in only:
-        print_floors(list(GRADIENT_MODELS), Path(options.data_dir))
+        print_floors(list(options.models), Path(options.data_dir))
     if "codes" in only:
         print_codes(Path(options.data_dir))
     if "rankings" in only:
