@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Iterator
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from typing import Generic, TypeVar
 
 from mmrec_bench.errors import RegistryError
@@ -16,6 +16,17 @@ def nearest(name: str, choices: Iterable[str]) -> str | None:
     """Return the choice most like ``name``, or None when nothing is near."""
     matches = difflib.get_close_matches(name, list(choices), n=1, cutoff=0.6)
     return matches[0] if matches else None
+
+
+PLUG_INS = "mmrec_bench."
+"""How the names of all groups of entry points begin that registries look up."""
+
+
+def plug_ins() -> tuple[EntryPoint, ...]:
+    """Return the entry points of installed plug-ins, whether they can be imported or not."""
+    points = entry_points()
+    groups = sorted(group for group in points.groups if group.startswith(PLUG_INS))
+    return tuple(point for group in groups for point in points.select(group=group))
 
 
 MOST_LISTED = 60

@@ -108,7 +108,7 @@ def in_one_line() -> Iterator[None]:
     try:
         yield
     except ConfigError as error:
-        raise explained_error("; ".join(issue.message for issue in error.issues)) from None
+        raise explained_error(f"{error.source}: {'; '.join(map(str, error.issues))}") from None
     except MMRecBenchError as error:
         raise explained_error(str(error)) from None
 

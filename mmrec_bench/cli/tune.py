@@ -160,6 +160,11 @@ def space_of(config: str) -> str | None:
 class _Lines:
     """Prints a line a trial."""
 
+    def on_start(self, n_finished: int) -> None:
+        """Print how many trials there are already."""
+        if n_finished:
+            out.print(f"{n_finished} trials are there already", highlight=False)
+
     def on_trial(self, number: int, values: Mapping[str, Any]) -> None:
         """Wait for its end."""
 

@@ -14,6 +14,9 @@ from mmrec_bench.types import BoolArray, FloatArray, IntArray
 MAX_LABEL = 31
 """Largest graded relevance: the gain 2^label - 1 of more would drown all others."""
 
+MAX_POSITION = 1 << 20
+"""Largest place at which a row is shown: models of position bias hold a value for each place up to the last."""
+
 _OF_ROWS = {"positions": np.int64, "clicks": np.bool_, "labels": np.int64, "propensities": np.float32}
 _OF_LISTS = {"timestamps": np.int64, "parts": np.int8, "missed": np.int64}
 
@@ -59,7 +62,7 @@ class Lists:
         users: User (or query) of each **list**, int64 ``[n_lists]``; many lists may be for one.
         n_users: Number of users (or queries) of the data set.
         features: float32 ``[N, f]``.
-        positions: Place at which the row was shown, 1 = top, int64 ``[N]``.
+        positions: Place at which the row was shown, 1 = top, int64 ``[N]`` in 1..1,048,576.
         clicks: bool ``[N]``.
         labels: Graded relevance, int64 ``[N]`` in 0..31, 0 = irrelevant.
         timestamps: Seconds UTC of each **list**, int64 ``[n_lists]``.
@@ -108,7 +111,8 @@ class Lists:
             if not np.isfinite(features).all():
                 raise DataError("features of lists must be finite")
             object.__setattr__(self, "features", features)
-        for name, low, high in (("positions", 1, None), ("labels", 0, MAX_LABEL), ("parts", 0, 2), ("missed", 0, None)):
+        bounds = {"positions": (1, MAX_POSITION), "labels": (0, MAX_LABEL), "parts": (0, 2), "missed": (0, None)}
+        for name, (low, high) in bounds.items():
             if (array := getattr(self, name)) is not None and len(array):
                 if array.min() < low:
                     raise DataError(f"{name} must be at least {low}; got {array.min()}")

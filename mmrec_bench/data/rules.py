@@ -54,6 +54,28 @@ __all__ = [
 ]
 
 
+def _possible(interactions: Interactions) -> str:
+    """Return the common rules that can part interactions."""
+    can = {
+        "x-label": interactions.labels is not None,
+        "random-811": True,
+        "leave-last-out": interactions.clock() is not None,
+        "global-time": interactions.timestamps is not None,
+    }
+    return _any_of(can)
+
+
+def _possible_of_lists(lists: Lists) -> str:
+    """Return the rules that can part lists."""
+    delivered, timed = lists.parts is not None, lists.timestamps is not None
+    return _any_of({"x-label": delivered, "by-user": True, "carved-valid": delivered, "global-time": timed})
+
+
+def _any_of(can: Mapping[str, bool]) -> str:
+    *names, last = [name for name, possible in can.items() if possible]
+    return f"{', '.join(names)} or {last}" if names else last
+
+
 @split_rule("x-label")
 class XLabel(SplitConfig):
     """The split that was delivered with the data."""
@@ -74,7 +96,7 @@ class XLabel(SplitConfig):
         if interactions.labels is None:
             raise ProtocolError(
                 "split 'x-label' needs labels delivered with the data (column x_label), and there are none. "
-                "Choose random-811, leave-last-out or global-time under protocol.split"
+                f"Choose {_possible(interactions)} under protocol.split"
             )
         return Labelled(interactions.labels)
 
@@ -82,8 +104,8 @@ class XLabel(SplitConfig):
         """Return the delivered parts."""
         if lists.parts is None:
             raise ProtocolError(
-                "split 'x-label' needs lists that were delivered in parts, and these were not. Choose by-user or "
-                "global-time under protocol.split"
+                "split 'x-label' needs lists that were delivered in parts, and these were not. Choose "
+                f"{_possible_of_lists(lists)} under protocol.split"
             )
         return Labelled(lists.parts)
 
@@ -132,7 +154,7 @@ class LeaveLastOut(SplitConfig):
         if clock is None:
             raise ProtocolError(
                 "split 'leave-last-out' needs timestamps or an order, and the data has neither. "
-                "Choose x-label or random-811 under protocol.split"
+                f"Choose {_possible(interactions)} under protocol.split"
             )
         chance = pair_hash(interactions.users, interactions.items, self.seed, "split")
         order = np.lexsort((interactions.items, chance, clock, interactions.users))
@@ -190,11 +212,11 @@ class GlobalTime(SplitConfig):
 
     def assign(self, interactions: Interactions) -> Labelled:
         """Return labels by time."""
-        return self._by_time(interactions.timestamps, "x-label, random-811 or leave-last-out")
+        return self._by_time(interactions.timestamps, _possible(interactions))
 
     def assign_lists(self, lists: Lists) -> Labelled:
         """Return labels by time; fractions are of lists."""
-        return self._by_time(lists.timestamps, "x-label, by-user or carved-valid")
+        return self._by_time(lists.timestamps, _possible_of_lists(lists))
 
     def _by_time(self, times: IntArray | None, others: str) -> Labelled:
         if times is None:

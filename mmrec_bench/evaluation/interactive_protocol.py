@@ -15,7 +15,7 @@ from mmrec_bench.evaluation.session_candidates import CandidateRule, SampledCand
 from mmrec_bench.evaluation.simulated_users import NoiseFreeUser, SimulatedUser
 from mmrec_bench.metrics.identity import ids_of
 from mmrec_bench.metrics.sessions import SESSION_METRICS, SessionOptions
-from mmrec_bench.registry import Registry, unknown_message
+from mmrec_bench.registry import Registry
 from mmrec_bench.settings import BaseConfig, check_rising, explained_error, named
 
 EVALUATOR_VERSION = 1
@@ -112,8 +112,7 @@ class InteractiveProtocol(ProtocolConfig):
             )
         check_names("metrics", self.metrics, SESSION_METRICS)
         rising = [text for text in self.metric_ids if SESSION_METRICS[text.partition("@")[0]].higher_is_better]
-        if self.select_by not in rising:
-            raise explained_error(unknown_message("select_by metric", self.select_by, rising))
+        self.check_select_by(rising)
         return self
 
     @property

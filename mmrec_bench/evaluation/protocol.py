@@ -43,6 +43,15 @@ class ProtocolConfig(BaseConfig, ABC):
         facts = {"evaluator": evaluator, **self.model_dump(mode="json"), "metrics": dict(versions), **further}
         return hashlib.blake2b(json.dumps(facts, sort_keys=True).encode(), digest_size=4).hexdigest()
 
+    def check_select_by(self, choices: Sequence[str]) -> None:
+        """Refuse to select by what is not measured; for use inside validators."""
+        if self.select_by in choices:
+            return
+        told = unknown_message("select_by metric", self.select_by, choices)
+        if "select_by" not in self.model_fields_set:
+            told = f"{self.select_by}, the default of select_by, is not measured here; set protocol.select_by ({told})"
+        raise explained_error(told)
+
     @property
     @abstractmethod
     def id(self) -> str:
@@ -92,8 +101,7 @@ class RetrievalProtocol(ProtocolConfig):
         check_names("metrics", self.metrics, METRICS)
         check_unique("exclude", self.exclude)
         choices = self.metric_ids
-        if self.select_by not in choices:
-            raise explained_error(unknown_message("select_by metric", self.select_by, choices))
+        self.check_select_by(choices)
         return self
 
     @property

@@ -74,7 +74,8 @@ class RankingEvaluator:
     ) -> None:
         if lists.labels is None:
             raise ProtocolError(
-                "rankings are judged against labels, and the held-out lists hold none. Choose a data set with labels"
+                "rankings are judged against labels, and the held-out lists hold none. Choose a data set with labels, "
+                "or a model of clicks (task ctr) with dataset.impressions: shown"
             )
         self._lists, self._ties, self._device, self._labels = lists, ties, device, lists.labels
         self._simulated = simulated

@@ -13,7 +13,6 @@ from mmrec_bench.evaluation.protocol import ProtocolConfig, check_names
 from mmrec_bench.metrics.graded import GRADED_METRICS, GradedOptions
 from mmrec_bench.metrics.identity import ids_of
 from mmrec_bench.metrics.simulated import SimulatedMetric, SimulatedOptions
-from mmrec_bench.registry import unknown_message
 from mmrec_bench.settings import BaseConfig, check_rising, explained_error
 
 EVALUATOR_VERSION = 1
@@ -71,8 +70,7 @@ class RankingProtocol(ProtocolConfig):
                 f"options.ties: average is for metrics linear in gains ({linear}); got {', '.join(uneven)}. Remove "
                 "these, or choose ties: hash"
             )
-        if self.select_by not in self.metric_ids:
-            raise explained_error(unknown_message("select_by metric", self.select_by, self.metric_ids))
+        self.check_select_by(self.metric_ids)
         return self
 
     def _not_linear(self) -> tuple[str, ...]:

@@ -25,7 +25,7 @@ COMPUTING = (
 )  # fmt: skip
 """Packages that compute; the others read, write and check."""
 
-IDLE_KEYS = ("checkpoint_seconds", "memory_mib")
+IDLE_KEYS = ("checkpoint_seconds",)
 """Last part of keys of a config that change how a run goes, and no number of it."""
 
 PATHS = ("dataset.card", "dataset.modalities", "inputs.base.run", "inputs.start.run")

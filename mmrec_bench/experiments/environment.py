@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -20,6 +21,7 @@ import torch
 from mmrec_bench import __file__ as package_file
 from mmrec_bench.errors import ResourceError
 from mmrec_bench.free_memory import available_memory
+from mmrec_bench.registry import plug_ins
 from mmrec_bench.training.subnormals import start_threads
 
 PACKAGES = (
@@ -90,9 +92,9 @@ def limit_memory() -> None:
 
 @functools.cache
 def package_versions() -> dict[str, str]:
-    """Return the versions of the packages that can move a number."""
+    """Return the versions of the packages that can move a number, those of plug-ins among them."""
     found = {"python": platform.python_version()}
-    for name in PACKAGES:
+    for name in (*PACKAGES, *sorted({point.dist.name for point in plug_ins() if point.dist is not None})):
         try:
             found[name] = version(name)
         except PackageNotFoundError:
@@ -102,11 +104,30 @@ def package_versions() -> dict[str, str]:
 
 @functools.cache
 def code_digest() -> str:
-    """Return a digest of the source of this package; a run made by other code is stale."""
+    """Return a digest of the source of this package and of installed plug-ins; a run made by other code is stale."""
+    return digest_of_source(PACKAGE_FOLDER)
+
+
+def digest_of_source(folder: Path) -> str:
+    """Return a digest of the Python files below a folder, and of the packages of installed plug-ins."""
     hasher = hashlib.blake2b(digest_size=8)
-    for path in sorted(PACKAGE_FOLDER.rglob("*.py")):
-        hasher.update(path.relative_to(PACKAGE_FOLDER).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
+    for root in (folder, *_plugged_in()):
+        files = [root] if root.is_file() else sorted(root.rglob("*.py"))
+        for path in files:
+            name = path.relative_to(root).as_posix() if path != root else path.name
+            hasher.update(name.encode() + b"\0" + path.read_bytes() + b"\0")
     return hasher.hexdigest()
+
+
+def _plugged_in() -> list[Path]:
+    """Return the folder, or the file, of the top package of every plug-in; those that are missing have none."""
+    found: list[Path] = []
+    for package in sorted({point.module.partition(".")[0] for point in plug_ins()} - {PACKAGE_FOLDER.name}):
+        if (spec := find_spec(package)) is None:
+            continue
+        places = spec.submodule_search_locations
+        found += map(Path, places if places is not None else [spec.origin] if spec.has_location and spec.origin else [])
+    return found
 
 
 @functools.cache

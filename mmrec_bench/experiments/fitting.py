@@ -13,12 +13,13 @@ import torch
 import mmrec_bench.models  # noqa: F401 - importing the models fills their registry
 from mmrec_bench.data.features import FeatureTable
 from mmrec_bench.data.lists import Lists
-from mmrec_bench.errors import ConfigError, ConfigIssue
+from mmrec_bench.errors import ConfigError, ConfigIssue, DataError
 from mmrec_bench.evaluation.ranking import RankingEvaluation, RankingEvaluator, arranged
 from mmrec_bench.evaluation.ranking_protocol import RankingProtocol
 from mmrec_bench.experiments.stations.base import built
-from mmrec_bench.models.base import MODELS, ModelField
+from mmrec_bench.models.base import MODELS, ModelConfig, ModelField
 from mmrec_bench.models.ranking.base import Ranker, RankingContext
+from mmrec_bench.models.ranking.fields import FieldsConfig
 from mmrec_bench.retrieval.base import tie_ranks
 from mmrec_bench.seeding import Seeds
 from mmrec_bench.settings import BaseConfig, Document
@@ -38,6 +39,47 @@ class _Fit(BaseConfig):
 
 
 @dataclass(frozen=True, slots=True)
+class _Known:
+    """What a ranker knows of lists from those of train.
+
+    Attributes:
+        n_items: Number of items of the catalogue.
+        n_users: Number of users; None where they are not read.
+        n_features: Number of values that describe a row; 0 for none.
+        histories: Whether lists have histories.
+    """
+
+    n_items: int
+    n_users: int | None
+    n_features: int
+    histories: bool
+
+    @classmethod
+    def of(cls, train: Lists, model: ModelConfig) -> _Known:
+        """Return what a model may know of its training lists."""
+        reads_users = isinstance(model, FieldsConfig) and model.user_ids
+        return cls(train.n_items, train.n_users if reads_users else None, _width(train), train.histories is not None)
+
+    def check(self, name: str, lists: Lists) -> None:
+        """Refuse lists that lack what is known of those of train, or name what is not."""
+        told = None
+        if lists.n_items > self.n_items:
+            told = f"of {lists.n_items} items, and train of {self.n_items}; number the items of one catalogue"
+        elif self.n_users is not None and lists.n_users > self.n_users:
+            told = f"of {lists.n_users} users, and train of {self.n_users}, which are read; set user_ids: false"
+        elif _width(lists) != self.n_features:
+            told = f"described by {_width(lists)} values a row, and those of train by {self.n_features}"
+        elif self.histories and lists.histories is None:
+            told = "without histories, and those of train have some; give Histories, empty where a user has none"
+        if told is not None:
+            raise DataError(f"{name}: lists are {told}")
+
+
+def _width(lists: Lists) -> int:
+    return 0 if lists.features is None else lists.features.shape[1]
+
+
+@dataclass(frozen=True, slots=True)
 class FittedRanker:
     """A trained ranker.
 
@@ -48,6 +90,7 @@ class FittedRanker:
 
     model: Ranker
     training: TrainingResult
+    _known: _Known
     _ties: IntArray
     _device: torch.device
 
@@ -55,8 +98,10 @@ class FittedRanker:
         """Return the place of every row in its list, 1 = top, int64 ``[N]``; labels and clicks are not looked at.
 
         Raises:
+            DataError: The lists are not described as those of train.
             ModelError: The ranker has diverged.
         """
+        self._known.check("the lists", lists)
         order, _ = arranged(self.model, lists, self._ties, self._device)
         of, place = (order >= 0).nonzero()
         places = np.empty(len(lists), np.int64)
@@ -70,8 +115,10 @@ class FittedRanker:
 
         Raises:
             ConfigError: An unknown metric, or cutoffs that do not rise.
+            DataError: The lists are not described as those of train.
             ProtocolError: The lists hold no labels, or nothing relevant.
         """
+        self._known.check("the lists", lists)
         first = f"{metrics[0]}@{cutoffs[0]}" if metrics and cutoffs else "ndcg@10"
         told = {"split": "by-user", "metrics": list(metrics), "cutoffs": list(cutoffs), "select_by": first}
         protocol = Document("evaluate", told).parse(RankingProtocol)
@@ -103,6 +150,7 @@ def fit(
 
     Raises:
         ConfigError: Unknown or wrong settings, all at once.
+        DataError: `valid` is not described as `train` is.
         MMRecBenchError: Whatever else is wrong, such as clicks that are not there.
     """
     settings = {"name": model} if isinstance(model, str) else dict(model)
@@ -114,6 +162,8 @@ def fit(
     cutoffs = [int(k)] if k.isdecimal() else [10]
     chosen = {"split": "by-user", "metrics": [metric], "cutoffs": cutoffs, "select_by": select_by}
     protocol = Document("fit", chosen).parse(RankingProtocol)
+    known = _Known.of(train, told.model)
+    known.check("valid", valid)
     ties = tie_ranks(np.arange(train.n_items).astype(str), protocol.tie_seed)
     evaluator, seeds = RankingEvaluator.of(protocol, valid, ties, device), Seeds(seed)
     context = RankingContext(train, features, seeds=seeds, batch_size=told.trainer.batch_size)
@@ -125,4 +175,4 @@ def fit(
 
     result = run_trainer(ranker, context, told.trainer, validate, seeds, device)
     ranker.eval()
-    return FittedRanker(ranker, result, ties, device)
+    return FittedRanker(ranker, result, known, ties, device)

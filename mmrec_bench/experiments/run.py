@@ -43,6 +43,7 @@ from mmrec_bench.retrieval.config import RetrieverConfig
 from mmrec_bench.seeding import Seeds, determinism_of
 from mmrec_bench.training.checkpoint import CheckpointStore
 from mmrec_bench.training.config import TrainerConfig
+from mmrec_bench.training.memory import memory_errors
 from mmrec_bench.training.records import Observer, TrainingResult
 from mmrec_bench.training.team import ALONE, Team
 from mmrec_bench.training.trainer import train
@@ -116,7 +117,8 @@ def _build(
             )
         started, cpu_started = time.perf_counter(), time.process_time()
         ledger = VaultLedger()
-        judgement = station.judge(model, ledger)
+        with memory_errors(device, "the test"):
+            judgement = station.judge(model, ledger)
         test_seconds, cpu_test = time.perf_counter() - started, time.process_time() - cpu_started
     tables = made_tables(prepared.dataset, inputs)
     audit = prepared.auditor(tables, CHEAP).facts()  # last: it looks at the test part, too

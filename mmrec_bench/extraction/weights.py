@@ -14,12 +14,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
-import torch
 from pydantic import Field, PositiveInt, model_validator
 
 from mmrec_bench.errors import DataError
 from mmrec_bench.extraction.base import ContentEncoderConfig
 from mmrec_bench.extras import import_hub
+from mmrec_bench.retrieval.memory import is_out_of_memory
 from mmrec_bench.settings import explained_error
 
 PACKAGE = "package:"
@@ -176,9 +176,9 @@ def built(folder: Path, build: Any) -> Any:
     """
     try:
         return build()
-    except (torch.cuda.OutOfMemoryError, MemoryError):
-        raise
     except Exception as error:  # damaged files raise nearly anything
+        if is_out_of_memory(error):
+            raise
         reason = " ".join(str(error).split())[:300] or type(error).__name__
         raise DataError(
             f"{folder}: cannot be read as such a model ({reason}). It is damaged, of another kind, or too new for the "

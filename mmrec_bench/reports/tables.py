@@ -72,7 +72,7 @@ def facts_of(key: TableKey, rows: Sequence[Row]) -> list[str]:
         across = (
             f", {data['n_duplicates_across_parts']:,} across parts" if data.get("n_duplicates_across_parts") else ""
         )
-        facts.append(f"Repeated user-item pairs merged: {data['n_duplicates']:,}{across}.")
+        facts.append(f"Repeated user-item pairs merged when the run was made: {data['n_duplicates']:,}{across}.")
     missing = [f"{name} {count:,}" for name, count in (data.get("missing") or {}).items() if count]
     if missing:
         facts.append(f"Items without features: {', '.join(missing)}.")

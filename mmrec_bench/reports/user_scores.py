@@ -21,6 +21,20 @@ def user_scores(rows: Mapping[str, Row], metric: str) -> dict[str, DoubleArray]:
 
 
 @dataclass(frozen=True, slots=True)
+class RowScores:
+    """Test scores of the users of one row; the same thing twice where each user has one list.
+
+    Attributes:
+        parts: What each user adds to the mean over all lists, see `linearised`, float64 ``[n_seeds, n_users]``: for
+            means and their intervals.
+        means: Mean over the lists of the user alone, float64 ``[n_seeds, n_users]``: for what is said of single users.
+    """
+
+    parts: DoubleArray
+    means: DoubleArray
+
+
+@dataclass(frozen=True, slots=True)
 class _Lists:
     """Which rows of ``per_user.parquet`` are test lists, and whose.
 
@@ -50,15 +64,19 @@ class UserScores:
         self._newest: _Lists | None = None
 
     def of(self, metric: str) -> dict[str, DoubleArray]:
-        """Return the scores of each row, float64 ``[n_seeds, n_users]``, users in one order.
+        """Return the `parts` of each row; see `both`."""
+        return {label: scores.parts for label, scores in self.both(metric).items()}
+
+    def both(self, metric: str) -> dict[str, RowScores]:
+        """Return the scores of each row, users in one order.
 
         Raises:
             ArtefactError: Two runs were tested on different users or lists, or a run has no scores of users in it.
         """
-        scores: dict[str, DoubleArray] = {}
+        scores: dict[str, RowScores] = {}
         first: tuple[pd.Index, IntArray] | None = None
         for label, row in self._rows.items():
-            columns = []
+            parts, means = [], []
             for run in row.runs:
                 lists = self._lists_of(run)
                 values = _column(run, metric)[lists.test]
@@ -70,8 +88,9 @@ class UserScores:
                 if not (names.equals(first[0]) and np.array_equal(n_lists[held], first[1])):
                     raise ArtefactError(f"{run.folder}: was tested on other users than the runs it is compared with")
                 sums = np.bincount(lists.users[counted], values[counted], minlength=len(lists.names))
-                columns.append(_of_ratio(sums[held].astype(np.float64), n_lists[held].astype(np.float64)))
-            scores[label] = np.stack(columns)
+                parts.append(_of_ratio(sums[held].astype(np.float64), n_lists[held].astype(np.float64)))
+                means.append(sums[held] / n_lists[held])
+            scores[label] = RowScores(np.stack(parts), np.stack(means))
         return scores
 
     def holds(self, metric: str) -> bool:

@@ -13,8 +13,10 @@ from mmrec_bench.types import IntArray
 
 MIB = 1 << 20
 
-_NO_MEMORY = ("out of memory", "can't allocate memory", "cannot allocate memory", "alloc fail", "bad_alloc")
-"""What torch's CPU allocator and faiss write into a plain RuntimeError."""
+_NO_MEMORY = (
+    "out of memory", "can't allocate memory", "cannot allocate memory", "alloc fail", "alloc_failed", "bad_alloc",
+)  # fmt: skip
+"""What torch's CPU allocator, cuBLAS and faiss write into a plain RuntimeError."""
 
 
 @dataclass(frozen=True, slots=True)

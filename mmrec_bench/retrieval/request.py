@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -129,9 +130,13 @@ def unit_rows(table: Tensor) -> Tensor:
 @contextmanager
 def full_precision() -> Iterator[None]:
     """Multiply matrices in full float32 whatever training has set (TF32, bfloat16), so that retrieval stays exact."""
-    before = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision("highest")
+    # One by one: torch refuses to tell of both by one name where they have been set one by one.
+    switches: list[Any] = [torch.backends.cuda.matmul, torch.backends.mkldnn.matmul]  # type: ignore[attr-defined]
+    before = [(switch, switch.fp32_precision) for switch in switches]
+    for switch, _ in before:
+        switch.fp32_precision = "ieee"
     try:
         yield
     finally:
-        torch.set_float32_matmul_precision(before)
+        for switch, precision in before:
+            switch.fp32_precision = precision

@@ -98,7 +98,7 @@ class ModelScores:
             )
         if not bool(torch.isfinite(scores.sum(dtype=torch.float64))):  # one pass; a NaN or an infinity survives a sum
             raise ModelError("scores of a model must be finite; got NaN or infinity. The model has diverged")
-        return scores.to(self._device, copy=True)
+        return scores.to(self._device, copy=True, memory_format=torch.contiguous_format)
 
 
 def scored_items(vectors: Representations) -> Tensor:

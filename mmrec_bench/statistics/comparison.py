@@ -72,8 +72,12 @@ class Comparison:
 
 
 def compare(
-    first: DoubleArray, second: DoubleArray, rng: np.random.Generator, margin: float | None = None
-) -> Comparison:  # fmt: skip
+    first: DoubleArray,
+    second: DoubleArray,
+    rng: np.random.Generator,
+    margin: float | None = None,
+    of_users: tuple[DoubleArray, DoubleArray] | None = None,
+) -> Comparison:
     """Compare two groups of runs.
 
     Args:
@@ -81,22 +85,25 @@ def compare(
         second: float64 ``[m_seeds, n_users]``, the same users in the same order.
         rng: Where the draws of bootstrap and randomisation come from.
         margin: Share of the second mean within which groups count as equivalent; None asks for no such claim.
+        of_users: Scores of single users of both groups, in the same shapes, where `first` and `second` are what users
+            add to a ratio: a mean over lists, of which users have more or fewer. Effects and signed ranks are of them.
 
     Raises:
         DataError: The groups cannot be compared, see `scores.check`, or the margin is out of range.
     """
     check(first, second)
+    users = (first, second) if of_users is None else of_users
     return Comparison(
         n_seeds=(len(first), len(second)),
         n_users=first.shape[1],
         means=(float(first.mean()), float(second.mean())),
         interval=contrast(first, second),
         p_value=p_value(first, second),
-        effect=effect(first, second),
+        effect=effect(*users),
         bootstrap=two_level_bootstrap(first, second, rng),
         users_randomisation=randomisation(first, second, rng),
         users_t=t_test(first, second),
-        users_wilcoxon=wilcoxon(first, second),
+        users_wilcoxon=wilcoxon(*users),
         equivalence=None if margin is None else equivalence(first, second, margin),
         components=components(first, second),
     )

@@ -10,6 +10,7 @@ from torch import nn
 
 from mmrec_bench.errors import ResourceError
 from mmrec_bench.free_memory import available_memory
+from mmrec_bench.retrieval.memory import is_out_of_memory
 
 COPIES = 5
 """Of every trained value: itself, its gradient, two moments of Adam, and the best so far."""
@@ -25,7 +26,7 @@ def check_training_memory(model: nn.Module, device: torch.device) -> None:
     """
     size = sum(p.numel() * p.element_size() for p in model.parameters() if p.requires_grad)
     needed = (COPIES - 1) * size
-    free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else available_memory()
+    free = _free_on(device) if device.type == "cuda" else available_memory()
     if needed > free:
         raise ResourceError(
             f"training needs about {needed / MIB:,.0f} MiB more on {device} for gradients, moments and the best of "
@@ -33,19 +34,20 @@ def check_training_memory(model: nn.Module, device: torch.device) -> None:
         )
 
 
+def _free_on(device: torch.device) -> int:
+    """Return the bytes that are free on a GPU, those that torch holds and has no use for among them."""
+    unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    return int(torch.cuda.mem_get_info(device)[0]) + unused
+
+
 @contextmanager
 def memory_errors(device: torch.device, what: str, remedy: str | None = None) -> Iterator[None]:
     """Turn the ways in which Python, torch and CUDA run out of memory into one of ours."""
     try:
         yield
-    except (MemoryError, torch.OutOfMemoryError) as error:
-        raise _too_little(device, what, remedy) from error
-    except RuntimeError as error:  # torch has no class of its own for the memory of the CPU
-        if "can't allocate memory" not in str(error):
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
             raise
-        raise _too_little(device, what, remedy) from error
-
-
-def _too_little(device: torch.device, what: str, remedy: str | None) -> ResourceError:
-    advice = "" if remedy is None else f" {remedy}."
-    return ResourceError(f"too little memory for {what} on {device}.{advice} Close other programs on that device")
+        advice = "" if remedy is None else f" {remedy}."
+        told = f"too little memory for {what} on {device}.{advice} Close other programs on that device"
+        raise ResourceError(told) from error

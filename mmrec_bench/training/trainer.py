@@ -108,10 +108,11 @@ def train(
 
         validation = None
         if (epoch + 1) % config.validate_every == 0 or epoch + 1 == config.max_epochs:
-            validation = team.led(partial(_validated, model, validate))
-            progress = progress.after(epoch, validation)
-            if progress.epoch == epoch:
-                best = _copied(model.state_dict(), best)
+            with memory_errors(device, "validation"):
+                validation = team.led(partial(_validated, model, validate))
+                progress = progress.after(epoch, validation)
+                if progress.epoch == epoch:
+                    best = _copied(model.state_dict(), best)
         record = EpochRecord(
             epoch=epoch,
             train_seconds=trained - started,
@@ -176,7 +177,8 @@ def _fit(
         model.fit(context)
         model.to(device)
     fitted = time.perf_counter()
-    validation = _validated(model, validate)
+    with memory_errors(device, "validation"):
+        validation = _validated(model, validate)
     record = EpochRecord(
         epoch=0,
         train_seconds=fitted - started,

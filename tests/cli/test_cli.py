@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from mmrec_bench.cli import app as cli
+from mmrec_bench.cli import main
 from mmrec_bench.experiments.schema.suite import load_suite
 from mmrec_bench.models.base import MODELS
 
@@ -277,3 +278,16 @@ def test_too_large_a_model_is_an_error_and_not_killed(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert "too little memory for building the model on cpu. Lower model.embedding_dim" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_an_interrupt_while_packages_are_read_is_no_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Interrupted:
+        def find_spec(self, name: str, *_: object) -> None:
+            if name == "mmrec_bench.cli.app":
+                raise KeyboardInterrupt
+
+    monkeypatch.delitem(sys.modules, "mmrec_bench.cli.app", raising=False)
+    monkeypatch.setattr(sys, "meta_path", [Interrupted(), *sys.meta_path])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 130

@@ -62,6 +62,11 @@ LISTS, STAGES, RETRIEVAL = (f"configs/synthetic/{name}.yaml" for name in ("stara
             ["model=initial", "trainer=null"],
             "'initial' learns nothing from lists, so dataset.clicks would do nothing",
         ),
+        (
+            LISTS,
+            ["model.learns_from=labels"],
+            "'starank' learns from labels, so dataset.clicks would do nothing; set model.learns_from: clicks",
+        ),
         (STAGES, ["dataset.clicks.model=pbm"], "Remove one of dataset.clicks and inputs.candidates"),
         (STAGES, ["protocol.split=by-user"], "split 'by-user' does not part interactions"),
         (
@@ -151,12 +156,12 @@ def write_log(folder: Path, column: str) -> Path:
         ("label", ["model.learns_from=clicks"], "model.learns_from, or simulate clicks: dataset.clicks"),
         (
             "label",
-            ["dataset.clicks.model=pbm"],
+            ["dataset.clicks.model=pbm", "model.learns_from=clicks"],
             "labels of the training lists go up to 5, and dataset.clicks.model.attraction",
         ),
         (
             "label",
-            ["dataset.clicks.model={name: pbm, attraction: {max_label: 5}}"],
+            ["dataset.clicks.model={name: pbm, attraction: {max_label: 5}}", "model.learns_from=clicks"],
             "'linear' needs features of rows; choose",
         ),
         (
@@ -173,7 +178,7 @@ def write_log(folder: Path, column: str) -> Path:
         (
             "label",
             ["protocol.split=global-time"],
-            "split 'global-time' needs timestamps, and the data has none. Choose x-label",
+            "split 'global-time' needs timestamps, and the data has none. Choose x-label, by-user or carved-valid",
         ),
         (
             "label",

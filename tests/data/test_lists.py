@@ -28,6 +28,7 @@ def test_lists_in_long_form() -> None:
         ({"list_of": np.array([1, 1, 1, 1, 1, 1])}, "steps of 0 or 1"),
         ({"items": ITEMS + 1}, r"items must lie in 0\.\.3; got 4"),
         ({"positions": np.arange(6)}, "positions must be at least 1; got 0"),
+        ({"positions": 10**12 + np.arange(6)}, "positions must be at most 1048576; got 1000000000005"),
         ({"labels": np.arange(6) - 1}, "labels must be at least 0; got -1"),
         ({"users": np.array([1, 2])}, "users must have the shape 3; got 2"),
         ({"users": np.array([1, 2, 9])}, r"users must lie in 0..8; got 9"),

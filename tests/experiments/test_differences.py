@@ -61,6 +61,10 @@ def test_two_makings_of_one_run_differ_in_nothing_that_counts(first: RunArtefact
     assert found.moving == ()
     assert found.outcome == ()
     assert {"folder", "dataset.card", "trainer.checkpoint_seconds"} <= {one.what for one in found.idle}
+    blocks = made(tmp_path / "blocks", "block-runs", overrides=("retriever.memory_mib=64",))
+    assert groups(of(first, blocks)) == {"config": {"retriever.memory_mib"}}, (
+        "sums of blocks of another size are rounded"
+    )
 
 
 def test_settings_are_found_by_key_and_what_came_of_them_is_told(first: RunArtefact, tmp_path: Path) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from mmrec_bench.data.lists import Lists
+from mmrec_bench.data.lists import Histories, Lists
 from mmrec_bench.errors import ConfigError, DataError, ProtocolError
 from mmrec_bench.experiments.fitting import fit
 
@@ -66,6 +67,28 @@ def test_what_is_wrong_is_said() -> None:
     blind = Lists(valid.list_of, valid.items, valid.n_items, valid.users, valid.n_users, features=valid.features)
     with pytest.raises(ProtocolError, match="labels"):
         ranker.evaluate(blind)
+
+
+def test_lists_that_are_not_described_as_those_of_train_are_refused() -> None:
+    train, valid = lists_of(20, 0), lists_of(10, 1)
+    histories = Histories(np.zeros(21, np.int64), np.empty(0, np.int64))
+    other = {
+        "of 7 items, and train of 6": replace(valid, n_items=7),
+        "described by 0 values a row, and those of train by 3": replace(valid, features=None),
+        "described by 2 values a row": replace(valid, features=valid.features[:, :2]),  # type: ignore[index]
+    }
+    ranker = fit("mlp", train, valid, trainer=TRAINER)
+    for message, lists in other.items():
+        for model in ("mlp", "lambdamart"):
+            with pytest.raises(DataError, match=f"valid: lists are {message}"):
+                fit(model, train, lists)
+        for use in (ranker.predict, ranker.evaluate):
+            with pytest.raises(DataError, match=f"the lists: lists are {message}"):
+                use(lists)
+    with pytest.raises(DataError, match="of 30 users, and train of 20, which are read; set user_ids: false"):
+        fit({"name": "mlp", "user_ids": True}, train, lists_of(30, 1))
+    with pytest.raises(DataError, match="without histories, and those of train have some"):
+        fit("starank", replace(train, histories=histories), valid)
 
 
 def test_the_example_of_the_documentation_runs(capsys: pytest.CaptureFixture[str]) -> None:

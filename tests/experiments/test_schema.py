@@ -206,3 +206,29 @@ def test_errors_inside_a_model_inside_another_are_named(model: str, message: str
     text = BASE.replace("card: synthetic", "card: synthetic, modalities: [image]")
     with pytest.raises(ConfigError, match=message):
         parse_yaml(f"{text}model: {{name: motor, host: {model}}}", "x").parse(ExperimentConfig)
+
+
+def test_mistakes_in_a_card_are_told_with_its_file_key_and_line(tmp_path: Path) -> None:
+    card = tmp_path / "shop.yaml"
+    card.write_text("schema_version: 1\nname: shop\nformat: mmrec\nfeature: {a: b}\ncount: 3\n")
+    experiment = tmp_path / "mine.yaml"
+    experiment.write_text(BASE.replace("card: synthetic", f"card: {card}") + "model: mf\n")
+    with pytest.raises(ConfigError) as error:
+        load_experiment(experiment)
+    for told in (
+        f"{card}: ",
+        "feature: unknown key; did you mean 'features'?",
+        "(line 4)",
+        "count: unknown",
+        "(line 5)",
+    ):
+        assert told in str(error.value)
+    with pytest.raises(ConfigError, match=r"is the card of a data set; name it under dataset\.card of an experiment"):
+        load_experiment(card)
+
+
+def test_a_default_that_is_not_measured_is_told_as_such(tmp_path: Path) -> None:
+    experiment = tmp_path / "mine.yaml"
+    experiment.write_text(BASE.replace("random-811", "random-811, cutoffs: [5]") + "model: mf\n")
+    with pytest.raises(ConfigError, match=r"recall@20, the default of select_by, .*set protocol\.select_by .*recall@5"):
+        load_experiment(experiment)

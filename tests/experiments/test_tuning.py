@@ -44,6 +44,10 @@ class Diary:
     def __init__(self, stop_at: tuple[int, int] | None = None) -> None:
         self.scores: dict[int, TrialScore] = {}
         self._stop_at = stop_at
+        self.found: list[int] = []
+
+    def on_start(self, n_finished: int) -> None:
+        self.found.append(n_finished)
 
     def on_trial(self, number: int, values: Mapping[str, Any]) -> SilentObserver:
         diary = self
@@ -184,6 +188,7 @@ def test_a_greater_budget_goes_on_from_a_smaller_one(world: Path, tmp_path: Path
     diary = Diary()
     large = study_of(world, tmp_path / "runs", budget=Budget(trials=5), diary=diary)
     assert set(diary.scores) == {3, 4}
+    assert diary.found == [3]
     assert [line["values"] for line in lines(large)][:3] == [line["values"] for line in lines(small)]
     assert small.folder != large.folder
     diary = Diary()

@@ -21,6 +21,7 @@ from mmrec_bench.leaderboard.record import VerificationRecord, read_record
 from mmrec_bench.leaderboard.verify import Verification, Verified
 from mmrec_bench.leaderboard.versions import metric_names
 from mmrec_bench.reports.cards.schema import digest_of_json
+from tests.leaderboard import packed
 from tests.leaderboard.entries import entry_of, measured
 from tests.leaderboard.packed import CODE, Board, edit_card, edit_config, edit_json, edit_lists, make_board, small_world
 
@@ -30,6 +31,40 @@ def board(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Board]:
     folder = tmp_path_factory.mktemp("board")
     with small_world(folder):
         yield make_board(folder)
+
+
+HONEST = {
+    "fields": ("{name: core, ask: attributes}", {}),
+    "nothing left": (
+        "item-only",
+        {"user": "{name: noisy, miss: 0.3}", "candidates": "{name: sampled, n: 20}", "slots": "5"},
+    ),
+}
+
+
+@pytest.mark.parametrize("case", HONEST)
+def test_honest_sessions_that_ask_for_fields_or_run_out_of_items_are_verified(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, case: str
+) -> None:
+    model, changes = HONEST[case]
+    body = f"inputs: {{base: {{model: popularity}}}}\nmodel: {model}\n"
+    told = packed.PROTOCOLS["interactive"].removesuffix("}") + "".join(f", {k}: {v}" for k, v in changes.items()) + "}"
+    monkeypatch.setattr(packed, "MODELS", {"interactive": body})
+    monkeypatch.setattr(packed, "PROTOCOLS", {**packed.PROTOCOLS, "interactive": told})
+    with small_world(tmp_path):
+        board = make_board(tmp_path)
+        folder = board.root / "interactive" / "interactive"
+        sessions = pd.read_parquet(folder / "lists" / "seed-0.parquet")
+        if case == "fields":
+            assert (sessions["kind"] == "field").any()
+        else:
+            last = sessions[sessions["round"] <= 4].groupby(["part", "session"])["round"].max()
+            found = sessions[sessions["clicked"]].groupby(["part", "session"]).size()
+            assert (last.drop(found.index) < 4).any(), "some session has ended before its rounds, without a click"
+        assert not board.verification(folder).failures
+        edit_lists(folder, lambda table: table.assign(rank=table["rank"].where(table["round"] != 1, -1)))
+        told = "".join(check.message for check in board.verification(folder).failures)
+        assert "a rank that cannot be" in told or "the lists give" in told
 
 
 def nothing_there(*_: object) -> None:

@@ -94,6 +94,37 @@ def test_rows_stand_against_the_baseline_with_the_numbers_of_their_users() -> No
     assert sorted(ranks, key=ranks.__getitem__)[0] == "freedom"
 
 
+@dataclass(frozen=True, slots=True)
+class OfLists(RunArtefact):
+    """An artefact in memory, of users with several lists."""
+
+    users: Any = None
+    scores: Any = None
+
+    def per_user(self, columns: object = None) -> pd.DataFrame:
+        return pd.DataFrame({"part": "test", "user_id": self.users, "recall@20": self.scores})
+
+
+def test_effects_and_ranks_are_of_users_whatever_their_number_of_lists() -> None:
+    """A hundred users with one list are served worse, ten with fifty better: the mean over lists is better."""
+    users = [f"user-{u:03d}" for u in range(100)] + [f"user-{u:03d}" for u in range(100, 110) for _ in range(50)]
+    many = np.array([user >= "user-100" for user in users])
+    made: list[RunArtefact] = []
+    for model, few, much in (("mf", 0.5, 0.5), ("vbpr", 0.4, 0.9), ("mgcn", 0.3, 0.2)):
+        for seed in range(5):
+            base = artefact(seed, model)
+            made.append(OfLists(base.folder, base.manifest, base.metrics, users, np.where(many, much, few)))
+    (table,) = compare_runs(made, against("mf"))
+    found = {line.first: line.found for line in table.lines}
+    assert found["vbpr"].interval.difference == pytest.approx((100 * -0.1 + 500 * 0.4) / 600)
+    effect = found["vbpr"].effect
+    assert (effect.better, effect.worse) == pytest.approx((10 / 110, 100 / 110))
+    assert effect.superiority == pytest.approx(10 / 110)
+    assert table.ranks is not None
+    ranks = dict(zip((row.label for row in table.rows), table.ranks.ranks, strict=True))
+    assert ranks == pytest.approx({"mf": 120 / 110, "vbpr": 210 / 110, "mgcn": 3.0})
+
+
 def test_below_five_seeds_nothing_is_claimed() -> None:
     made = [run for run in runs() if run.manifest["model"] != "mf" or run.manifest["seed"] < 4]
     tables = compare_runs(made, against("mf"))

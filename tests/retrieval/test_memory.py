@@ -69,6 +69,7 @@ def test_other_errors_pass_through() -> None:
     with pytest.raises(RuntimeError, match="a defect"), clear_memory_errors("testing"):
         raise RuntimeError("a defect")
     assert not is_out_of_memory(ValueError("out of memory"))
+    assert is_out_of_memory(RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"))
 
 
 def test_the_budget_names_its_numbers() -> None:

@@ -168,16 +168,33 @@ def test_batch_size_threads_and_back_end_change_nothing_but_rounding(threads, sc
         assert (gap < 2e-5).all()
 
 
-def test_reduced_precision_of_training_does_not_reach_retrieval(scores_of) -> None:
+@pytest.mark.parametrize("one_by_one", [False, True])
+def test_reduced_precision_of_training_does_not_reach_retrieval(scores_of, one_by_one: bool) -> None:
     rng = np.random.default_rng(6)
     users, items = (torch.from_numpy(rng.normal(size=(n, 128)).astype(np.float32)) for n in (64, 512))
     vectors = Representations(users, items)
-    torch.set_float32_matmul_precision("medium")
+    switches = torch.backends.cuda.matmul, torch.backends.mkldnn.matmul
+    seen: list[str] = []
+
+    class Watched(TableScorer):
+        def scores(self, users: torch.Tensor) -> torch.Tensor:
+            seen.extend(switch.fp32_precision for switch in switches)
+            return super().scores(users)
+
+    before = [switch.fp32_precision for switch in switches]
     try:
+        if one_by_one:
+            for switch, reduced in zip(switches, ("tf32", "bf16"), strict=True):
+                switch.fp32_precision = reduced
+        else:
+            torch.set_float32_matmul_precision("medium")
         rankings = TorchRetriever().top_k(vectors, np.arange(64), 10, Exclusions.none(64), np.arange(512))
-        assert torch.get_float32_matmul_precision() == "medium"
+        TorchRetriever().top_k(Watched(users @ items.T), np.arange(64), 10, Exclusions.none(64), np.arange(512))
+        assert [switch.fp32_precision for switch in switches] == ["tf32", "bf16"]
     finally:
-        torch.set_float32_matmul_precision("highest")
+        for switch, precision in zip(switches, before, strict=True):
+            switch.fp32_precision = precision
+    assert set(seen) == {"ieee"}
     expected = np.take_along_axis(scores_of(vectors), rankings.items, axis=1)
     np.testing.assert_allclose(rankings.scores, expected, atol=1e-4)
 
@@ -207,6 +224,8 @@ def test_a_scorer_is_ranked_and_left_unharmed(world, slow_top_k, scores_of) -> N
     rankings = TorchRetriever().top_k(TableScorer(table), np.arange(40), 20, exclude, ties)
     assert np.array_equal(rankings.items, slow_top_k(kept.double().numpy(), np.arange(40), 20, exclude, ties))
     assert torch.equal(table, kept)
+    turned = TorchRetriever().top_k(TableScorer(table.T.contiguous().T), np.arange(40), 20, exclude, ties)
+    assert np.array_equal(turned.items, rankings.items)
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])

@@ -14,6 +14,7 @@ from mmrec_bench.errors import DataError, ModelError, ResourceError, TrainingErr
 from mmrec_bench.models.base import GradientModel, Items, LossTerms, ModelContext, Recommender, Triplets
 from mmrec_bench.seeding import Seeds
 from mmrec_bench.training.config import TrainerConfig
+from mmrec_bench.training.memory import check_training_memory
 from mmrec_bench.training.records import EpochRecord, Validation
 from mmrec_bench.training.schedules import ExponentialSchedule
 from mmrec_bench.training.steps import MirrorGradientStep, PlainStep
@@ -330,6 +331,30 @@ def test_too_little_memory_is_our_error(toy: ModuleType, error: Exception | str)
     context = ModelContext(toy.random_interactions())
     with pytest.raises(ResourceError, match=r"too little memory for training on cpu. Lower trainer.batch_size \(now 9"):
         train(Greedy(context), context, TrainerConfig(batch_size=9), toy.validate, Seeds(0), CPU)
+
+
+@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("CUBLAS_STATUS_ALLOC_FAILED when calling `cublas`")])
+@pytest.mark.parametrize("kind", ["ToyMF", "ToyClosed"])
+def test_too_little_memory_in_validation_is_our_error(toy: ModuleType, kind: str, error: Exception) -> None:
+    def validate(_: Recommender) -> Validation:
+        raise error
+
+    context = ModelContext(toy.random_interactions())
+    model = toy.ToyClosed() if kind == "ToyClosed" else toy.ToyMF(context)
+    with pytest.raises(ResourceError, match="too little memory for validation on cpu"):
+        train(model, context, TrainerConfig(), validate, Seeds(0), CPU)
+
+
+def test_what_torch_holds_and_does_not_use_is_free(toy: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    model, device = toy.ToyMF(ModelContext(toy.random_interactions())), torch.device("cuda")
+    size = sum(p.numel() * p.element_size() for p in model.parameters())
+    held = {"mem_get_info": (size, 99 * size), "memory_reserved": 9 * size, "memory_allocated": 6 * size}
+    for name, value in held.items():
+        monkeypatch.setattr(torch.cuda, name, lambda _, value=value: value)
+    check_training_memory(model, device)
+    monkeypatch.setattr(torch.cuda, "memory_allocated", lambda _: 7 * size)
+    with pytest.raises(ResourceError, match=r"are free\. Lower model\.embedding_dim"):
+        check_training_memory(model, device)
 
 
 def test_other_errors_of_a_model_pass_through(toy: ModuleType) -> None:

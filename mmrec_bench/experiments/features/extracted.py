@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from mmrec_bench.data.dataset import Dataset
 from mmrec_bench.data.features import FeatureTable
 from mmrec_bench.data.formats.vectors import read_vectors
 from mmrec_bench.errors import ArtefactError
-from mmrec_bench.experiments.environment import PACKAGE_FOLDER
+from mmrec_bench.experiments.environment import PACKAGE_FOLDER, digest_of_source
 from mmrec_bench.experiments.features.artefact import ItemFeatures, items_digest
 from mmrec_bench.experiments.features.contents import Contents
 from mmrec_bench.experiments.features.extract_config import ExtractConfig
@@ -114,8 +113,5 @@ class ExtractedFeatures(ItemFeatures):
 
 @functools.cache
 def encoders_digest() -> str:
-    """Return a digest of the source of the encoders."""
-    hasher = hashlib.blake2b(digest_size=8)
-    for path in sorted((PACKAGE_FOLDER / "extraction").rglob("*.py")):
-        hasher.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
-    return hasher.hexdigest()
+    """Return a digest of the source of the encoders and of installed plug-ins."""
+    return digest_of_source(PACKAGE_FOLDER / "extraction")

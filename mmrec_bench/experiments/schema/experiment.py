@@ -268,6 +268,11 @@ def load_experiment(name_or_path: str | Path, overrides: tuple[str, ...] = (), l
     if "kind" in document.data:
         issue = ConfigIssue("kind", f"there is no kind {document.data['kind']!r}; known: lis. Experiments have none")
         raise ConfigError(str(path), [issue])
+    if "format" in document.data:
+        what = (
+            "is the card of a data set; name it under dataset.card of an experiment, or look: mmrec-bench data inspect"
+        )
+        raise ConfigError(str(path), [ConfigIssue("", what)])
     if is_extraction(document):
         raise ConfigError(str(path), [ConfigIssue("", "extracts features; run it with `mmrec-bench features extract`")])
     if is_features(document):

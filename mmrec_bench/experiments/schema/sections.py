@@ -59,6 +59,11 @@ def _clicks(config: ExperimentConfig) -> Iterator[str]:
         yield f"model '{entry.name}' learns from interactions, so dataset.clicks would do nothing; remove it"
     elif not isinstance(config.model, RankerConfig):
         yield f"model '{entry.name}' learns nothing from lists, so dataset.clicks would do nothing; remove it"
+    elif config.model.learns_from != "clicks":
+        yield (
+            f"model '{entry.name}' learns from {config.model.learns_from}, so dataset.clicks would do nothing; set "
+            "model.learns_from: clicks, or remove dataset.clicks"
+        )
 
 
 def _base(config: ExperimentConfig) -> Iterator[str]:

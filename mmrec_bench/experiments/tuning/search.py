@@ -42,6 +42,9 @@ WAIT_SECONDS = 0.5
 class StudyObserver(Protocol):
     """Is told how a study goes on."""
 
+    def on_start(self, n_finished: int) -> None:
+        """Trials begin; so many are there already."""
+
     def on_trial(self, number: int, values: Mapping[str, Any]) -> Observer | None:
         """A trial starts; the observer returned is told of its epochs."""
 
@@ -120,6 +123,7 @@ class _Worker:
     def work(self, budget: Budget, queue: TrialQueue) -> tuple[TrialRecord, ...]:
         """Try until the budget is spent, and return the trials that it pays."""
         distributions = self.space.distributions
+        self.observer.on_start(len(queue.standing().finished))
         while True:
             standing = queue.standing()
             _refuse_hopeless(standing.finished)

@@ -191,8 +191,8 @@ class InteractiveJudge(Judge):
         numbers, rounds = rows.numbers, self._protocol.cutoffs[-1]
         session, round_, rank = numbers["session"], numbers["round"], numbers["rank"]
         row, after = place[session], np.maximum(round_ - 1, 0)
-        ranks = np.full((len(again.numbers), rounds + 1), -1, np.int64)
-        ranks[row, after] = rank
+        ranks, told = np.zeros((2, len(again.numbers), rounds + 1), np.int64)
+        ranks[row, after], told[row, after] = rank, True
         uneven = ranks[row, after] != rank
         checker.refuse(uneven, "ranks", f"rows of {part} give two ranks at one time", lambda r: f"session {session[r]}")
         guess = np.flatnonzero(round_ == rounds + 1)
@@ -215,8 +215,6 @@ class InteractiveJudge(Judge):
             differs = numbers[name][guess] != right
             checker.refuse(differs, "answers", f"last guesses of {part} have another '{name}' than the truth")
         checker.refuse((rank[guess] == 1) != right, "ranks", f"last guesses of {part} contradict their rank")
-        for number in range(1, rounds + 1):  # nothing is told of rounds that were not played
-            ranks[:, number] = np.where(ranks[:, number] < 0, ranks[:, number - 1], ranks[:, number])
         found = again.courses.found
         gone = np.zeros((2, *ranks.shape), np.int64)
         item = np.flatnonzero((round_ >= 1) & (round_ <= rounds) & (kinds == ITEM))
@@ -226,7 +224,7 @@ class InteractiveJudge(Judge):
         left_wanted = again.n_wanted[:, None] - gone[1].cumsum(axis=1)
         playing = ~((found[:, None] >= 0) & (found[:, None] < np.arange(rounds + 1)))
         highest = np.where(left_wanted > 0, left - left_wanted + 1, 0)
-        impossible = playing & ((ranks > highest) | (ranks < np.minimum(highest, 1)))
+        impossible = playing & (told > 0) & ((ranks > highest) | (ranks < np.minimum(highest, 1)))
         checker.refuse(
             impossible.any(axis=1), "ranks", f"sessions of {part} give a rank that cannot be",
             lambda r: f"session {again.numbers[r]}",

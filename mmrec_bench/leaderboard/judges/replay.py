@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import torch
 from torch import Tensor
 
@@ -31,9 +33,11 @@ class Replay(ClosedFormSystem):
         """Number of the session and round, from 1, of what could not be shown."""
 
     def start(self, candidates: Candidates) -> State:
-        """Begin sessions."""
+        """Begin sessions; fields may be asked for, as other things may."""
         self._round = 0
-        return super().start(candidates)
+        state = super().start(candidates)
+        others = state.open[:, : state.board.n_items + state.board.n_terms]
+        return dataclasses.replace(state, open=torch.cat((others, state.board.present_fields()), dim=1))
 
     def values(self, state: State) -> Tensor:
         """Return zeros: nothing is chosen."""

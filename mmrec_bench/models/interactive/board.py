@@ -98,6 +98,11 @@ class Board(ABC):
         """Return which terms are words of a closed field, bool ``[S, Q]``, for int64 ``[S]``; -1 has none."""
         return (fields >= 0).unsqueeze(1) & (self.fields == fields.unsqueeze(1))
 
+    def present_fields(self) -> Tensor:
+        """Return which closed fields a term on the table is of, bool ``[S, F]``."""
+        present = torch.zeros(len(self.fields), self.n_fields + 1, dtype=torch.bool, device=self.fields.device)
+        return present.scatter(1, self.fields + 1, True)[:, 1:]
+
     @abstractmethod
     def item_rows(self) -> Tensor:
         """Return the item of each item slot, int64 ``[S, C]``, -1 where padded."""

@@ -157,8 +157,7 @@ class CORE(FilteringSystem):
         first = board.n_items + board.n_terms
         is_open = state.open.clone()
         is_open[:, board.n_items : first] = False
-        present = torch.zeros(len(is_open), board.n_fields + 1, dtype=torch.bool, device=is_open.device)
-        is_open[:, first:] = present.scatter(1, board.fields + 1, True)[:, 1:]
+        is_open[:, first:] = board.present_fields()
         return dataclasses.replace(state, open=is_open)
 
     def values(self, state: State) -> Tensor:

@@ -22,7 +22,7 @@ from mmrec_bench.row_share import all_rows, mean_over, total
 from mmrec_bench.settings import explained_error
 
 MEAN_STEP = 0.01
-"""Step of the running mean of observation."""
+"""Step of the running mean of observation, or one over the batches of an epoch where they are fewer."""
 
 
 class InfoRankConfig(FieldsConfig):
@@ -120,6 +120,7 @@ class InfoRank(GradientRanker, ScoringRanker):
         # P(r | o=0), the interaction, or the place of P(o, r) between its bounds.
         self.joint_head = Head(dim + SHOWN_DIM * (config.joint == "three-head"))
         self.register_buffer("mean_observation", torch.tensor(0.5))
+        self._mean_step = max(MEAN_STEP, min(1.0, context.batch_size / max(context.train.n_lists, 1)))
 
     @property
     def item_representation(self) -> nn.Module | None:
@@ -139,7 +140,7 @@ class InfoRank(GradientRanker, ScoringRanker):
         if self.training:
             with torch.no_grad():
                 found = total(joint.observation.sigmoid()[mask].sum()) / total(mask.sum())
-                self.mean_observation.lerp_(found, MEAN_STEP)
+                self.mean_observation.lerp_(found, self._mean_step)
         return terms
 
     def joint(self, batch: ListBatch) -> tuple[Joint, Tensor]:

@@ -95,7 +95,7 @@ class IPW(RowRanker):
 def _largest(lists: Lists) -> float:
     if lists.propensities is None:
         raise ModelError(
-            "ipw: the training lists hold no propensities, which only simulations know. Set model.propensities: "
-            f"{' or '.join(ESTIMATORS)}"
+            "ipw: the training lists hold no propensities, which simulations by place alone know, and click logs with "
+            f"a column of them. Set model.propensities: {' or '.join(ESTIMATORS)}"
         )
     return float(lists.propensities.max(initial=0.0)) or 1.0

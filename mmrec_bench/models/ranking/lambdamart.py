@@ -147,7 +147,7 @@ class LambdaMART(ClosedFormRanker, ScoringRanker):
             ModelError: The model was neither fitted nor loaded.
         """
         features = inputs.features[inputs.mask] if self._reads_rows and inputs.features is not None else None
-        rows = self._rows(features, inputs.items[inputs.mask]).cpu().numpy()
+        rows = self._rows(features, inputs.items[inputs.mask]).numpy()
         found = self._trees().predict(rows, num_threads=torch.get_num_threads())
         scores = torch.zeros(inputs.mask.shape, device=inputs.mask.device)
         scores[inputs.mask] = torch.tensor(found, dtype=torch.float32, device=scores.device)
@@ -170,9 +170,9 @@ class LambdaMART(ClosedFormRanker, ScoringRanker):
         super()._load_from_state_dict(state_dict, prefix, *rest)
 
     def _rows(self, features: Tensor | None, items: Tensor) -> Tensor:
-        """Return what is known of rows, ``[N, F]``, NaN where it is missing."""
-        tables = [table.index_select(0, items) for table in self.content.buffers()]
-        return torch.cat([*([] if features is None else [features]), *tables], dim=1)
+        """Return what is known of rows, ``[N, F]`` on the CPU, where trees are; NaN where it is missing."""
+        tables = [table.index_select(0, items.to(table.device)) for table in self.content.buffers()]
+        return torch.cat([part.cpu() for part in (*([] if features is None else [features]), *tables)], dim=1)
 
     def _targets(self, train: Lists) -> np.ndarray:
         """Return the grade of each row of train, or say what is missing."""

@@ -12,7 +12,7 @@ from mmrec_bench.experiments.artefact import RunArtefact
 from mmrec_bench.reports.collect import Row, TableKey, collect
 from mmrec_bench.reports.comparisons.family import Family
 from mmrec_bench.reports.sessions.facts import lower_is_better
-from mmrec_bench.reports.user_scores import user_scores
+from mmrec_bench.reports.user_scores import RowScores, UserScores
 from mmrec_bench.seeding import Seeds
 from mmrec_bench.statistics.comparison import CLAIM_SEEDS, Comparison, Verdict, compare, verdict
 from mmrec_bench.statistics.families import adjusted
@@ -75,17 +75,18 @@ def compare_runs(runs: Sequence[RunArtefact], family: Family) -> list[ComparedTa
         ArtefactError: Nothing to compare, a metric without scores of single users, or other users.
     """
     pairs = family.pairs(collect([(None, run) for run in runs]))
-    oriented: dict[TableKey, Mapping[str, DoubleArray]] = {}
+    oriented: dict[TableKey, Mapping[str, RowScores]] = {}
     made: list[Comparison] = []
     for key, first, second in pairs:
         if key not in oriented:
             rows = {row.fingerprint: row for other, *both in pairs if other == key for row in both}
             metric = _metric(family, key)
-            found = user_scores(rows, metric)
-            oriented[key] = {name: _sign(metric) * seeds_of(rows[name], scores) for name, scores in found.items()}
-        scores, names = oriented[key], (first.fingerprint, second.fingerprint)
+            found = UserScores(rows).both(metric)
+            oriented[key] = {name: _oriented(rows[name], scores, _sign(metric)) for name, scores in found.items()}
+        names = first.fingerprint, second.fingerprint
+        one, other = (oriented[key][name] for name in names)
         rng = Seeds(0).numpy(f"compare/{'/'.join(names)}/{_metric(family, key)}")  # whatever else is compared
-        made.append(compare(scores[names[0]], scores[names[1]], rng, family.margin))
+        made.append(compare(one.parts, other.parts, rng, family.margin, (one.means, other.means)))
     lines = _lines(family, [(first.label, second.label) for _, first, second in pairs], made)
     tables = []
     for key, scores in oriented.items():
@@ -95,7 +96,7 @@ def compare_runs(runs: Sequence[RunArtefact], family: Family) -> list[ComparedTa
         tables.append(
             ComparedTable(
                 key, metric, _sign(metric), tuple(rows.values()), tuple(lines[place] for place in places),
-                None if key.task == "ctr" else _ranks([scores[name] for name in rows]),
+                None if key.task == "ctr" else _ranks([scores[name].means for name in rows]),
             )
         )  # fmt: skip
     return tables
@@ -109,6 +110,11 @@ def fixed(row: Row) -> bool:
 def seeds_of(row: Row, scores: DoubleArray) -> DoubleArray:
     """Return the scores of a row, those of a fixed one as often as a claim needs seeds."""
     return np.repeat(scores, CLAIM_SEEDS, axis=0) if fixed(row) else scores
+
+
+def _oriented(row: Row, scores: RowScores, sign: int) -> RowScores:
+    """Return scores of which more is better."""
+    return RowScores(sign * seeds_of(row, scores.parts), sign * seeds_of(row, scores.means))
 
 
 def _lines(family: Family, labels: Sequence[tuple[str, str]], made: Sequence[Comparison]) -> list[Compared]:

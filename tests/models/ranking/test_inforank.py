@@ -110,7 +110,18 @@ def test_the_mean_observation_follows_training_alone() -> None:
     model.eval().loss(batch)
     assert model.facts()["mean_observation"] == 0.5
     model.train().loss(batch)
-    assert model.facts()["mean_observation"] == pytest.approx(0.5 + 0.01 * (mean.item() - 0.5))
+    assert model.facts()["mean_observation"] == pytest.approx(mean.item()), "one batch is an epoch"
+
+
+@pytest.mark.parametrize(("batch_size", "step"), [(1, 0.01), (4, 0.02), (10**6, 1.0)])
+def test_the_mean_observation_is_of_the_last_epoch_or_so(batch_size: int, step: float) -> None:
+    few = odd_context()
+    context = dataclasses.replace(few, train=few.train.select(np.arange(200) % 5), batch_size=batch_size)
+    model = _model(context, dropout=0.0)
+    batch = odd_batch(context, "clicks")
+    mean = model.joint(batch)[0].observation.sigmoid()[batch.inputs.mask].mean()
+    model.train().loss(batch)
+    assert model.facts()["mean_observation"] == pytest.approx(0.5 + step * (mean.item() - 0.5))
 
 
 def test_attention_reaches_as_far_as_it_says() -> None:

@@ -57,6 +57,18 @@ def test_neither_seeds_nor_threads_change_anything() -> None:
     assert grown[0] == grown[1]
 
 
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_trees_grow_and_score_wherever_the_tables_are() -> None:
+    context, cuda = odd_context(), torch.device("cuda")
+    assert context.features
+    here, there = (build("lambdamart", context, n_trees=10, min_rows=1).to(device) for device in (CPU, cuda))
+    for model in (here, there):
+        model.fit(context)
+    scores = [m.score(odd_batch(context, "labels", d).inputs).cpu() for m, d in ((here, CPU), (there, cuda))]
+    assert torch.equal(*scores)
+
+
 def test_loaded_trees_score_alike_and_unfitted_ones_refuse() -> None:
     context = odd_context()
     model, inputs = small_fit(context), odd_batch(context, "labels").inputs

@@ -161,3 +161,18 @@ def test_what_it_is_given_stays_as_it_was(name: str) -> None:
         assert (one is None and two is None) or torch.equal(one, two)
     for key in ("users", "items", "mask", "ties", "features"):
         assert torch.equal(getattr(batch.inputs, key), getattr(before.inputs, key))
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.parametrize("name", NAMES)
+def test_rankers_train_and_order_on_cuda(name: str) -> None:
+    model, cuda = build(name, odd_context()), torch.device("cuda")
+    orders = []
+    for device in (torch.device("cpu"), cuda):
+        model.to(device).eval()
+        orders.append(model.arrange(odd_batch(odd_context(), model.config.learns_from, device).inputs).order.cpu())
+    assert torch.equal(*orders)
+    terms = model.train().loss(odd_batch(odd_context(), model.config.learns_from, cuda))
+    torch.stack(list(terms.values())).sum().backward()
+    assert all(term.device.type == "cuda" for term in terms.values())

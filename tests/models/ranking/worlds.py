@@ -56,10 +56,10 @@ def odd_context(seed: int = 0) -> RankingContext:
     return RankingContext(lists, {"image": table}, seeds=Seeds(seed), batch_size=lists.n_lists)
 
 
-def odd_batch(context: RankingContext, teaches: Any) -> ListBatch:
+def odd_batch(context: RankingContext, teaches: Any, device: torch.device = CPU) -> ListBatch:
     """All lists of a context as one batch, with the latest 4 items of their histories."""
-    lists = PaddedLists(context.train, np.arange(context.train.n_items), CPU, history_length=4)
-    return lists.batch(torch.arange(context.train.n_lists), teaches)
+    lists = PaddedLists(context.train, np.arange(context.train.n_items), device, history_length=4)
+    return lists.batch(torch.arange(context.train.n_lists, device=device), teaches)
 
 
 def build(name: str, context: RankingContext, **options: Any) -> Any:
