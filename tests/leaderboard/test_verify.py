@@ -37,7 +37,7 @@ HONEST = {
     "fields": ("{name: core, ask: attributes}", {}),
     "nothing left": (
         "item-only",
-        {"user": "{name: noisy, miss: 0.3}", "candidates": "{name: sampled, n: 20}", "slots": "5"},
+        {"user": "{name: noisy, miss: 0.3}", "candidates": "{name: sampled, n: 20}", "slots": "8"},
     ),
 }
 
