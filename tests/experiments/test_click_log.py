@@ -301,7 +301,7 @@ def test_held_out_lists_stay_as_they_are_and_the_log_is_part_of_the_run() -> Non
 
 @pytest.mark.parametrize(("order", "refused"), [("linear", True), ("random", True), ("delivered", False)])
 def test_a_reader_of_the_order_shown_needs_held_out_lists_in_that_order(order: str, refused: bool) -> None:
-    overrides = ("model={name: prm}", "trainer.max_epochs=1", f"dataset.clicks.order={order}")
+    overrides = ("model={name: prm, learns_from: clicks}", "trainer.max_epochs=1", f"dataset.clicks.order={order}")
     if order != "linear":
         overrides = (*overrides, "dataset.clicks.labelled=null")
     experiment = load_experiment(Path("configs/synthetic/starank.yaml"), overrides)

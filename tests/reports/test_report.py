@@ -118,7 +118,7 @@ def test_the_written_report(tmp_path: Path) -> None:
         "Rows for train / valid / test: 1,000 / 100 / 100, edition 'mine'.",
         "Held-out users without a training row: 0 in valid, 2 in test.",
         "Rows of cold users left out: 0 of valid, 5 of test.",
-        "Repeated user-item pairs merged: 3.",
+        "Repeated user-item pairs merged when the run was made: 3.",
         "Items without features: image 13.",
         "A file is not there.",
     ):  # fmt: skip

@@ -61,8 +61,8 @@ def _clicks(config: ExperimentConfig) -> Iterator[str]:
         yield f"model '{entry.name}' learns nothing from lists, so dataset.clicks would do nothing; remove it"
     elif config.model.learns_from != "clicks":
         yield (
-            f"model '{entry.name}' learns from {config.model.learns_from}, so dataset.clicks would do nothing; set "
-            "model.learns_from: clicks, or remove dataset.clicks"
+            f"model '{entry.name}' learns from {config.model.learns_from} and would read none of the clicks of "
+            "dataset.clicks; set model.learns_from: clicks, or remove dataset.clicks"
         )
 
 
