@@ -65,7 +65,7 @@ LISTS, STAGES, RETRIEVAL = (f"configs/synthetic/{name}.yaml" for name in ("stara
         (
             LISTS,
             ["model.learns_from=labels"],
-            "'starank' learns from labels and would read none of the clicks of dataset.clicks; set model.learns_from: clicks",
+            "would read none of the clicks of dataset.clicks; set model.learns_from: clicks",
         ),
         (STAGES, ["dataset.clicks.model=pbm"], "Remove one of dataset.clicks and inputs.candidates"),
         (STAGES, ["protocol.split=by-user"], "split 'by-user' does not part interactions"),
