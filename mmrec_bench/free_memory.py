@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import ctypes
+import os
+import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 import psutil
@@ -14,10 +19,53 @@ _FILES = {
 }
 """By version of control groups: the limit, what is used, and what of it are files that would be dropped."""
 
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
+"""Numbers of these parameters in glibc's malloc.h."""
+_OF_THE_USER = ("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_", "GLIBC_TUNABLES")
+_MIB = 1 << 20
+
 
 def available_memory() -> int:
     """Return the bytes that this process may still take before the system refuses them, or kills it."""
+    _give_freed_memory_back()
     return min(psutil.virtual_memory().available, *_left_in_groups(_GROUPS, _OWN), 2**63 - 1)
+
+
+@contextmanager
+def freed_memory_kept() -> Iterator[None]:
+    """Have this process keep what it frees, up to a GiB, for what it asks for next; afterwards it is given back.
+
+    Training asks for the same tables in every step. glibc returns large ones to the system as soon as they are free,
+    and the system clears every page before it lends it out again, which can take longer than the arithmetic. Other
+    systems are left as they are, and so is malloc where its own environment variables are set.
+    """
+    _set_thresholds(trim=1024 * _MIB, mmap=256 * _MIB)
+    try:
+        yield
+    finally:
+        _set_thresholds(trim=64 * _MIB, mmap=32 * _MIB)  # what glibc's own come to where large blocks are freed
+        _give_freed_memory_back()
+
+
+def _set_thresholds(trim: int, mmap: int) -> None:
+    """Set from how many free bytes on memory is given back, and from which size on blocks are, each of its own."""
+    if (libc := _glibc()) is not None and not any(name in os.environ for name in _OF_THE_USER):
+        libc.mallopt(_TRIM_THRESHOLD, trim)
+        libc.mallopt(_MMAP_THRESHOLD, mmap)
+
+
+def _give_freed_memory_back() -> None:
+    if (libc := _glibc()) is not None:
+        libc.malloc_trim(ctypes.c_size_t(0))
+
+
+@cache
+def _glibc() -> ctypes.CDLL | None:
+    """Return the C library of this process if it is glibc."""
+    if sys.platform != "linux":
+        return None
+    libc = ctypes.CDLL(None)
+    return libc if all(hasattr(libc, name) for name in ("gnu_get_libc_version", "mallopt", "malloc_trim")) else None
 
 
 def _left_in_groups(groups: Path, own: Path) -> Iterator[int]:

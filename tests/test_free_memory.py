@@ -1,12 +1,16 @@
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import psutil
 import pytest
 
 from mmrec_bench import free_memory
-from mmrec_bench.free_memory import available_memory
+from mmrec_bench.free_memory import available_memory, freed_memory_kept
 
 GIB = 1 << 30
 
@@ -39,3 +43,59 @@ def test_the_least_of_all_limits_counts(
     assert available_memory() == (1 if path == "/job/step" else 5) * GIB
     monkeypatch.setattr(free_memory, "_OWN", tmp_path / "none")
     assert available_memory() == 64 * GIB
+
+
+_FAULTS = """
+import resource
+from contextlib import nullcontext
+
+import torch
+
+from mmrec_bench.free_memory import freed_memory_kept
+
+def step():
+    tables = [torch.ones(2 << 20) for _ in range(4)]  # 8 MiB each, freed together
+
+def faults():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+
+for keeping in (nullcontext, freed_memory_kept):
+    with keeping():
+        for _ in range(3):
+            step()
+        before = faults()
+        for _ in range(20):
+            step()
+        print(faults() - before)
+"""
+
+
+@pytest.mark.skipif(free_memory._glibc() is None, reason="the C library is not glibc")
+def test_freed_memory_is_used_again_while_it_is_kept() -> None:
+    environment = {name: value for name, value in os.environ.items() if name not in free_memory._OF_THE_USER}
+    made = subprocess.run([sys.executable, "-c", _FAULTS], capture_output=True, text=True, check=True, env=environment)
+    plain, kept = map(int, made.stdout.split())
+    assert kept < 100, "pages that were cleared anew"
+    assert plain > 1_000, "the C library keeps them by itself: freed_memory_kept is no longer needed"
+
+
+@pytest.mark.parametrize("name", ["MALLOC_MMAP_THRESHOLD_", "GLIBC_TUNABLES"])
+def test_what_the_user_set_stays(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    called = []
+    library = SimpleNamespace(mallopt=lambda *given: called.append(given), malloc_trim=lambda _: None)
+    monkeypatch.setattr(free_memory, "_glibc", lambda: library)
+    for one in free_memory._OF_THE_USER:
+        monkeypatch.delenv(one, raising=False)
+    with freed_memory_kept():
+        assert called
+    called.clear()
+    monkeypatch.setenv(name, "1")
+    with freed_memory_kept():
+        pass
+    assert not called
+
+
+def test_without_glibc_nothing_happens(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(free_memory, "_glibc", lambda: None)
+    with freed_memory_kept():
+        assert available_memory() > 0

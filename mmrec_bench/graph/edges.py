@@ -56,6 +56,20 @@ class _Softmax(torch.autograd.Function):
         return weighted - shares * ctx.edges.spread(mean, ctx.side), None, None
 
 
+class _Spread(torch.autograd.Function):
+    """The value of the node of every edge; gradients of the edges of a node are added up."""
+
+    @staticmethod
+    def forward(ctx: Any, values: Tensor, edges: BipartiteEdges, side: Side) -> Tensor:
+        ctx.edges, ctx.side = edges, side
+        return values.index_select(0, edges.ends(side))
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+        return ctx.edges.reduced(gradient, ctx.side, "sum"), None, None
+
+
 class BipartiteEdges(nn.Module):
     """Edges between users and items, row by row of users; both compressed layouts are kept, so nothing is ever sorted.
 
@@ -116,8 +130,12 @@ class BipartiteEdges(nn.Module):
         return torch.segment_reduce(self._sorted(values, side), how, offsets=offsets, unsafe=True)
 
     def spread(self, values: Tensor, side: Side) -> Tensor:
-        """Return for every edge, ``[E]``, the value of its user, or of its item."""
-        return values.index_select(0, self.users if side == "users" else self.items)
+        """Return for every edge, ``[E]``, the value of its user, ``[n_users]``, or of its item, ``[n_items]``."""
+        return cast(Tensor, _Spread.apply(values, self, side))  # type: ignore[no-untyped-call]
+
+    def ends(self, side: Side) -> Tensor:
+        """Return the user, or the item, of every edge, int64 ``[E]``."""
+        return self.users if side == "users" else self.items
 
     def _layout(self, side: Side) -> CsrBuffers:
         return self.of_users if side == "users" else self.of_items

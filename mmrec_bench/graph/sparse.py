@@ -53,7 +53,7 @@ class CsrBuffers(nn.Module):
     def products_of_ends(self, left: Tensor, right: Tensor) -> Tensor:
         """Return ``left_a . right_b`` of every entry, ``[nnz]`` row by row, for tables ``[n, d]`` and ``[m, d]``."""
         zeros = self.with_values(left.new_zeros(len(self.columns)))
-        sampled = torch.sparse.sampled_addmm(zeros, left.contiguous(), right.T.contiguous(), beta=0.0)
+        sampled = torch.sparse.sampled_addmm(zeros, left.contiguous(), right.contiguous().T, beta=0.0)
         return cast(Tensor, sampled.values())
 
 

@@ -7,13 +7,14 @@ import operator
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal, TypeAlias, cast
+from typing import Any, Literal, TypeAlias, cast
 
 import numpy as np
 import scipy.sparse as sp
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 from mmrec_bench.data.features import FeatureTable
 from mmrec_bench.errors import ModelError
@@ -30,18 +31,44 @@ def gather(table: Tensor, ids: Tensor) -> Tensor:
     return F.embedding(ids, table)
 
 
+_SHORTEST = 1e-12
+"""Length of the shortest rows that are scaled to unit length; shorter ones are divided by it."""
+
+
 def norms(rows: Tensor) -> Tensor:
     """Return the lengths of rows ``[..., d]`` as divisors ``[..., 1]``, at least 1e-12; of rows of zeros infinity.
 
     What these divide is zero and passes no gradient back, where `F.normalize` passes a trillion times what comes.
     """
     lengths: Tensor = torch.linalg.vector_norm(rows, dim=-1, keepdim=True)
-    return lengths.clamp_min(1e-12).masked_fill(lengths == 0, torch.inf)
+    return lengths.clamp_min(_SHORTEST).masked_fill(lengths == 0, torch.inf)
 
 
 def directions(rows: Tensor) -> Tensor:
     """Scale rows ``[..., d]`` to unit length; rows of zeros stay, and pass no gradient back."""
-    return rows / norms(rows)
+    return cast(Tensor, _Directions.apply(rows))  # type: ignore[no-untyped-call]
+
+
+class _Directions(torch.autograd.Function):
+    """``y = x / ||x||``: a gradient g pulls x by ``(g - (g . y) y) / ||x||``.
+
+    That is half the passes over the rows that the graph of its parts takes.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor) -> Tensor:
+        lengths = norms(rows)
+        units = rows / lengths
+        ctx.save_for_backward(units, lengths)
+        return units
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        units, lengths = ctx.saved_tensors
+        along = (gradient * units).sum(dim=-1, keepdim=True)
+        along.masked_fill_(lengths <= _SHORTEST, 0.0)  # what divides these does not follow their length
+        return torch.addcmul(gradient, units, along, value=-1.0).div_(lengths)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from mmrec_bench.errors import ArtefactError, ModelError, TrainingError
+from mmrec_bench.free_memory import freed_memory_kept
 from mmrec_bench.models.base import ClosedForm, GradientModel
 from mmrec_bench.models.ctr.base import PointBatch
 from mmrec_bench.seeding import Seeds
@@ -38,6 +39,7 @@ class Context(Protocol):
         """What the batches of the model are made of."""
 
 
+@freed_memory_kept()
 def train(
     model: M,
     context: Context,

@@ -58,6 +58,8 @@ def test_gradients(found: BipartiteEdges) -> None:
     assert check(found.to_items, (weights, users))
     assert check(lambda logits: found.softmax(logits, "users"), (weights,))
     assert check(lambda logits: found.softmax(logits, "items"), (weights,))
+    assert check(lambda column: found.spread(column, "users"), (users[:, 0],))
+    assert check(lambda column: found.spread(column, "items"), (items[:, 0],))
 
 
 def test_edges_are_copied_and_moved_but_not_saved(found: BipartiteEdges) -> None:

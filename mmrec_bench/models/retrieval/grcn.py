@@ -133,8 +133,8 @@ class GRCN(ItemHost):
             user_tables.append(users + edges.to_users(at_users, items))
             item_tables.append(items + edges.to_items(at_items, users))
             # What flows to users comes from items, so the confidence in these counts, and the other way round.
-            to_users.append(at_users * gather(self.item_confidences.all(), edges.items)[:, place])
-            to_items.append(at_items * gather(self.user_confidences.all(), edges.users)[:, place])
+            to_users.append(at_users * edges.spread(self.item_confidences.all()[:, place], "items"))
+            to_items.append(at_items * edges.spread(self.user_confidences.all()[:, place], "users"))
         user_ids, item_ids = self._propagate(*(torch.stack(both).amax(dim=0).relu() for both in (to_users, to_items)))
         return [user_ids, *user_tables], [item_ids, *item_tables]
 
