@@ -33,13 +33,15 @@ def available_memory() -> int:
 
 @contextmanager
 def freed_memory_kept() -> Iterator[None]:
-    """Have this process keep what it frees, up to a GiB, for what it asks for next; afterwards it is given back.
+    """Have this process keep what it frees for what it asks for next: up to a GiB, or an eighth of what is left.
 
     Training asks for the same tables in every step. glibc returns large ones to the system as soon as they are free,
-    and the system clears every page before it lends it out again, which can take longer than the arithmetic. Other
-    systems are left as they are, and so is malloc where its own environment variables are set.
+    and the system clears every page before it lends it out again, which can take longer than the arithmetic.
+    Afterwards everything is given back. Other C libraries are left as they are, and so is glibc where its own
+    environment variables are set.
     """
-    _set_thresholds(trim=1024 * _MIB, mmap=256 * _MIB)
+    kept = min(1024 * _MIB, available_memory() // 8)
+    _set_thresholds(trim=kept, mmap=kept // 4)
     try:
         yield
     finally:
