@@ -63,6 +63,9 @@ def find_yaml(kind: Kind, name_or_path: str | Path) -> Path:
     is_path = text.endswith(_SUFFIXES)
     if is_path and is_file(path):
         return path
+    if (is_path or path.is_absolute()) and _is_there(path):
+        what = "is a folder" if path.is_dir() else "is no regular file" if is_path else "does not end in .yaml"
+        raise ConfigError(text, [ConfigIssue("", f"{what}; give the path of a {_WHAT[kind]} that ends in .yaml")])
     name = text.removesuffix(path.suffix) if is_path else text
     name = name.replace("\\", "/").removeprefix("./").removeprefix(f"{kind}/")
     files = _files(kind)
@@ -88,6 +91,13 @@ def _listed(kind: Kind, folder: Path) -> Mapping[str, Path]:
     search = folder.rglob if kind == "configs" else folder.glob  # a folder of cards may hold one of families
     found = (path for suffix in _SUFFIXES for path in search(f"*{suffix}"))
     return MappingProxyType(dict(sorted((path.relative_to(folder).with_suffix("").as_posix(), path) for path in found)))
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        return path.exists()
+    except (OSError, ValueError):
+        return False
 
 
 def is_file(path: Path) -> bool:

@@ -7,15 +7,16 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ModelWrapValidatorHandler, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, ModelWrapValidatorHandler, ValidationError, model_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from mmrec_bench import strict_yaml
 from mmrec_bench.errors import ConfigError, ConfigIssue, MMRecBenchError, RegistryError
 from mmrec_bench.registry import Registry, nearest
 from mmrec_bench.strict_yaml import Location, StrictYamlError
+from mmrec_bench.visible_text import is_hidden
 
 MAX_BYTES = 1 << 20
 """A configuration larger than this is a mistake."""
@@ -78,6 +79,8 @@ def _explained(cls: type[BaseConfig], line: Any) -> InitErrorDetails:
         if line["type"] == "model_type":
             keys = "" if location else f", of {', '.join(cls.model_fields)}"
             message = f"needs a mapping of keys to values{keys}"
+        elif line["type"] == "dict_type":
+            message = "needs a mapping of keys to values"
         elif line["type"] == "tuple_type":
             message = "needs a list"
         elif line["type"] == "too_short":
@@ -94,12 +97,24 @@ def _shown(value: Any) -> str:
         return "a mapping" if value else "an empty mapping"
     if isinstance(value, (list, tuple)):
         return f"[{', '.join(_shown(item) for item in value)}]" if value else "an empty list"
-    return repr(value)
+    return "nothing" if value is None else repr(value)
+
+
+def _seen_line(text: str) -> str:
+    if not text.strip():
+        raise explained_error("needs letters; got none. Remove it, or fill it in")
+    if any(map(is_hidden, text)):
+        raise explained_error(f"must be one line without control characters; got {text[:80]!r}")
+    return text
 
 
 def explained_error(message: str) -> PydanticCustomError:
     """Return an error for use inside validators whose message is shown as it is."""
     return PydanticCustomError("explained", "{message}", {"message": message})
+
+
+SeenLine = Annotated[str, AfterValidator(_seen_line)]
+"""One line that people can read, such as a heading: nothing in it controls a terminal, or cannot be drawn."""
 
 
 @contextmanager
@@ -141,8 +156,10 @@ def named(
             return value
         if isinstance(value, str):
             value = {"name": value}
-        if not isinstance(value, Mapping) or not isinstance(value.get("name"), str):
-            raise explained_error(f"needs a name, or a mapping with the key 'name'; got {str(value)[:80]!r}")
+        if not isinstance(value, Mapping) or "name" not in value:
+            raise explained_error(f"needs a name, or a mapping with the key 'name'; got {_shown(value)[:80]}")
+        if not isinstance(value["name"], str):
+            raise explained_error(f"name: needs text; got {_shown(value['name'])[:80]}")
         try:
             entry = registry()[value["name"]]
         except RegistryError as error:

@@ -14,6 +14,9 @@ import yaml
 MAX_DEPTH = 50
 """A configuration nested deeper than this is a mistake."""
 
+MAX_INT, MAX_DIGITS = 2**63 - 1, 400
+"""Largest integer that numpy and torch hold, and letters of one, leading zeros among them."""
+
 Location: TypeAlias = tuple[str | int, ...]
 """Keys and indices from the top of a document to a value."""
 
@@ -88,6 +91,12 @@ for _tag, _pattern, _first in _SCALARS:
     _StrictDumper.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(_pattern), _first)
 
 
+def _whole(text: str, line: int) -> int:
+    if len(text) > MAX_DIGITS or not -MAX_INT <= (number := int(text)) <= MAX_INT:
+        raise StrictYamlError(f"{text[:40]!r} is too large: integers go from -(2**63 - 1) to 2**63 - 1", line)
+    return number
+
+
 def _construct(node: yaml.Node, path: Location, lines: dict[Location, int]) -> Any:
     """Build plain data from a node tree, refusing what a configuration has no use for."""
     line = node.start_mark.line + 1
@@ -116,7 +125,7 @@ def _construct(node: yaml.Node, path: Location, lines: dict[Location, int]) -> A
         if kind == "bool":
             return {"true": True, "false": False}[text.lower()]
         if kind == "int":
-            return int(text)
+            return _whole(text, line)
         if kind == "float":
             return float(text.lower().replace(".inf", "inf").replace(".nan", "nan"))
     except (KeyError, ValueError):

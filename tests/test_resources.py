@@ -69,6 +69,15 @@ def test_unknown_names_are_explained(text: str) -> None:
         find_yaml("datasets", text)
 
 
+def test_what_is_there_and_no_yaml_file_is_not_called_missing(tmp_path: Path) -> None:
+    (tmp_path / "folder.yaml").mkdir()
+    (tmp_path / "card.txt").touch()
+    told = {tmp_path: "is a folder", tmp_path / "folder.yaml": "is a folder", tmp_path / "card.txt": "does not end in"}
+    for path, message in told.items():
+        with pytest.raises(ConfigError, match=f"{message}.*path of a dataset card that ends in .yaml"):
+            find_yaml("datasets", path)
+
+
 def test_unknown_names_list_choices_and_the_nearest() -> None:
     with pytest.raises(ConfigError, match=r"did you mean 'amazon-baby'\? known: .*tiktok"):
         find_yaml("datasets", "amazon-babi")

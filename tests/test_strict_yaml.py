@@ -51,6 +51,9 @@ def test_scalars_follow_the_core_schema(text: str, value: object) -> None:
         ("a\n---\nb", "another document", None),
         ("a: \x00", "not valid YAML", None),
         ("[" * 100_000, "deeper", None),
+        ("a: 1\nb: 9223372036854775808", "'9223372036854775808' is too large", 2),
+        ("a: -9223372036854775808", "is too large", 1),
+        (f"a: 1{'0' * 100_000}", "is too large", 1),
     ],
 )
 def test_bad_text_is_refused(text: str, message: str, line: int | None) -> None:

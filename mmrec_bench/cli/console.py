@@ -30,7 +30,7 @@ DataDir = Annotated[
     Path | None, typer.Option("--data-dir", envvar="MMREC_BENCH_DATA", help="Where the data folders lie.")
 ]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")]
-Threads = Annotated[int | None, typer.Option("--threads", min=1, help="Threads; all cores by default.")]
+Threads = Annotated[int | None, typer.Option("--threads", min=1, max=4096, help="Threads; all cores by default.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint of an interrupted run.")]
 Energy = Annotated[
     bool, typer.Option("--energy", help="Measure the energy of runs, or estimate it; needs the extra 'energy'.")

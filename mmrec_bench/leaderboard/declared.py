@@ -335,6 +335,9 @@ def _check_card(
             findings.fail(
                 "seeds", CARD, f"{left_out}; hand in all seeds that were run, or pack it from those runs alone"
             )
+    if (of_runs := tuple(sorted(run.seed for run in card.runs))) != card.seeds:
+        wrong = f"runs are of seeds {ascii(of_runs)[:80]}; its seeds are {card.seeds}"
+        findings.fail("seeds", CARD, f"{wrong}. Pack it from its runs")
     if "total" not in card.parameters:
         findings.fail("card", CARD, "parameters lack their total; pack it from its runs")
     claimed = {

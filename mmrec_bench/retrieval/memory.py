@@ -15,6 +15,7 @@ MIB = 1 << 20
 
 _NO_MEMORY = (
     "out of memory", "can't allocate memory", "cannot allocate memory", "alloc fail", "alloc_failed", "bad_alloc",
+    "size calculation overflowed",
 )  # fmt: skip
 """What torch's CPU allocator, cuBLAS and faiss write into a plain RuntimeError."""
 

@@ -167,6 +167,16 @@ def test_all_errors_of_a_suite_come_at_once(suite_world: Path) -> None:
     assert "closed form" in text
 
 
+@pytest.mark.parametrize(("old", "new"), [("Tiny", '"a\\e[31m"'), ("Tiny", '" "'), ("mf-16", '"a\\nb"')])
+def test_headings_that_cannot_be_drawn_are_refused_before_anything_is_trained(
+    suite_world: Path, old: str, new: str
+) -> None:
+    path = suite_world / "suite.yaml"
+    path.write_text(path.read_text().replace(old, new))
+    with pytest.raises(ConfigError, match=r"one line without control characters|needs letters"):
+        load_suite(path)
+
+
 def test_a_damaged_run_is_made_again(suite_world: Path, settings: RunSettings) -> None:
     done = bench(suite_world, settings, Diary())
     (done.runs[0][1].folder / "metrics.json").write_text("{", encoding="utf-8")

@@ -169,6 +169,17 @@ RETRIEVAL: dict[str, tuple[Spoil, str, str]] = {
         carded(lambda c: c["makings"].append({**c["makings"][0], "seeds": [7]})), "card.json", "makings tell of seed 7"
     ),
     "no-character-in-title": (set_to(title="best\uffff"), "submission.json", "title"),
+    "card-of-a-run-that-is-not-handed-in": (
+        carded(lambda c: c["runs"].append({**c["runs"][0], "seed": 9})), "card.json", "runs are of seeds"
+    ),
+    "card-of-no-runs": (carded(lambda c: c.update(runs=[])), "card.json", "runs are of seeds ()"),
+    "time-that-is-none": (
+        carded_anyhow(lambda c: c["vault"][0].update(time="9999-99-99")), "card.json", "needs a time such as"
+    ),
+    "verdict-better-than-its-checks": (
+        carded_anyhow(lambda c: c.update(audit={"verdict": "pass", "checks": {"x": "warn"}, "messages": {}})),
+        "card.json", "the worst of the checks is 'warn'; got 'pass'",
+    ),
     "no-hardware": (carded(lambda c: c.update(makings=[])), "card.json", "makings tell no hardware of seed 0"),
     "schema-version": (set_to(schema_version=2), "submission.json", "schema_version"),
     "other-kind": (set_to(kind="verification"), "submission.json", "kind"),

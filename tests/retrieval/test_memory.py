@@ -24,6 +24,7 @@ def test_every_user_is_served_once_in_order() -> None:
         torch.OutOfMemoryError("CUDA out of memory"),
         RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"),
         RuntimeError("Error in StandardGpuResources: alloc fail: cudaMalloc error out of memory"),
+        RuntimeError("Storage size calculation overflowed with sizes=[2000, 4000000000000000000]"),
     ],
 )
 def test_blocks_are_halved_until_they_fit(error: Exception) -> None:

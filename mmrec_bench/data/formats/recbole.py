@@ -161,7 +161,9 @@ class _Atomic:
                 message = f"the header '{header[:60]}' must be NAME:TYPE with a type of {', '.join(_KINDS)}"
                 raise DataError(f"{table.path}, line 1: {message}")
             if name in self._headers:
-                raise DataError(f"{table.path}, line 1: the column '{name[:60]}' is named twice")
+                raise DataError(
+                    f"{table.path}, line 1: the column '{name[:60]}' is named twice; is the line of names missing?"
+                )
             self._headers[name] = (header, kind)
 
     def has(self, name: str) -> bool:

@@ -273,6 +273,8 @@ def load_experiment(name_or_path: str | Path, overrides: tuple[str, ...] = (), l
             "is the card of a data set; name it under dataset.card of an experiment, or look: mmrec-bench data inspect"
         )
         raise ConfigError(str(path), [ConfigIssue("", what)])
+    if "headline" in document.data:
+        raise ConfigError(str(path), [ConfigIssue("", "is a track of the leaderboard, and no experiment")])
     if is_extraction(document):
         raise ConfigError(str(path), [ConfigIssue("", "extracts features; run it with `mmrec-bench features extract`")])
     if is_features(document):

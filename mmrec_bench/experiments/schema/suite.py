@@ -18,7 +18,8 @@ from mmrec_bench.experiments.schema.seeds import Seedlist
 from mmrec_bench.experiments.tuning.config import SHIPPED_SPACES, TuningConfig
 from mmrec_bench.experiments.tuning.space import Space, spaces_of
 from mmrec_bench.resources import find_yaml
-from mmrec_bench.settings import BaseConfig, explained_error, load_yaml
+from mmrec_bench.settings import BaseConfig, SeenLine, explained_error, load_yaml
+from mmrec_bench.visible_text import visible
 
 
 class SuiteItem(BaseConfig):
@@ -28,7 +29,7 @@ class SuiteItem(BaseConfig):
     """Path of the experiment's YAML, relative to the suite file."""
     set: tuple[str, ...] = ()
     """Overrides as of ``--set``, such as ``model.n_layers=3``."""
-    label: str | None = None
+    label: SeenLine | None = None
     """Name of the row in tables; the model's label, with its own settings in brackets, by default."""
     knockout: bool = False
     """Whether the modality truth test is made, too."""
@@ -39,7 +40,7 @@ class SuiteConfig(BaseConfig):
 
     schema_version: Literal[1]
     """Version of this YAML form."""
-    title: str
+    title: SeenLine
     """Heading of the report."""
     description: str = ""
     """What the suite shows, printed under the heading."""
@@ -153,5 +154,5 @@ def _suite_experiment(
     found = load_experiment(path, (*shared, *own), label)
     told = [setting for setting in own if setting.startswith(("model.", "trainer."))]
     if label is None and told:
-        found = Experiment(found.config, found.source, f"{found.label} ({', '.join(told)})")
+        found = Experiment(found.config, found.source, f"{found.label} ({visible(', '.join(told))})")
     return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
-from pydantic import Field, ValidationError, model_validator
+from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
 from mmrec_bench.errors import ConfigError, ConfigIssue, RegistryError
 from mmrec_bench.experiments.schema.experiment import Experiment, ExperimentConfig, is_space
@@ -26,17 +27,30 @@ FIXED: Mapping[str, str] = {
 }
 """Keys of the sections that cannot be axes, with the reason."""
 
+MAX_STEPS = 10**9
+"""Steps of a range; of more, none can be told from its neighbour."""
+
+
+def _number(value: Any) -> Any:
+    """Refuse what is no number once, and not as each of the kinds of numbers that it is not."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        raise explained_error(f"needs a number; got {value!r}"[:120])
+    return value
+
+
+Number = Annotated[float | int, BeforeValidator(_number)]
+
 
 class AxisConfig(BaseConfig):
     """One axis: ``{choices: [...]}`` or ``{range: [low, high]}``."""
 
     choices: Annotated[tuple[Any, ...], Field(min_length=1)] | None = None
     """Values to choose from, of any type that the key takes."""
-    range: tuple[float | int, float | int] | None = None
+    range: tuple[Number, Number] | None = None
     """Least and greatest value, both included; two integers give integers alone."""
     log: bool = False
     """Whether a range is uniform in the logarithm."""
-    step: float | int | None = None
+    step: Number | None = None
     """Distance of neighbouring values of a range."""
 
     @model_validator(mode="after")
@@ -58,6 +72,8 @@ class AxisConfig(BaseConfig):
         if self.step is not None:
             if self.step <= 0 or (self.is_int and not isinstance(self.step, int)):
                 raise explained_error(f"step must be above 0, and an integer in a range of integers; got {self.step}")
+            if (high - low) / MAX_STEPS > self.step:
+                raise explained_error(f"range must have at most {MAX_STEPS:,} steps; got steps of {self.step}")
             if abs((high - low) / self.step - round((high - low) / self.step)) > 1e-9:
                 raise explained_error(f"steps of {self.step} from {low} do not meet {high}")
         return self

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+from datetime import datetime
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
+from mmrec_bench.audit.base import VERDICTS
 from mmrec_bench.settings import BaseConfig, explained_error
 from mmrec_bench.statistics.comparison import Verdict
 
@@ -176,6 +178,15 @@ class Opening(Described):
     purpose: str
     """What for."""
 
+    @model_validator(mode="after")
+    def _at_a_time(self) -> Self:
+        try:
+            datetime.fromisoformat(self.time)
+        except ValueError:
+            told = f"time: needs a time such as 2026-01-31T12:00:00+00:00; got {self.time[:80]!r}"
+            raise explained_error(told) from None
+        return self
+
 
 class AuditCard(Described):
     """Verdicts of the leak audit."""
@@ -191,6 +202,10 @@ class AuditCard(Described):
     def _of_checks(self) -> Self:
         if unknown := sorted(set(self.messages) - set(self.checks)):
             raise explained_error(f"messages: {unknown[0][:80]!r} is none of the checks")
+        found = set(self.checks.values())
+        worst = next((verdict for verdict in VERDICTS if verdict in found), None)
+        if self.checks and self.verdict != worst:
+            raise explained_error(f"verdict: the worst of the checks is {worst!r}; got {self.verdict[:80]!r}")
         return self
 
 

@@ -14,6 +14,7 @@ import altair as alt
 import vl_convert
 
 from mmrec_bench.reports.collect import Row, TableKey
+from mmrec_bench.visible_text import visible_lines
 
 FONT, SIZE = "sans-serif", 12
 """Generic, so that every reader has it, and its size in pixels."""
@@ -89,7 +90,17 @@ def draw(name: str, title: str, note: str, chart: AnyChart, subtitle: str = "") 
         "config": look,
         "padding": 12,
     }
-    return Plot(name, title, note, _described(name, title, note, vl_convert.vegalite_to_svg(spec)))
+    title, note = visible_lines(title), visible_lines(note)
+    return Plot(name, title, note, _described(name, title, note, vl_convert.vegalite_to_svg(_drawable(spec))))
+
+
+def _drawable(part: Any) -> Any:
+    """Return a part of a specification in which no text holds what cannot be drawn; the renderer stops at it."""
+    if isinstance(part, str):
+        return visible_lines(part)
+    if isinstance(part, Mapping):
+        return {_drawable(key): _drawable(value) for key, value in part.items()}
+    return [_drawable(item) for item in part] if isinstance(part, (list, tuple)) else part
 
 
 def file_stem(text: str) -> str:

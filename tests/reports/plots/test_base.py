@@ -22,7 +22,7 @@ def test_the_same_rows_give_the_same_bytes() -> None:
 
 
 def test_a_picture_has_its_words_and_well_formed_text_whatever_names_are() -> None:
-    for plot in plots_of(KEY, [*rows(), row("<script>alert('&')</script>", 0.3)]):
+    for plot in plots_of(KEY, [*rows(), row("<script>alert('&')</script>\x1b[31m\uffff", 0.3)]):
         tree = ElementTree.fromstring(plot.svg)
         assert tree.attrib["role"] == "img"
         assert tree.findtext(f"{SVG}title") == plot.title
