@@ -124,6 +124,9 @@ def test_the_suite_of_tiktok_holds_every_model_that_applies_and_says_which_do_no
         ("model: lightgcn\ntrainer: {step: mirror}", "trainer.step", "mirror-gradient"),
         ("model: lightgcn\nseeds: []", "seeds", "at least 1"),
         ("model: lightgcn\nseeds: [1, 1]", "seeds", "seeds must not repeat"),
+        ("model: {name: [lightgcn]}", "model", "name: needs text; got ['lightgcn']"),
+        ("model: [lightgcn]", "model", "the key 'name'; got ['lightgcn']"),
+        ("model:", "model", "the key 'name'; got nothing"),
         ("model: lightgcn\nseeds: [-1]", "seeds[0]", "got -1"),
         ("model: lightgcn\nretriever: {backend: annoy}", "retriever.backend", "'faiss' or 'torch'"),
         ("model: ease", "", "retriever: {backend: torch}"),
@@ -136,6 +139,11 @@ def test_what_is_refused(text: str, path: str, message: str) -> None:
     (issue,) = caught.value.issues
     assert issue.path == path
     assert message in issue.message
+
+
+def test_modalities_are_named_once() -> None:
+    with pytest.raises(ConfigError, match=r"dataset: modalities must not repeat; got \['image', 'image'\]"):
+        load_experiment("synthetic/vbpr", ("dataset.modalities=[image, image]",))
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from mmrec_bench.data.formats.base import BY_MODALITY
 from mmrec_bench.errors import ConfigError
 from mmrec_bench.experiments.features.sources import card_beside, read_extraction, source_of
 from mmrec_bench.extraction.base import CONTENT_ENCODERS, ContentEncoderConfig, Modality
-from mmrec_bench.settings import BaseConfig, Document, explained_error, in_one_line, named, parse_yaml
+from mmrec_bench.settings import BaseConfig, Document, check_unique, explained_error, in_one_line, named, parse_yaml
 
 DEFAULT_ENCODERS: dict[Modality, str] = {"text": "tfidf-svd", "image": "colour-edges"}
 """Encoders without weights, which work offline."""
@@ -131,6 +131,7 @@ class ExtractedTables(CardRef):
 
     @model_validator(mode="after")
     def _tables_fit(self) -> Self:
+        check_unique("modalities", self.modalities or ())
         with in_one_line():
             _ = self.given
         own = load_card(self.card).name
