@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -112,6 +113,27 @@ def explained_error(message: str) -> PydanticCustomError:
     """Return an error for use inside validators whose message is shown as it is."""
     return PydanticCustomError("explained", "{message}", {"message": message})
 
+
+def of_form(pattern: str, words: str) -> AfterValidator:
+    """Return a validator of texts that match a pattern as a whole; it says in words what such texts are."""
+    form = re.compile(pattern)
+
+    def check(text: str) -> str:
+        if form.fullmatch(text) is None:
+            raise explained_error(f"needs {words}; got {text[:80]!r}")
+        return text
+
+    return AfterValidator(check)
+
+
+Slug = Annotated[
+    str,
+    of_form(
+        r"[a-z0-9][a-z0-9._-]{0,63}",
+        "1 to 64 lower-case letters, digits, '.', '_' and '-', the first a letter or digit",
+    ),
+]
+"""A name in paths: lower-case letters, digits, ``.``, ``_`` and ``-``."""
 
 SeenLine = Annotated[str, AfterValidator(_seen_line)]
 """One line that people can read, such as a heading: nothing in it controls a terminal, or cannot be drawn."""

@@ -5,12 +5,18 @@ from __future__ import annotations
 from typing import Annotated, Self
 from urllib.parse import SplitResult, urlsplit
 
-from pydantic import AfterValidator, Field, PositiveInt, StringConstraints, model_validator
+from pydantic import AfterValidator, Field, PositiveInt, model_validator
 
-from mmrec_bench.settings import BaseConfig, check_unique, explained_error
+from mmrec_bench.settings import BaseConfig, check_unique, explained_error, of_form
 
-Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
-PlainName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+&-]{0,199}$")]
+Digest = Annotated[str, of_form(r"[0-9a-f]{64}", "64 lower-case hexadecimal digits (SHA-256)")]
+PlainName = Annotated[
+    str,
+    of_form(
+        r"[A-Za-z0-9][A-Za-z0-9._+&-]{0,199}",
+        "1 to 200 letters of English, digits, '.', '_', '+', '&' and '-', the first a letter or digit",
+    ),
+]
 """Name of a file that leads to no other folder."""
 
 LOOPBACK = ("localhost", "127.0.0.1", "::1")

@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, StringConstraints
+from pydantic import Field
 
 from mmrec_bench.errors import ConfigError, ConfigIssue
 from mmrec_bench.registry import unknown_message
 from mmrec_bench.resources import find_yaml, names
-from mmrec_bench.settings import BaseConfig, Document, load_yaml
+from mmrec_bench.settings import BaseConfig, Document, load_yaml, of_form
 
-Category = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_]{0,63}$")]
+Category = Annotated[
+    str,
+    of_form(r"[A-Za-z0-9][A-Za-z0-9_]{0,63}", "1 to 64 letters of English, digits and '_', the first no '_'"),
+]
 BETWEEN = ":"
 
 

@@ -10,9 +10,9 @@ from pydantic import Field, PositiveInt
 from mmrec_bench.errors import ArtefactError
 from mmrec_bench.experiments.schema.seeds import Seedlist
 from mmrec_bench.leaderboard.documents import read_document
-from mmrec_bench.leaderboard.words import Digest, Line, Part, Slug, canonical
+from mmrec_bench.leaderboard.words import Digest, Line, Part, canonical
 from mmrec_bench.reports.cards.schema import Count, Hardware, digest_of_json
-from mmrec_bench.settings import BaseConfig
+from mmrec_bench.settings import BaseConfig, Slug
 
 RECORD = "verification.json"
 

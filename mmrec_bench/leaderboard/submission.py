@@ -8,9 +8,9 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Field, PositiveInt, model_validator
 
 from mmrec_bench.experiments.schema.seeds import Seedlist
-from mmrec_bench.leaderboard.words import PARTS, Digest, EntryName, Line, Part, Slug, canonical, of_form
+from mmrec_bench.leaderboard.words import PARTS, Digest, EntryName, Line, Part, canonical
 from mmrec_bench.reports.cards.schema import Count, Mean, SeedCount, Spread
-from mmrec_bench.settings import BaseConfig, explained_error
+from mmrec_bench.settings import BaseConfig, Slug, explained_error, of_form
 
 SUBMISSION, CARD, CONFIG, LISTS = "submission.json", "card.json", "config.yaml", "lists"
 N_SEEDS, N_PROVISIONAL = 5, 3

@@ -13,10 +13,10 @@ from mmrec_bench.data.recipes import RecipeField
 from mmrec_bench.evaluation.interactive_protocol import InteractiveProtocol
 from mmrec_bench.evaluation.protocol import ProtocolConfig
 from mmrec_bench.experiments.schema.parts import PROTOCOLS
-from mmrec_bench.leaderboard.words import Line, Slug
+from mmrec_bench.leaderboard.words import Line
 from mmrec_bench.registry import unknown_message
 from mmrec_bench.resources import find_yaml, names
-from mmrec_bench.settings import BaseConfig, explained_error, load_yaml
+from mmrec_bench.settings import BaseConfig, Slug, explained_error, load_yaml
 from mmrec_bench.types import Task
 
 TRACKS: Literal["leaderboard/tracks"] = "leaderboard/tracks"

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import re
 import unicodedata
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, TypeAlias, get_args
 
 from pydantic import AfterValidator, Field
 
-from mmrec_bench.settings import explained_error
+from mmrec_bench.settings import Slug, explained_error, of_form
 from mmrec_bench.visible_text import is_hidden
 
 Part: TypeAlias = Literal["valid", "test"]
@@ -18,27 +17,6 @@ Part: TypeAlias = Literal["valid", "test"]
 PARTS: tuple[Part, ...] = get_args(Part)
 """Both of them, in the order of time."""
 
-
-def of_form(pattern: str, words: str) -> AfterValidator:
-    """Return a validator of texts that match a pattern as a whole; it says in words what such texts are."""
-    form = re.compile(pattern)
-
-    def check(text: str) -> str:
-        if form.fullmatch(text) is None:
-            raise explained_error(f"needs {words}; got {text[:80]!r}")
-        return text
-
-    return AfterValidator(check)
-
-
-Slug = Annotated[
-    str,
-    of_form(
-        r"[a-z0-9][a-z0-9._-]{0,63}",
-        "1 to 64 lower-case letters, digits, '.', '_' and '-', the first a letter or digit",
-    ),
-]
-"""A name in paths: lower-case letters, digits, ``.``, ``_`` and ``-``."""
 
 Digest = Annotated[str, of_form(r"[0-9a-f]{32}", "32 hexadecimal digits")]
 """BLAKE2b of 16 bytes, in hexadecimal digits."""

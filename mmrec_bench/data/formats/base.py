@@ -17,9 +17,7 @@ from mmrec_bench.data.lists import Lists
 from mmrec_bench.data.provenance import Provenance
 from mmrec_bench.errors import DataError
 from mmrec_bench.registry import Registry, unknown_message
-from mmrec_bench.settings import BaseConfig, check_unique, explained_error
-
-Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
+from mmrec_bench.settings import BaseConfig, Slug, check_unique, explained_error, of_form
 
 
 def _is_no_pickle(name: str) -> str:
@@ -80,7 +78,7 @@ class Edition(BaseConfig):
     """Rows with label 1."""
     test: PositiveInt
     """Rows with label 2."""
-    fingerprint: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{16}$")] | None = None
+    fingerprint: Annotated[str, of_form(r"[0-9a-f]{16}", "16 hexadecimal digits")] | None = None
     """Content fingerprint of the interactions. Per-user random splits of the same data all have the same counts, so
     another draw is only told apart by its content; a difference is noted, not refused."""
 
@@ -96,7 +94,7 @@ class DatasetCard(BaseConfig):
 
     schema_version: Literal[1]
     """Version of this YAML form."""
-    name: Name
+    name: Slug
     """Name of the data set; the first folder of a run's path."""
     format: str
     """Form of the files; decides which further keys there are."""

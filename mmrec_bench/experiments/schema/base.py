@@ -5,22 +5,20 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import Field
-
 from mmrec_bench.errors import ConfigError, ConfigIssue
 from mmrec_bench.experiments.folders import CONFIG, MANIFEST, run_beside
 from mmrec_bench.experiments.schema.candidates import FirstStageConfig, stage_sections
 from mmrec_bench.experiments.schema.seeds import Seed, Seedlist
 from mmrec_bench.models.base import ModelConfig
 from mmrec_bench.retrieval.config import RetrieverConfig
-from mmrec_bench.settings import load_yaml
+from mmrec_bench.settings import load_yaml, of_form
 from mmrec_bench.training.config import TrainerConfig
 
 
 class BaseRef(FirstStageConfig):
     """A retrieval model, trained without what is held out of the users who come online."""
 
-    select_by: Annotated[str, Field(pattern=r"^[a-z-]+@[1-9][0-9]*$")] = "recall@20"
+    select_by: Annotated[str, of_form(r"[a-z-]+@[1-9][0-9]*", "a metric and a cutoff, such as recall@20")] = "recall@20"
     """Validation metric of retrieval by which its weights are chosen."""
     seed: Seed = 0
     """Its seed; all systems around it get the same scores."""
