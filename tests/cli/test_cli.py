@@ -207,7 +207,7 @@ def test_features_are_made_and_judged(
         (["validate", "configs/synthetic/mf.yaml", "--set", "dataset.card=amazon-bby"], "did you mean 'amazon-baby'"),
         (["validate", "configs/synthetic/mgcn.yaml", "--set", "dataset.modalities=[text]"], "'mgcn' needs image"),
         (["run", "configs/synthetic/mf.yaml", "--seed", "-1"], "got -1"),
-        (["run", "configs/synthetic/mf.yaml", "--seed", "99999999999999999999"], "less than"),
+        (["run", "configs/synthetic/mf.yaml", "--seed", "99999999999999999999"], "too large"),
         (["run", "configs/suites/quick.yaml"], "is a suite"),
         (["bench", "configs/synthetic/mf.yaml"], "is no suite"),
         (["run", "configs/synthetic/vbpr.yaml", "--set", "dataset.modalities=[]"], "at least one modality"),
