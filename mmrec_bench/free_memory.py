@@ -26,7 +26,10 @@ _MIB = 1 << 20
 
 
 def available_memory() -> int:
-    """Return the bytes that this process may still take before the system refuses them, or kills it."""
+    """Return the bytes that this process may still take before the system refuses them, or kills it.
+
+    What it has freed and still holds is given back first, and is among them.
+    """
     _give_freed_memory_back()
     return min(psutil.virtual_memory().available, *_left_in_groups(_GROUPS, _OWN), 2**63 - 1)
 
@@ -37,8 +40,8 @@ def freed_memory_kept() -> Iterator[None]:
 
     Training asks for the same tables in every step. glibc returns large ones to the system as soon as they are free,
     and the system clears every page before it lends it out again, which can take longer than the arithmetic.
-    Afterwards everything is given back. Other C libraries are left as they are, and so is glibc where its own
-    environment variables are set.
+    Afterwards everything is given back. Other C libraries are left as they are, and so are the thresholds of glibc
+    where its own environment variables are set.
     """
     kept = min(1024 * _MIB, available_memory() // 8)
     _set_thresholds(trim=kept, mmap=kept // 4)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
@@ -63,7 +64,7 @@ def find_yaml(kind: Kind, name_or_path: str | Path) -> Path:
     is_path = text.endswith(_SUFFIXES)
     if is_path and is_file(path):
         return path
-    if (is_path or path.is_absolute()) and _is_there(path):
+    if (is_path or path.is_absolute()) and os.path.exists(path):
         what = "is a folder" if path.is_dir() else "is no regular file" if is_path else "does not end in .yaml"
         raise ConfigError(text, [ConfigIssue("", f"{what}; give the path of a {_WHAT[kind]} that ends in .yaml")])
     name = text.removesuffix(path.suffix) if is_path else text
@@ -93,16 +94,6 @@ def _listed(kind: Kind, folder: Path) -> Mapping[str, Path]:
     return MappingProxyType(dict(sorted((path.relative_to(folder).with_suffix("").as_posix(), path) for path in found)))
 
 
-def _is_there(path: Path) -> bool:
-    try:
-        return path.exists()
-    except (OSError, ValueError):
-        return False
-
-
 def is_file(path: Path) -> bool:
     """Return whether there is such a file; of what can be no path there is none."""
-    try:
-        return path.is_file()
-    except (OSError, ValueError):  # a name too long for the file system, or with a NUL
-        return False
+    return os.path.isfile(path)  # pathlib raises for a name too long for the file system

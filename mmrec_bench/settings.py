@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -104,8 +105,14 @@ def _shown(value: Any) -> str:
 def _seen_line(text: str) -> str:
     if not text.strip():
         raise explained_error("needs letters; got none. Remove it, or fill it in")
-    if any(map(is_hidden, text)):
-        raise explained_error(f"must be one line without control characters; got {text[:80]!r}")
+    return seen(text)
+
+
+def seen(text: str) -> str:
+    """Return the text if it is of one line, and nothing in it controls what stands around it; for use in validators."""
+    for letter in filter(is_hidden, text):
+        name = unicodedata.name(letter, f"character {ord(letter):#x}")
+        raise explained_error(f"must be one line without control characters; got {text[:80]!r}, which has {name}")
     return text
 
 

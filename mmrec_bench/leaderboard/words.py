@@ -9,8 +9,7 @@ from typing import Annotated, Any, Literal, TypeAlias, get_args
 
 from pydantic import AfterValidator, Field
 
-from mmrec_bench.settings import Slug, explained_error, of_form
-from mmrec_bench.visible_text import is_hidden
+from mmrec_bench.settings import Slug, explained_error, of_form, seen
 
 Part: TypeAlias = Literal["valid", "test"]
 """A held-out part."""
@@ -46,13 +45,9 @@ def one_line(text: str) -> str:
     Raises:
         PydanticCustomError: It is none.
     """
-    for letter in text:
-        if letter in "<>":
-            raise explained_error(f"must be plain text without '<' and '>'; got {text[:80]!r}")
-        if is_hidden(letter):
-            name = unicodedata.name(letter, f"character {ord(letter):#x}")
-            raise explained_error(f"must be one line without control characters; got {text[:80]!r}, which has {name}")
-    return text
+    if set(text) & set("<>"):
+        raise explained_error(f"must be plain text without '<' and '>'; got {text[:80]!r}")
+    return seen(text)
 
 
 def plain(text: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -253,41 +253,6 @@ STEPS: tuple[Step, ...] = (data_beside, inputs_beside, stage_beside, start_besid
 """What makes the YAML of an experiment load again from anywhere."""
 
 
-def load_experiment(name_or_path: str | Path, overrides: tuple[str, ...] = (), label: str | None = None) -> Experiment:
-    """Read an experiment's YAML.
-
-    Raises:
-        ConfigError: With all issues of the file at once.
-    """
-    path = find_yaml("configs", str(name_or_path))
-    document = load_yaml(path)
-    if is_suite(document):
-        raise ConfigError(str(path), [ConfigIssue("", "is a suite; run it with `mmrec-bench bench`")])
-    if document.data.get("kind") == "lis":
-        raise ConfigError(str(path), [ConfigIssue("", "is a probe; run it with `mmrec-bench lis`")])
-    if "kind" in document.data:
-        issue = ConfigIssue("kind", f"there is no kind {document.data['kind']!r}; known: lis. Experiments have none")
-        raise ConfigError(str(path), [issue])
-    if "format" in document.data:
-        what = (
-            "is the card of a data set; name it under dataset.card of an experiment, or look: mmrec-bench data inspect"
-        )
-        raise ConfigError(str(path), [ConfigIssue("", what)])
-    if "headline" in document.data:
-        raise ConfigError(str(path), [ConfigIssue("", "is a track of the leaderboard, and no experiment")])
-    if is_extraction(document):
-        raise ConfigError(str(path), [ConfigIssue("", "extracts features; run it with `mmrec-bench features extract`")])
-    if is_features(document):
-        raise ConfigError(str(path), [ConfigIssue("", "makes features; run it with `mmrec-bench features align`")])
-    if is_evaluation(document):
-        raise ConfigError(str(path), [ConfigIssue("", "judges features; run it with `mmrec-bench features evaluate`")])
-    if is_space(document):
-        issue = ConfigIssue("", "is a search space; give it to `mmrec-bench tune`, after the YAML of an experiment")
-        raise ConfigError(str(path), [issue])
-    config = self_contained(document, path.parent, overrides, STEPS).parse(ExperimentConfig)
-    return Experiment(config, path, label or config.label)
-
-
 def is_suite(document: Document) -> bool:
     """Return whether a document is a suite rather than an experiment."""
     return "experiments" in document.data
@@ -311,3 +276,37 @@ def is_evaluation(document: Document) -> bool:
 def is_space(document: Document) -> bool:
     """Return whether a document is a search space rather than an experiment."""
     return "axes" in document.data
+
+
+_OTHERS: tuple[tuple[Callable[[Document], bool], str], ...] = (
+    (is_suite, "is a suite; run it with `mmrec-bench bench`"),
+    (lambda document: document.data.get("kind") == "lis", "is a probe; run it with `mmrec-bench lis`"),
+    (
+        lambda document: "format" in document.data,
+        "is the card of a data set; name it under dataset.card of an experiment, or look: mmrec-bench data inspect",
+    ),
+    (lambda document: "headline" in document.data, "is a track of the leaderboard, and no experiment"),
+    (is_extraction, "extracts features; run it with `mmrec-bench features extract`"),
+    (is_features, "makes features; run it with `mmrec-bench features align`"),
+    (is_evaluation, "judges features; run it with `mmrec-bench features evaluate`"),
+    (is_space, "is a search space; give it to `mmrec-bench tune`, after the YAML of an experiment"),
+)
+"""Documents of other kinds, and what to do with them."""
+
+
+def load_experiment(name_or_path: str | Path, overrides: tuple[str, ...] = (), label: str | None = None) -> Experiment:
+    """Read an experiment's YAML.
+
+    Raises:
+        ConfigError: With all issues of the file at once.
+    """
+    path = find_yaml("configs", str(name_or_path))
+    document = load_yaml(path)
+    for is_other, what in _OTHERS:
+        if is_other(document):
+            raise ConfigError(str(path), [ConfigIssue("", what)])
+    if "kind" in document.data:
+        issue = ConfigIssue("kind", f"there is no kind {document.data['kind']!r}; known: lis. Experiments have none")
+        raise ConfigError(str(path), [issue])
+    config = self_contained(document, path.parent, overrides, STEPS).parse(ExperimentConfig)
+    return Experiment(config, path, label or config.label)

@@ -28,7 +28,7 @@ FIXED: Mapping[str, str] = {
 """Keys of the sections that cannot be axes, with the reason."""
 
 MAX_STEPS = 10**9
-"""Steps of a range; of more, none can be told from its neighbour."""
+"""Steps that a range may have; no study comes near so many, and optuna fails at far more."""
 
 
 def _number(value: Any) -> Any:
