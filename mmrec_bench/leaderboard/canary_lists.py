@@ -23,6 +23,7 @@ from mmrec_bench.evaluation.retrieval import exclusions_of
 from mmrec_bench.evaluation.session_candidates import Sessions
 from mmrec_bench.evaluation.sessions import InteractiveEvaluator
 from mmrec_bench.experiments.prepare import Prepared
+from mmrec_bench.experiments.stations.base import part_column
 from mmrec_bench.leaderboard.canaries import CANARIES, Canary, Pairs, train_copy
 from mmrec_bench.leaderboard.scoring import CPU, HasProtocol, held_out
 from mmrec_bench.leaderboard.words import PARTS
@@ -53,7 +54,7 @@ def canary_lists(name: str, track: HasProtocol, prepared: Prepared, seed: int = 
         n = len(columns["user_id"])
         ids = {"user_id": prepared.dataset.user_ids[columns["user_id"]]}
         ids["item_id"] = prepared.dataset.item_ids[columns["item_id"]]
-        frames.append(pd.DataFrame({"part": pd.Categorical([part] * n, categories=list(PARTS)), **columns, **ids}))
+        frames.append(pd.DataFrame({"part": part_column(part, PARTS, n), **columns, **ids}))
     return pd.concat(frames, ignore_index=True)
 
 

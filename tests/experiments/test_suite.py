@@ -228,10 +228,32 @@ def test_a_run_that_another_process_makes_is_waited_for_at_the_end(suite_world: 
     assert [label for label, _ in done.runs] == ["mf-16", "mf-16", "popularity"]
 
 
-def test_the_same_experiment_twice_is_said(suite_world: Path, settings: RunSettings) -> None:
+def test_the_same_experiment_twice_is_refused(suite_world: Path) -> None:
+    suite = (
+        "schema_version: 1\ntitle: Tiny\nseeds: [0, 1]\nexperiments:\n"
+        "  - config: mf.yaml\n  - {config: mf.yaml, set: [model.embedding_dim=8]}\n"
+        "  - {config: mf.yaml, label: again}\n"
+    )
+    (suite_world / "suite.yaml").write_text(suite, encoding="utf-8")
+    with pytest.raises(ConfigError) as caught:
+        load_suite(suite_world / "suite.yaml")
+    assert [str(issue) for issue in caught.value.issues] == [
+        "experiments[2]: is the same experiment as 'mf'; change a setting, or remove it (line 7)"
+    ]
+
+
+def test_seeds_of_an_experiment_may_stand_in_two_rows(suite_world: Path) -> None:
+    rows = [f"  - {{config: mf.yaml, set: ['seeds=[{seed}]']}}\n" for seed in (0, 1)]
+    (suite_world / "suite.yaml").write_text("schema_version: 1\ntitle: Tiny\nexperiments:\n" + "".join(rows))
+    assert [one.config.seeds for one in load_suite(suite_world / "suite.yaml").experiments] == [(0,), (1,)]
+
+
+def test_runs_that_only_settings_without_effect_tell_apart_are_made_once(
+    suite_world: Path, settings: RunSettings
+) -> None:
     (suite_world / "suite.yaml").write_text(
-        "schema_version: 1\ntitle: Tiny\nset: [trainer.max_epochs=1]\n"
-        "experiments:\n  - config: popularity.yaml\n  - {config: popularity.yaml, label: again}\n",
+        "schema_version: 1\ntitle: Tiny\nset: [trainer.max_epochs=1]\nexperiments:\n  - config: popularity.yaml\n"
+        "  - {config: popularity.yaml, label: again, set: [retriever.memory_mib=64]}\n",
         encoding="utf-8",
     )
     done = bench(suite_world, settings, Diary())

@@ -122,6 +122,9 @@ def load_suite(
         except ConfigError as error:
             issues += error.within(f"experiments[{row}]", line=document.lines.get(("experiments", row)))
             continue
+        if (twin := next((one for one in experiments if _same_runs(one, found)), None)) is not None:
+            message = f"is the same experiment as '{twin.label}'; change a setting, or remove it"
+            issues.append(ConfigIssue(f"experiments[{row}]", message, document.lines.get(("experiments", row))))
         experiments.append(found)
         if item.knockout:
             knockouts.append(found)
@@ -139,6 +142,12 @@ def load_suite(
         where = SHIPPED_SPACES if tuning.spaces is None else str(path.parent / tuning.spaces)
         spaces = spaces_of(str(path), experiments, where)
     return Suite(config, path.stem, tuple(experiments), tuple(knockouts), tuple(probes), spaces)
+
+
+def _same_runs(one: Experiment, other: Experiment) -> bool:
+    """Return whether two experiments would make a run twice."""
+    first, second = one.config, other.config
+    return not {*first.seeds}.isdisjoint(second.seeds) and first.model_copy(update={"seeds": second.seeds}) == second
 
 
 def _suite_experiment(

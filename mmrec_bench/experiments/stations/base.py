@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import numpy as np
 import pandas as pd
 import torch
 from torch import nn
@@ -74,3 +75,9 @@ def built(settings: ModelConfig, context: Any, seeds: Seeds, kind: type[Any], de
         model.to(device)
     check_training_memory(model, device)
     return model
+
+
+def part_column(part: str, parts: Iterable[str], n_rows: int) -> pd.Categorical[str]:
+    """Return the column ``part`` of rows that are all of one part."""
+    names = list(parts)
+    return pd.Categorical.from_codes(np.full(n_rows, names.index(part), np.int8), pd.Index(names))

@@ -15,7 +15,7 @@ from mmrec_bench.evaluation.ctr_protocol import CtrProtocol
 from mmrec_bench.experiments import building as write
 from mmrec_bench.experiments.prepare import Prepared
 from mmrec_bench.experiments.schema.experiment import Experiment
-from mmrec_bench.experiments.stations.base import VAULT_PURPOSE, Judgement, built
+from mmrec_bench.experiments.stations.base import VAULT_PURPOSE, Judgement, built, part_column
 from mmrec_bench.models.ctr.base import CtrContext, CtrModel, CtrPart, Extra
 from mmrec_bench.models.ctr.fields import FieldsConfig
 from mmrec_bench.seeding import Seeds
@@ -90,7 +90,7 @@ class CtrStation:
         user_ids, item_ids = pd.Index(dataset.user_ids), pd.Index(dataset.item_ids)
         for part, (points, evaluation) in parts.items():
             columns = {
-                "part": pd.Categorical([part] * len(points), categories=list(parts)),
+                "part": part_column(part, parts, len(points)),
                 "user_id": pd.Categorical.from_codes(points.users, user_ids),
                 "item_id": pd.Categorical.from_codes(points.items, item_ids),
                 "timestamp": points.timestamps,
@@ -133,7 +133,7 @@ def per_user(parts: Mapping[str, tuple[Points, CtrEvaluation]], prepared: Prepar
     for part, (points, evaluation) in parts.items():
         places = np.searchsorted(evaluation.users, points.users)
         columns = {
-            "part": pd.Categorical([part] * len(evaluation.users), categories=list(parts)),
+            "part": part_column(part, parts, len(evaluation.users)),
             "user_id": prepared.dataset.user_ids[evaluation.users],
             "n_truth": np.bincount(places, points.labels, len(evaluation.users)).astype(np.int64),
             "n_impressions": np.bincount(places, minlength=len(evaluation.users)),

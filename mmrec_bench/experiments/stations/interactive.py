@@ -20,7 +20,7 @@ from mmrec_bench.experiments import building as write
 from mmrec_bench.experiments.candidates import restored
 from mmrec_bench.experiments.prepare import Prepared
 from mmrec_bench.experiments.schema.experiment import Experiment
-from mmrec_bench.experiments.stations.base import VAULT_PURPOSE, Judgement, built
+from mmrec_bench.experiments.stations.base import VAULT_PURPOSE, Judgement, built, part_column
 from mmrec_bench.experiments.stations.transcripts import KINDS, Transcripts
 from mmrec_bench.models.interactive.base import InteractiveContext, InteractiveSystem
 from mmrec_bench.seeding import Seeds
@@ -96,7 +96,7 @@ class InteractiveStation:
         writer, tables = Transcripts(self._prepared.dataset, self._lexicon), []
         for part, (evaluator, found) in parts.items():
             table = writer.table(found, evaluator)
-            column = pd.Categorical([part] * len(table), categories=list(parts))
+            column = part_column(part, parts, len(table))
             tables.append(pd.concat([pd.Series(column, name="part"), table], axis=1))
         return pd.concat(tables, ignore_index=True)
 
@@ -106,7 +106,7 @@ def per_session(parts: Mapping[str, SessionMeasures], prepared: Prepared) -> pd.
     frames = []
     for part, found in parts.items():
         columns = {
-            "part": pd.Categorical([part] * len(found.users), categories=list(parts)),
+            "part": part_column(part, parts, len(found.users)),
             "session": found.numbers,
             "user_id": prepared.dataset.user_ids[found.users],
             "n_truth": found.n_wanted,

@@ -18,7 +18,7 @@ from mmrec_bench.experiments.candidates import RetrievedCandidates
 from mmrec_bench.experiments.click_log import log_clicks
 from mmrec_bench.experiments.prepare import Prepared
 from mmrec_bench.experiments.schema.experiment import Experiment
-from mmrec_bench.experiments.stations.base import VAULT_PURPOSE, Judgement, built
+from mmrec_bench.experiments.stations.base import VAULT_PURPOSE, Judgement, built, part_column
 from mmrec_bench.models.ranking.base import Ranker, RankerConfig, RankingContext
 from mmrec_bench.seeding import Seeds
 from mmrec_bench.training.config import TrainerConfig
@@ -95,7 +95,7 @@ class RankingStation:
             of, place = (evaluation.order >= 0).nonzero()
             rows = lists.offsets()[of] + evaluation.order[of, place]
             columns = {
-                "part": pd.Categorical([part] * len(of), categories=list(parts)),
+                "part": part_column(part, parts, len(of)),
                 "list": of,
                 "user_id": pd.Categorical.from_codes(lists.users[of], user_ids),
                 "rank": (place + 1).astype(np.int32),
@@ -114,7 +114,7 @@ def per_list(parts: Mapping[str, tuple[Lists, RankingEvaluation]], prepared: Pre
         counted = np.flatnonzero(evaluation.counted)
         missed = 0 if lists.missed is None else lists.missed[counted]
         columns = {
-            "part": pd.Categorical([part] * len(counted), categories=list(parts)),
+            "part": part_column(part, parts, len(counted)),
             "list": counted,
             "user_id": prepared.dataset.user_ids[lists.users[counted]],
             "n_truth": _n_relevant(lists)[counted] + missed,

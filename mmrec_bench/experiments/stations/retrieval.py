@@ -16,7 +16,7 @@ from mmrec_bench.evaluation.retrieval import Evaluation, RetrievalEvaluator, Sli
 from mmrec_bench.experiments import building as write
 from mmrec_bench.experiments.prepare import Prepared
 from mmrec_bench.experiments.schema.experiment import Experiment
-from mmrec_bench.experiments.stations.base import VAULT_PURPOSE, Judgement, built
+from mmrec_bench.experiments.stations.base import VAULT_PURPOSE, Judgement, built, part_column
 from mmrec_bench.models.base import ModelContext, Recommender
 from mmrec_bench.retrieval.base import Retriever
 from mmrec_bench.retrieval.config import RetrieverConfig, build_retriever
@@ -135,7 +135,7 @@ def per_user(parts: Mapping[str, Evaluation], n_truth: Mapping[str, IntArray], p
         [
             pd.DataFrame(
                 {
-                    "part": pd.Categorical([part] * len(evaluation.users), categories=list(parts)),
+                    "part": part_column(part, parts, len(evaluation.users)),
                     "user_id": prepared.dataset.user_ids[evaluation.users],
                     "n_truth": n_truth[part][evaluation.users],
                     **evaluation.per_user,
@@ -154,7 +154,7 @@ def _rankings(parts: Mapping[str, Evaluation], prepared: Prepared) -> pd.DataFra
         rankings = evaluation.rankings
         user, rank = (rankings.items >= 0).nonzero()  # padding is not written
         columns = {
-            "part": pd.Categorical([part] * len(user), categories=list(parts)),
+            "part": part_column(part, parts, len(user)),
             "user_id": pd.Categorical.from_codes(rankings.users[user], user_ids),
             "rank": (rank + 1).astype(np.int32),
             "item_id": pd.Categorical.from_codes(rankings.items[user, rank], item_ids),

@@ -209,10 +209,7 @@ def spaces_of(source: str, experiments: Sequence[Experiment], where: str) -> tup
         except ConfigError as error:
             if len(experiments) == 1:
                 raise
-            issues += [
-                ConfigIssue(f"{experiment.label}, {error.source}", f"{issue.path}: {issue.message}", issue.line)
-                for issue in error.issues
-            ]
+            issues += error.within(experiment.label)
     if not issues and not any(spaces):
         issues.append(ConfigIssue("model", "has no settings, so there is nothing to tune; run it"))
     if issues:

@@ -13,6 +13,7 @@ from mmrec_bench.data.interactions import Interactions
 from mmrec_bench.errors import DataError, ProtocolError
 from mmrec_bench.evaluation.protocol import RetrievalProtocol
 from mmrec_bench.experiments.prepare import Prepared
+from mmrec_bench.experiments.stations.base import part_column
 from mmrec_bench.leaderboard.alignment import told
 from mmrec_bench.leaderboard.bridges.base import ListFormat
 from mmrec_bench.leaderboard.bridges.rows import NO_RANK, Problems, Rows, lines_of
@@ -260,7 +261,7 @@ def _cut(
     scores = np.array(rows.scores, np.float64)[order].astype(np.float32)
     kept = ranks <= depth
     columns = {
-        "part": pd.Categorical([part] * int(kept.sum()), categories=list(PARTS)),
+        "part": part_column(part, PARTS, int(kept.sum())),
         "user_id": pd.Categorical.from_codes(users[kept], pd.Index(prepared.dataset.user_ids)),
         "rank": ranks[kept].astype(np.int32),
         "item_id": pd.Categorical.from_codes(items[kept], pd.Index(prepared.dataset.item_ids)),
