@@ -87,6 +87,11 @@ class RunArtefact(Artefact):
         manifest = checked_manifest(folder, cls.KIND, cls.FILES, cls.REQUIRED)
         return cls(folder, manifest, read_json(folder / METRICS))
 
+    @property
+    def deterministic(self) -> bool:
+        """Whether no seed moves its numbers; manifests of before that was written down tell of closed forms alone."""
+        return bool(self.manifest.get("deterministic", self.manifest.get("closed_form")))
+
     def config(self) -> dict[str, Any]:
         """Return the resolved configuration as plain data."""
         return load_yaml(self.folder / CONFIG).data

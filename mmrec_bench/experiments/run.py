@@ -308,6 +308,7 @@ def manifest(
         "tables": [table for part in config.parts for table in part.tables],
         "seed": key.seed,
         "closed_form": config.entry.closed_form,
+        "deterministic": config.entry.deterministic,
         "fingerprints": {
             "config": key.fingerprint,
             "data": prepared.fingerprints["data"],

@@ -11,17 +11,12 @@ from pathlib import Path
 from mmrec_bench.errors import ArtefactError, MMRecBenchError
 from mmrec_bench.leaderboard.documents import parse_object, read_bytes
 from mmrec_bench.leaderboard.folder import digest_of_bytes
-from mmrec_bench.leaderboard.record import RECORD, Measured, VerificationRecord, read_record
+from mmrec_bench.leaderboard.record import RECOMPUTED, RECORD, RERUN, Measured, VerificationRecord, read_record
 from mmrec_bench.leaderboard.submission import CARD, CONFIG, SUBMISSION, Submission
 from mmrec_bench.leaderboard.track import Track
 from mmrec_bench.reports.cards.schema import ResultCard
-from mmrec_bench.reports.sessions.facts import lower_is_better
+from mmrec_bench.reports.directions import lower_is_better
 from mmrec_bench.settings import Document
-
-RERUN = ("rerun-verified", "audited")
-"""Statuses of entries whose config gave the numbers again."""
-RECOMPUTED = ("list-verified", *RERUN)
-"""Statuses of entries whose numbers were recomputed."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from mmrec_bench.leaderboard.board import RECOMPUTED, Board, Entry
+from mmrec_bench.leaderboard.board import Board, Entry
 from mmrec_bench.leaderboard.board_tables import hardware_words
+from mmrec_bench.leaderboard.record import RECOMPUTED
+from mmrec_bench.reports.directions import lower_is_better
 from mmrec_bench.reports.plots.base import Plot, draw, file_stem
 from mmrec_bench.reports.plots.pareto import COSTS, FORMATS, pareto_front
 from mmrec_bench.reports.plots.scatter import Point, scatter_chart
-from mmrec_bench.reports.sessions.facts import lower_is_better
 from mmrec_bench.statistics.contrast import LEVEL
 
 MOST = 25

@@ -8,7 +8,7 @@ from mmrec_bench.leaderboard.board import Board, Entry
 from mmrec_bench.leaderboard.record import Measured, VerificationRecord
 from mmrec_bench.reports.cards.schema import Hardware
 from mmrec_bench.reports.collect import Estimate
-from mmrec_bench.reports.sessions.facts import lower_is_better
+from mmrec_bench.reports.directions import direction_notes
 from mmrec_bench.reports.table import ABSENT, Cell, Table, interval, number
 from mmrec_bench.reports.tables import estimate_cell
 from mmrec_bench.statistics.contrast import LEVEL
@@ -76,14 +76,17 @@ def note_of(board: Board) -> str:
     """Return what the numbers of a board are."""
     track = board.track
     versions = ", ".join(f"{name} {version}" for name, version in board.metric_versions.items())
-    falling = lower_is_better(track.headline)
     return (
         f"Test metrics, mean ± unbiased standard deviation over n seeds; in order of {track.headline[0]}, ranks within "
         f"each tier. Intervals are over users, and over seeds where there are two or more; entries whose intervals "
         f"meet may swap. Protocol `{track.protocol.id}`, data set `{track.dataset.card}`."
-        + (f" Lower is better: {', '.join(falling)}." if falling else "")
+        + direction_notes(track.headline)
         + (f" Versions of metrics: {versions}." if versions else "")
-        + (" Seconds of different hardware cannot be compared." if board.entries else "")
+        + (
+            " Parameters, seconds and hardware are what cards say; seconds of different hardware cannot be compared."
+            if board.entries
+            else ""
+        )
     )
 
 

@@ -300,9 +300,9 @@ def _typed_config(raw: dict[str, Any], submission: Submission, findings: Finding
     except ConfigError as error:
         findings.fail_each("config", CONFIG, map(str, error.issues))
         return None
-    if config.entry.closed_form != submission.deterministic:
-        fitted = "is fitted in closed form" if config.entry.closed_form else "is trained, and seeds move it"
-        findings.fail("seeds", SUBMISSION, f"deterministic is {submission.deterministic}, and '{name}' {fitted}")
+    if config.entry.deterministic != submission.deterministic:
+        moved = "no seed moves" if config.entry.deterministic else "seeds move"
+        findings.fail("seeds", SUBMISSION, f"deterministic is {submission.deterministic}, and {moved} '{name}'")
     findings.passed("config", "loads as an experiment of this version, names no path")
     return config
 
@@ -363,7 +363,9 @@ def _check_card(
     findings.fail_each("vault", CARD, others)
     findings.passed("vault", "each seed opened the test part once to be judged")
     if submission.tier == "closed" and card.tuning is not None:
-        for what, study in (("could have", card.tuning.budget), ("had", card.tuning.spent)):
+        budget, spent = card.tuning.budget, card.tuning.spent
+        limited = [("could have", budget)] if budget.get("seconds") is None or budget.get("trials") is not None else []
+        for what, study in (*limited, ("had", spent)):  # a budget of seconds alone is judged by what it came to
             trials = study.get("trials")
             if type(trials) is not int or not 0 < trials <= track.tuning_trials:
                 had = f"its study {what} {ascii(trials)[:40]} trials"

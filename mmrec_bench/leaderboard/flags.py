@@ -9,11 +9,11 @@ from typing import TypeAlias
 import numpy as np
 
 from mmrec_bench.leaderboard.findings import Findings
-from mmrec_bench.leaderboard.record import Measured, VerificationRecord
+from mmrec_bench.leaderboard.record import RECOMPUTED, Measured, VerificationRecord
 from mmrec_bench.leaderboard.submission import SUBMISSION
 from mmrec_bench.leaderboard.track import Track
-from mmrec_bench.leaderboard.words import Part
-from mmrec_bench.reports.sessions.facts import lower_is_better
+from mmrec_bench.leaderboard.words import PARTS, Part
+from mmrec_bench.reports.directions import lower_is_better
 from mmrec_bench.seeding import Seeds
 from mmrec_bench.types import IntArray
 
@@ -24,8 +24,6 @@ COPY, GAP, LEAP, PERFECT, TIES = 0.95, 0.25, 1.25, 0.995, 0.5
 value that is as good as perfect; share of neighbours with equal scores."""
 Places: TypeAlias = Sequence[int] | IntArray
 """What the lists of a seed hold at all places, or at those of a sketch; below zero for nothing."""
-UNBOUNDED = ("calibration",)
-"""Metrics that are neither better when higher nor when lower."""
 
 
 def sketch(cells: IntArray) -> tuple[int, ...]:
@@ -124,19 +122,32 @@ def flag_claimed_copies(
 def flag_numbers(
     track: Track,
     metrics: Mapping[Part, Mapping[str, Measured]],
-    ties: float,
+    ties: float | None,
     others: Sequence[VerificationRecord],
     findings: Findings,
 ) -> None:
-    """Flag unusual gaps of validation and test, scores that are too good, and lists of equal scores."""
+    """Flag unusual gaps of validation and test, scores that are too good, and lists of equal scores.
+
+    Args:
+        track: The track.
+        metrics: Numbers of both parts, recomputed or claimed.
+        ties: Greatest share of neighbours with equal scores; None where lists were not judged.
+        others: Records of the other entries.
+        findings: Is told.
+    """
     name = track.headline[0]
-    stem = name.partition("@")[0]
+    if any(name not in metrics[part] for part in PARTS):
+        return  # a failure of its own
     valid, test = metrics["valid"][name].mean, metrics["test"][name].mean
     if abs(test - valid) > GAP * max(abs(valid), 1e-12):
         findings.flag("gap", SUBMISSION, f"{name} is {valid:.4f} on validation and {test:.4f} on test")
     findings.passed("gap", f"{name} is {valid:.4f} on validation and {test:.4f} on test")
-    if stem not in UNBOUNDED and not lower_is_better([name]):
-        known = [one.metrics["test"][name].mean for one in others if name in one.metrics.get("test", {})]
+    if not lower_is_better([name]):
+        known = [
+            one.metrics["test"][name].mean
+            for one in others
+            if one.status in RECOMPUTED and name in one.metrics.get("test", {})
+        ]
         best = max(known, default=None)
         if test >= PERFECT:
             findings.flag("too-good", SUBMISSION, f"{name} of {test:.4f} is as good as perfect")
@@ -145,7 +156,7 @@ def flag_numbers(
                 "too-good", SUBMISSION, f"{name} of {test:.4f} is far above the best other entry ({best:.4f})"
             )
     findings.passed("too-good", f"{name} of {test:.4f}")
-    if track.task in ("retrieval", "ranking"):
+    if ties is not None and track.task in ("retrieval", "ranking"):
         if ties > TIES:
             findings.flag(
                 "tie-share", "lists", f"{ties:.0%} of neighbours have equal scores, ordered by a hash of items"

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mmrec_bench.errors import ArtefactError
-from mmrec_bench.leaderboard.pages import ENCODINGS, Chunk, chunks_of, pages_of
+from mmrec_bench.leaderboard.pages import ENCODINGS, Chunk, check_apart, chunks_of, pages_of
 from mmrec_bench.types import BoolArray, IntArray, StringArray
 
 MAX_FILE = 256 << 20
@@ -164,13 +164,14 @@ def _check_claims(file: pq.ParquetFile, chunks: Sequence[Chunk], columns: Mappin
         raise ArtefactError(f"claims {size:,} bytes once it is decompressed; at most {MAX_DECODED:,} are read")
     if other := {chunk.compression for chunk in chunks} - set(CODECS):
         raise ArtefactError(f"is compressed by {', '.join(sorted(other))}; allowed are {', '.join(CODECS)}")
+    check_apart(chunks)
 
 
 def _check_pages(content: bytes, chunks: Sequence[Chunk], told: pq.FileMetaData) -> None:
     """Check what the pages take once they are decompressed, which is what decoding takes, whatever was claimed."""
     size = count = 0
     most = min(MAX_DECODED, MAX_TEXTS + CELL * told.num_rows * told.num_columns)
-    for page in (page for chunk in chunks for page in pages_of(content, chunk)):
+    for page in pages_of(content, chunks):
         size, count = size + page.size, count + 1
         if size > most:
             raise ArtefactError(f"holds more bytes of texts and numbers than {most:,}, which its rows may take")

@@ -89,7 +89,7 @@ def pack(
         ResourceError: The folder cannot be written.
     """
     row = _row(runs, track)
-    deterministic = all(run.manifest["closed_form"] for run in row.runs)
+    deterministic = all(run.deterministic for run in row.runs)
     if deterministic and len(row.seeds) > 1:
         raise ArtefactError(
             f"no seed moves '{row.label}', so that its {len(row.seeds)} runs are one; name the folder of one of them"

@@ -5,7 +5,8 @@ pyarrow tells the same, but ends the process where it finds what it cannot read.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import itertools
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +17,8 @@ ENCODINGS = {0: "PLAIN", 2: "PLAIN_DICTIONARY", 3: "RLE", 8: "RLE_DICTIONARY", 9
 """Encodings whose values take no more than a page has; those that tell a text by the one before can take endlessly."""
 COMPRESSIONS = ("UNCOMPRESSED", "SNAPPY", "GZIP", "LZO", "BROTLI", "LZ4", "ZSTD", "LZ4_RAW")
 """Compressions by their numbers."""
+MAX_HEADER, MAX_HEADERS = 16 << 10, 16 << 20
+"""Bytes of the header of a page, and of all of a file: they are read in Python, 6 MB a second."""
 _GROUPS, _COLUMNS, _META = 4, 1, 3
 """Fields of a footer: its groups of rows, the columns of one, and what one says of itself."""
 _CODEC, _DECODED, _ENCODED, _DATA, _DICTIONARY = 4, 6, 7, 9, 11
@@ -57,6 +60,18 @@ class Page:
     encoding: int
 
 
+def check_apart(chunks: Sequence[Chunk]) -> None:
+    """Check that no byte stands in two columns or groups of rows: else few bytes would be read, and decoded, often.
+
+    Raises:
+        ArtefactError: Two share some.
+    """
+    placed = sorted((chunk.start, chunk.end) for chunk in chunks if chunk.start < chunk.end)
+    for (_, end), (start, _) in itertools.pairwise(placed):
+        if start < end:
+            raise ArtefactError(f"holds pages, at byte {start:,}, of two columns or groups of rows at once")
+
+
 def chunks_of(content: bytes) -> list[Chunk]:
     """Return all columns of all groups of rows of a file.
 
@@ -85,25 +100,31 @@ def _chunk(told: dict[int, Any]) -> Chunk:
     return chunk
 
 
-def pages_of(content: bytes, chunk: Chunk) -> Iterator[Page]:
-    """Yield the pages of a column in one group of rows, as decoders find them: each where the one before ends.
+def pages_of(content: bytes, chunks: Sequence[Chunk]) -> Iterator[Page]:
+    """Yield the pages of all columns of all groups of rows, as decoders find them: each where the one before ends.
 
     Raises:
-        ArtefactError: The header of one cannot be read.
+        ArtefactError: The header of one cannot be read, or headers take too many bytes.
     """
-    if chunk.end > len(content):
-        raise ArtefactError("claims pages beyond its end")
-    start = chunk.start
-    while start < chunk.end:
-        page, start = _page(content, start)
-        yield page
-        start += page.stored
+    headers = 0
+    for chunk in chunks:
+        if chunk.end > len(content):
+            raise ArtefactError("claims pages beyond its end")
+        start = chunk.start
+        while start < chunk.end:
+            page, end = _page(content, start)
+            headers += end - start
+            if headers > MAX_HEADERS:
+                raise ArtefactError(f"has headers of pages of more than {MAX_HEADERS:,} bytes, which are not read")
+            yield page
+            start = end + page.stored
 
 
 def _page(content: bytes, at: int) -> tuple[Page, int]:
     """Return a page and where its header ends."""
     try:
-        header, end = structure(content, at)
+        header, length = structure(content[at : at + MAX_HEADER], 0)
+        end = at + length
         kinds = [(header[kind], field) for kind, field in _KINDS.items() if kind in header]
         ((told, field),) = kinds
         page = Page(header[_SIZE], header[_STORED], told[field])
@@ -112,4 +133,6 @@ def _page(content: bytes, at: int) -> tuple[Page, int]:
             return page, end
     except UNREADABLE:
         pass
-    raise ArtefactError(f"holds a page, at byte {at:,}, whose header cannot be read")
+    raise ArtefactError(
+        f"holds a page, at byte {at:,}, whose header cannot be read: it is none, or has more than {MAX_HEADER:,} bytes"
+    )

@@ -20,6 +20,10 @@ Status: TypeAlias = Literal["refused", "self-reported", "list-verified", "rerun-
 """``refused``: a check failed. ``self-reported``: only the form was checked, and the numbers are those of the authors.
 ``list-verified``: its lists give the numbers. ``rerun-verified``: its config gives them, too. ``audited``: a person has
 also read its code."""
+RERUN: tuple[Status, ...] = ("rerun-verified", "audited")
+"""Statuses of entries whose config gave the numbers again."""
+RECOMPUTED: tuple[Status, ...] = ("list-verified", *RERUN)
+"""Statuses of entries whose numbers were recomputed."""
 Verdict: TypeAlias = Literal["pass", "fail", "flag"]
 """``flag``: for people to look at; nothing is refused by it."""
 
@@ -79,7 +83,7 @@ class Rerun(BaseConfig):
     seed: int
     """Seed that was run."""
     tolerance: float
-    """Greatest difference of a headline metric that was allowed."""
+    """Greatest difference of a headline metric that was allowed, relative to the submitted value."""
     differences: dict[str, float]
     """By test metric of the headline: the new run minus the submission."""
 

@@ -16,6 +16,7 @@ from mmrec_bench.leaderboard.folder import open_folder
 from mmrec_bench.leaderboard.record import Check, Rerun, VerificationRecord
 from mmrec_bench.leaderboard.submission import CONFIG
 from mmrec_bench.leaderboard.verify import Verification
+from mmrec_bench.leaderboard.versions import changed_metrics
 from mmrec_bench.settings import parse_yaml
 
 TOLERANCE = 0.02
@@ -69,6 +70,12 @@ def rerun(
     if seed not in record.seeds:
         raise ArtefactError(f"{path}: has no seed {seed}; its seeds are {', '.join(map(str, record.seeds))}")
     track = verification.tracks[record.track]
+    if older := changed_metrics(record.metric_versions, track):
+        names = ", ".join(sorted(older)[:5])
+        raise ArtefactError(
+            f"{path}: its numbers are of other versions of metrics ({names}), so that those of a new run cannot be "
+            "held against them. Run `mmrec-bench leaderboard rescore` where its lists are"
+        )
     made = _made(path, verification, settings, seed)
     place, differences, differing = record.seeds.index(seed), {}, []
     for name in track.headline:

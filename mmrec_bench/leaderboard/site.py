@@ -107,7 +107,7 @@ def values_of(board: Board) -> dict[str, Any]:
         tests: Mapping[str, Measured | None] = {name: entry.test(name) for name in board.track.headline} | slices
         entries.append({
             "title": titles[entry.name],
-            "deterministic": entry.submission.deterministic,
+            "deterministic": entry.submission.deterministic and not entry.seeds_unchecked,
             "tests": {
                 name: {"mean": found.mean, "seeds": list(found.per_seed)}
                 for name, found in tests.items()
@@ -122,6 +122,7 @@ def _entry(made: Environment, board: Board, entry: Entry, title: str) -> str:
     return made.get_template("entry.html.jinja").render(
         board=board, entry=entry, title=title, sections=list(sections(entry.card)), marked_by=board.marks(entry),
         replaced_by=board.replaced.get(entry.name),
+        stands=board.replaced.get(entry.submission.replaces or "") == entry.name,
         has_earlier=any(other.name == entry.submission.replaces for other in board.entries),
         hardware=hardware_words(entry.record.hardware),
         tables={name: table for name, table in tables.items() if table is not None},

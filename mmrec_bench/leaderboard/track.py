@@ -15,6 +15,7 @@ from mmrec_bench.evaluation.protocol import ProtocolConfig
 from mmrec_bench.experiments.schema.parts import PROTOCOLS
 from mmrec_bench.leaderboard.words import Line
 from mmrec_bench.registry import unknown_message
+from mmrec_bench.reports.directions import has_direction
 from mmrec_bench.resources import find_yaml, names
 from mmrec_bench.settings import BaseConfig, Slug, explained_error, load_yaml
 from mmrec_bench.types import Task
@@ -75,6 +76,8 @@ class Track(BaseConfig):
         for name in self.headline:
             if name not in self.metric_ids:
                 raise explained_error(f"headline: {unknown_message('metric', name, self.metric_ids)}")
+        if not has_direction(self.headline[0]):
+            raise explained_error(f"headline: {self.headline[0]} orders no systems; begin with another metric")
         deepest = max(self.protocol.cutoffs) if self.task == "retrieval" else None  # type: ignore[attr-defined]
         if self.depth != deepest:
             raise explained_error(

@@ -30,6 +30,7 @@ from mmrec_bench.leaderboard.numbers import (
     slices_of,
 )
 from mmrec_bench.leaderboard.record import (
+    RECOMPUTED,
     RECORD,
     Check,
     FormOnly,
@@ -43,10 +44,12 @@ from mmrec_bench.leaderboard.scoring import score_lists
 from mmrec_bench.leaderboard.submission import CARD, SUBMISSION, Submission
 from mmrec_bench.leaderboard.track import Track, load_tracks
 from mmrec_bench.leaderboard.truth import Truth, load_truth
-from mmrec_bench.leaderboard.versions import changed_metrics, metric_versions
+from mmrec_bench.leaderboard.versions import EVALUATOR, changed_metrics, metric_versions
 from mmrec_bench.leaderboard.words import Part
 from mmrec_bench.settings import MAX_BYTES, Document
 
+NOT_OF_FILES = {"digests", "memory", "replaces"}
+"""Checks that fail by what is there when a submission is verified, and not by the files that were packed."""
 PLEASE_REPORT = "This is a fault of mmrec-bench, too: report it, with the submission"
 """What to do about an error that nobody has thought of."""
 
@@ -134,7 +137,7 @@ class Verification:
             )
             return Verified(path, tuple(findings.checks), None, False)
         changed = changed_metrics(submission.metric_versions, track)
-        if changed and self._past(path, folder.digest) is None:
+        if changed and self._known(path, folder.digest) is None:
             told = f"metric_versions are not those of today ({', '.join(sorted(changed)[:5])})"
             findings.fail("claims", SUBMISSION, f"{told}, and no earlier record knows this submission; pack it anew")
         declared = check_declared(folder, track, findings)
@@ -157,17 +160,17 @@ class Verification:
             flag_numbers(track, metrics, max(one.looks.ties for one in found), others, findings)
         else:
             check_unjudged(submission, None if declared is None else declared.card, track, changed, findings)
+            flag_numbers(track, metrics, None, others, findings)
             flag_claimed_copies(track, metrics.get("test", {}), others, submission.replaces, findings)
         check_replaced(path, submission, findings)
         findings.passed("digests", f"{len(submission.files)} files are those that were packed")
-        if self._past(path, folder.digest) is not None and findings.failures == {"digests"}:
-            # Files that are not those of the submission now, such as half a download, take nothing from what is known
-            # of those that are.
+        if findings.failed and findings.failures <= NOT_OF_FILES and self._past(path, folder.digest) is not None:
+            # Half a download, little memory or a folder that lacks the earlier entry take nothing from what is known.
             return Verified(path, tuple(findings.checks), None, writable, ("all of it",))
         if declared is None:
             return Verified(path, tuple(findings.checks), None, writable)
         record = _record(folder, track, declared, findings, form, metrics, slices, sketches)
-        whole = self._with_past(path, record).sealed()
+        whole = self._with_past(path, record, track).sealed()
         if (size := len(whole.text().encode())) > MAX_BYTES:
             told = f"their record would have {size:,} bytes; at most {MAX_BYTES:,} are read. Hand in fewer"
             findings.fail("seeds", SUBMISSION, f"has {len(submission.seeds)} seeds; {told}")
@@ -214,8 +217,8 @@ class Verification:
             except MMRecBenchError as error:
                 findings.fail("lists", name, str(error))
             except MemoryError:
-                told = "take more memory than there is here, and were not judged; verify them where there is more"
-                findings.fail("lists", name, told)
+                told = "takes more memory than there is here, and was not judged; verify it where there is more"
+                findings.fail("memory", name, told)
             else:
                 found += [] if measurement is None else [measurement]
         findings.passed("lists", f"{len(submission.seeds)} seeds, {track.task}")
@@ -224,26 +227,36 @@ class Verification:
         return (found if len(found) == len(submission.seeds) else []), FormOnly(value=False, reason="")
 
     def _past(self, path: Path, digest: str) -> VerificationRecord | None:
-        """Return the older record of the same files, unless something but a rerun refused them; None if `fresh`."""
-        if self.fresh:
-            return None
+        """Return the older record of the same files that is trusted; None if `fresh`."""
+        return None if self.fresh else self._known(path, digest)
+
+    def _known(self, path: Path, digest: str) -> VerificationRecord | None:
+        """Return the older record of the same files, unless they were refused before they were ever accepted."""
         try:
             old = read_record(path / RECORD)
         except MMRecBenchError:
             return None
-        known = old.status != "refused" or any(check.verdict == "fail" for check in _reruns(old))
-        return old if known and old.submission_digest == digest else None
+        accepted = old.status != "refused" or old.rerun is not None or old.audit is not None
+        return old if accepted and old.submission_digest == digest else None
 
-    def _with_past(self, path: Path, record: VerificationRecord) -> VerificationRecord:
+    def _with_past(self, path: Path, record: VerificationRecord, track: Track) -> VerificationRecord:
         """Return the record with what an older one of the same files knows beyond it."""
-        if record.status == "refused" or (old := self._past(path, record.submission_digest)) is None:
+        if (old := self._past(path, record.submission_digest)) is None:
             return record
-        if record.form_only.value and not old.form_only.value:
+        reruns = _reruns(old)
+        differed = any(check.verdict == "fail" for check in reruns)
+        stands = old.status != "refused" or {check.name for check in old.failures} == {"rerun"}
+        if record.status != "refused" and record.form_only.value and not old.form_only.value and stands:
             return old  # the lists were judged where they and the data were
+        if not differed and _of_older_headline(old, record, track):
+            return record.model_copy(update={"audit": old.audit})  # a rerun gave numbers that stand there no more
         if old.rerun is None and old.audit is None:
             return record
-        checks = (*record.checks, *_reruns(old))
-        past = {"rerun": old.rerun, "audit": old.audit, "status": old.status, "checks": checks}
+        past: dict[str, object] = {"rerun": old.rerun, "audit": old.audit, "checks": (*record.checks, *reruns)}
+        if differed:
+            past["status"] = "refused"
+        elif record.status in RECOMPUTED:
+            past["status"] = "audited" if old.audit else "rerun-verified"
         return record.model_copy(update=past)
 
 
@@ -255,6 +268,12 @@ def _kept(now: VerificationRecord, whole: VerificationRecord) -> tuple[str, ...]
         "audit": whole.audit is not None,
     }
     return tuple(name for name, holds in kept.items() if holds)
+
+
+def _of_older_headline(old: VerificationRecord, record: VerificationRecord, track: Track) -> bool:
+    """Return whether a metric of the headline, or the evaluator, has another version than when a record was made."""
+    names = {EVALUATOR, *(name.partition("@")[0] for name in track.headline)}
+    return any(old.metric_versions.get(name) != record.metric_versions.get(name) for name in names)
 
 
 def _reruns(record: VerificationRecord) -> tuple[Check, ...]:
@@ -289,7 +308,7 @@ def check_replaced(path: Path, submission: Submission, findings: Findings) -> No
         told = f"replaces {submission.replaces}, which is by {', '.join(map(shown, authors[:5]))}"
         findings.fail("replaces", SUBMISSION, f"{told}; only one of its authors may do that")
     else:
-        told = f"stands in the place of {submission.replaces}; authors are names alone, so look who hands it in"
+        told = f"asks to stand in the place of {submission.replaces}; authors are names alone, so look who hands it in"
         findings.flag("replaces", SUBMISSION, told)
 
 

@@ -190,6 +190,9 @@ class GradientRecommender(GradientModel, Recommender):
 class ClosedForm(nn.Module, ABC):
     """Whatever is fitted without gradient steps."""
 
+    draws: ClassVar[bool] = False
+    """Whether it draws from `Seeds` of its context all the same, so that the seed of a run moves its numbers."""
+
     @abstractmethod
     def fit(self, context: Any) -> None:
         """Compute everything that serving needs."""
@@ -256,8 +259,13 @@ class ModelEntry:
 
     @property
     def closed_form(self) -> bool:
-        """Whether it is fitted without gradient steps, so that neither trainer nor seed matters."""
+        """Whether it is fitted without gradient steps, so that it has no trainer."""
         return issubclass(self.model, ClosedForm)
+
+    @property
+    def deterministic(self) -> bool:
+        """Whether no seed moves a number, so that one run stands for all."""
+        return issubclass(self.model, ClosedForm) and not self.model.draws
 
 
 class ModelRegistry(Registry[ModelEntry]):

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from mmrec_bench.reports.collect import Row, TableKey
 from mmrec_bench.reports.comparisons.pairs import seeds_of
-from mmrec_bench.reports.sessions.facts import lower_is_better
+from mmrec_bench.reports.directions import lower_is_better
 from mmrec_bench.reports.standing import few_seeds, simultaneous, verdict_of
 from mmrec_bench.reports.table import ABSENT, Cell, Table, interval, number
 from mmrec_bench.reports.user_scores import UserScores

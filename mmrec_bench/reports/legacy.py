@@ -10,8 +10,8 @@ import pandas as pd
 
 from mmrec_bench.errors import ArtefactError
 from mmrec_bench.experiments.legacy.folder import LegacyArtefact
+from mmrec_bench.reports.directions import lower_is_better
 from mmrec_bench.reports.legacy_file import LegacyFile, LegacyLine
-from mmrec_bench.reports.sessions.facts import lower_is_better
 from mmrec_bench.reports.table import ABSENT, Table
 from mmrec_bench.reports.user_scores import linearised
 from mmrec_bench.statistics.contrast import LEVEL, over_users

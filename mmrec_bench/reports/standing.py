@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from mmrec_bench.reports.collect import Row
-from mmrec_bench.reports.comparisons.pairs import UNDIRECTED, fixed, seeds_of
-from mmrec_bench.reports.sessions.facts import lower_is_better
+from mmrec_bench.reports.comparisons.pairs import fixed, seeds_of
+from mmrec_bench.reports.directions import has_direction, lower_is_better
 from mmrec_bench.reports.table import Mark
 from mmrec_bench.reports.user_scores import UserScores
 from mmrec_bench.statistics.comparison import ALPHA, CLAIM_SEEDS, Verdict
@@ -65,7 +65,7 @@ def standings_of(rows: Sequence[Row], metrics: Sequence[str], reader: UserScores
     few = few_seeds(rows)
     found = {}
     for metric in metrics:
-        if metric.partition("@")[0] in UNDIRECTED or not reader.holds(metric):
+        if not has_direction(metric) or not reader.holds(metric):
             continue
         sign = -1 if lower_is_better([metric]) else 1
         own = reader.of(metric)

@@ -10,8 +10,9 @@ import pandas as pd
 from mmrec_bench.metrics.catalogue import CATALOGUE_METRICS
 from mmrec_bench.reports.audit import audit_facts
 from mmrec_bench.reports.collect import Estimate, Row, TableKey, machines_of
+from mmrec_bench.reports.directions import direction_notes
 from mmrec_bench.reports.ranking_facts import of_candidates, ranking_facts
-from mmrec_bench.reports.sessions.facts import lower_is_better, session_facts, session_headline, session_numbers
+from mmrec_bench.reports.sessions.facts import session_facts, session_headline, session_numbers
 from mmrec_bench.reports.standing import Standing
 from mmrec_bench.reports.table import ABSENT, Cell, Table, number
 
@@ -133,8 +134,7 @@ def _accuracy(key: TableKey, rows: Sequence[Row], standings: Mapping[str, Standi
         f"{_which(key)}. Test metrics, mean ± unbiased standard deviation over seeds ({_seeds(rows)}); "
         f"weights chosen by validation {key.select_by}, rows sorted by it."
     )
-    if lower := lower_is_better(shown):
-        note += f" Lower is better: {', '.join(lower)}."
+    note += direction_notes(shown)
     if retrieved:
         note += " Ceiling: the recall of all candidates, mean over users; no order of them can recall more."
     header = ("model", "n", *shown, f"valid {key.select_by}", *(["ceiling"] if retrieved else ()))

@@ -34,7 +34,7 @@ from mmrec_bench.testing.ctr_subjects import (
     tiny_ctr_context,
     whole_batch,
 )
-from mmrec_bench.testing.subjects import Subject, backward, require
+from mmrec_bench.testing.subjects import Subject, backward, require, require_what_seeds_do
 
 
 def check_probabilities(subject: Subject) -> None:
@@ -86,13 +86,11 @@ def check_slots(subject: Subject) -> None:
 
 
 def check_ctr_determinism(subject: Subject) -> None:
-    """One seed gives bit-identical parameters and gradients; for models trained by gradients another differs."""
+    """One seed gives bit-identical parameters, gradients and predictions; another differs where seeds matter."""
     first, second, other = (_trace(subject, seed) for seed in (3, 3, 4))
     differing = [key for key in first if not torch.equal(first[key], second[key])]
     require(not differing, subject, f"one seed twice gives different {', '.join(differing)}")
-    if not subject.entry.closed_form:
-        deaf = all(torch.equal(first[key], other[key]) for key in first if key.startswith("state"))
-        require(not deaf, subject, "another seed gives the same initial parameters")
+    require_what_seeds_do(subject, first, other)
 
 
 def check_ctr_save_and_load(subject: Subject) -> None:
@@ -178,4 +176,5 @@ def _trace(subject: Subject, seed: int) -> dict[str, Tensor]:
     if isinstance(model, GradientCtrModel):
         gradients = _gradients(subject, model, context)
         trace |= {f"gradient '{key}'": value.clone() for key, value in gradients.items()}
-    return trace
+    fitted = fitted_ctr(subject, context)
+    return {**trace, "predictions": fitted.predict(whole_batch(fitted, context).inputs).detach()}

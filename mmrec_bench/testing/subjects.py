@@ -165,6 +165,25 @@ def require(holds: bool, subject: Subject, broken: str) -> None:
         raise fail(subject, broken)
 
 
+def require_what_seeds_do(subject: Subject, one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> None:
+    """Raise the error of `fail` unless two seeds do what the model is registered for.
+
+    Args:
+        subject: The model.
+        one: What a seed decides, by name; initial parameters begin with ``state``.
+        other: The same for another seed.
+    """
+    moved = [key for key in one if not torch.equal(one[key], other[key])]
+    if subject.entry.deterministic:
+        words = f"another seed moves {', '.join(moved)} of a closed form; set `draws = True` in its class"
+        require(not moved, subject, words)
+    elif subject.entry.closed_form:
+        require(bool(moved), subject, "its class sets `draws`, and another seed moves nothing")
+    else:
+        deaf = not any(key.startswith("state") for key in moved)
+        require(not deaf, subject, "another seed gives the same initial parameters")
+
+
 def batch_for(model: GradientRecommender, context: ModelContext, *, size: int | None = None) -> Batch:
     """Return the first ``size`` training pairs (all by default), with negatives from all other items if it takes any.
 

@@ -303,6 +303,26 @@ def test_names_are_text_in_markdown() -> None:
     entry = entry_of(RETRIEVAL, "evil", 0.1, title="[x](https://example.org) | `code` *b*", device=entries.MARKUP)
     text = contents([board_of(entry)])[MARKDOWN]
     (row,) = (line for line in text.splitlines() if "submissions/" in line)
-    assert r"[\[x\](https://example.org) \| \`code\` \*b\*](submissions/synthetic-retrieval/evil)" in row
+    link = r"[\[x\](https:<!-- -->//example.org) \| \`code\` \*b\*](submissions/synthetic-retrieval/evil)"
+    assert link in row
     assert "<script" not in text
     assert row.replace(r"\|", "").count("|") == len(standing(board_of(entry)).header) + 1
+
+
+def test_addresses_names_and_formulas_stay_text_in_markdown() -> None:
+    authors = ("A http://evil.example/x", "WWW.evil.example", "me@evil.example", "costs $5$")
+    text = contents([board_of(entry_of(RETRIEVAL, "evil", 0.1, authors=authors))])[MARKDOWN]
+    (row,) = (line for line in text.splitlines() if "submissions/" in line)
+    assert row.count("evil.example") == 3
+    for alive in ("://evil", "www.", "@evil", "$5$"):
+        assert alive not in row.lower()
+
+
+@pytest.mark.parametrize(("told", "stands"), [({}, True), ({"tier": "open"}, False), ({"n_seeds": 5}, False)])
+def test_a_page_says_that_an_entry_replaces_another_where_it_does(told: dict[str, Any], stands: bool) -> None:
+    old = entry_of(RETRIEVAL, "old", 0.3, n_seeds=6)
+    files = contents([board_of(old, entry_of(RETRIEVAL, "new", 0.2, **{"replaces": "old", "n_seeds": 6, **told}))])
+    page = files[f"site/{RETRIEVAL.name}/entries/new.html"]
+    assert ("<dt>Replaces</dt>" in page) is stands
+    assert ("it does not stand in the place of that entry" in page) is not stands
+    assert ("<dt>Replaced by</dt>" in files[f"site/{RETRIEVAL.name}/entries/old.html"]) is stands

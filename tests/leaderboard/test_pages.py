@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from mmrec_bench.errors import ArtefactError
-from mmrec_bench.leaderboard import lists
+from mmrec_bench.leaderboard import lists, pages
 from mmrec_bench.leaderboard.lists import Kind, RowCount, read_lists
 from mmrec_bench.leaderboard.pages import chunks_of, pages_of
 from tests.leaderboard.spoils import varint
@@ -76,10 +76,10 @@ def test_headers_of_pages_say_what_honest_footers_say(
         first = told.dictionary_page_offset if told.has_dictionary_page else told.data_page_offset
         assert (chunk.start, chunk.end - chunk.start) == (first, told.total_compressed_size)
         assert (chunk.decoded, chunk.compression) == (told.total_uncompressed_size, told.compression)
-        pages = list(pages_of(content, chunk))
-        headers = chunk.end - chunk.start - sum(page.stored for page in pages)
-        assert sum(page.size for page in pages) + headers == chunk.decoded
-        n_pages += len(pages)
+        found = list(pages_of(content, [chunk]))
+        headers = chunk.end - chunk.start - sum(page.stored for page in found)
+        assert sum(page.size for page in found) + headers == chunk.decoded
+        n_pages += len(found)
     assert n_pages > 3
     assert read_lists(content, COLUMNS, RowCount()).n == 50_000
 
@@ -145,14 +145,52 @@ HEADER = bytes.fromhex("15 00 15 10 15 10 2c 15 02 15 00 15 00 15 00 00 00")
 def test_headers_that_decoders_could_read_in_another_way_are_refused(header: bytes) -> None:
     content = written(with_long_texts(["x", "y"]), compression="none", use_dictionary=False)
     first = chunks_of(content)[0]
-    assert next(pages_of(content[:4] + HEADER + content[4 + len(HEADER) :], first)).size == 8
+    assert next(pages_of(content[:4] + HEADER + content[4 + len(HEADER) :], [first])).size == 8
     changed = content[:4] + header + content[4 + len(header) :]
     with pytest.raises(ArtefactError, match=r"at byte 4, whose header cannot be read"):
-        list(pages_of(changed, first))
+        list(pages_of(changed, [first]))
 
 
 def test_pages_beyond_the_end_are_refused() -> None:
     content = written(table(100), compression="none")
     last = chunks_of(content)[-1]
     with pytest.raises(ArtefactError, match="claims pages beyond its end"):
-        list(pages_of(content[: last.start + 5], last))
+        list(pages_of(content[: last.start + 5], [last]))
+
+
+def with_list(n: int) -> bytes:
+    """Return a header that holds a list of truth values in a field that nobody knows."""
+    return HEADER[:-1] + bytes.fromhex("49 f1") + varint(n) + b"\x01" * n + b"\x00"
+
+
+@pytest.mark.usefixtures("nothing_decoded")
+def test_long_headers_are_not_read() -> None:
+    content = written(with_long_texts(["x" * 50_000, "y"]), compression="none", use_dictionary=False)
+    first = chunks_of(content)[0]
+    for n, outcome in ((10_000, "read"), (20_000, "refused")):
+        header = with_list(n)
+        changed = content[:4] + header + content[4 + len(header) :]
+        if outcome == "read":
+            assert next(pages_of(changed, [first])).size == 8
+        else:
+            with pytest.raises(ArtefactError, match=r"at byte 4, whose header cannot be read: .* more than 16,384 by"):
+                read_lists(changed, COLUMNS, RowCount())
+
+
+@pytest.mark.usefixtures("nothing_decoded")
+def test_many_bytes_of_headers_are_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pages, "MAX_HEADERS", 500)
+    with pytest.raises(ArtefactError, match="has headers of pages of more than 500 bytes"):
+        read_lists(written(table(), row_group_size=5000), COLUMNS, RowCount())
+
+
+def test_bytes_that_are_handed_in_for_two_groups_of_rows_are_refused() -> None:
+    content = written(table(), row_group_size=5000, compression="none", use_dictionary=False)
+    starts = [told.data_page_offset for told in told_by_pyarrow(content) if told.path_in_schema == "score"]
+    footer = len(content) - 8 - int.from_bytes(content[-8:-4], "little")
+    first, second = varint(2 * starts[3]), varint(2 * starts[4])
+    assert len(first) == len(second)
+    forged = content[:footer] + content[footer:].replace(second, first)
+    assert pq.ParquetFile(pa.BufferReader(forged)).read(["score"]).num_rows == 50_000  # decoders mind nothing
+    with pytest.raises(ArtefactError, match=r"holds pages, at byte [\d,]+, of two columns or groups of rows at once"):
+        read_lists(forged, COLUMNS, RowCount())

@@ -11,10 +11,13 @@ import torch
 
 from mmrec_bench.errors import ArtefactError, ConfigError
 from mmrec_bench.experiments.run import RunSettings
+from mmrec_bench.leaderboard import verify
 from mmrec_bench.leaderboard.audit import audit
 from mmrec_bench.leaderboard.folder import write_record
+from mmrec_bench.leaderboard.record import read_record
 from mmrec_bench.leaderboard.rerun import rerun
 from mmrec_bench.leaderboard.rescore import rescore
+from mmrec_bench.leaderboard.verify import Verified
 from tests.leaderboard.packed import Board, edit_card, edit_json, edit_lists, make_board, small_world
 
 
@@ -175,3 +178,66 @@ def test_code_is_signed_for_after_a_rerun_and_the_word_is_kept(board: Board, tmp
     (folder / "config.yaml").write_text("model: evil")
     with pytest.raises(ArtefactError, match="Nothing was signed"):
         audit(folder, board.verification, "A. Reader")
+
+
+def test_what_is_not_the_fault_of_the_files_takes_nothing_from_what_is_known(
+    board: Board, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Little memory refuses for a while; a config that is no experiment any more refuses, and forgets no rerun."""
+
+    def greedy(*_: object) -> None:
+        raise MemoryError
+
+    for made, status in ((_forged(board, tmp_path), "refused"), (None, "rerun-verified")):
+        folder = made or tmp_path / "retrieval" / "honest"
+        if made is None:
+            shutil.copytree(board.root / "retrieval" / "retrieval", folder)
+            edit_json(folder / "submission.json", lambda told: told.update(entry="honest"))
+        write_record(folder, rerun(folder, board.verification, SETTINGS).record.text())
+        with monkeypatch.context() as patch:
+            patch.setattr(verify, "read_lists", greedy)
+            little = board.verification(folder)
+            assert (little.refused, little.record, little.kept) == (True, None, ("all of it",))
+        with monkeypatch.context() as patch:
+            patch.setattr(verify, "check_claims", lambda *told: told[-1].fail("claims", "submission.json", "another"))
+            other = board.verification(folder).record
+            assert other is not None
+            assert (other.status, other.rerun is None) == ("refused", False)
+            write_record(folder, other.text())
+        again = board.verification(folder).record
+        assert again is not None
+        assert (again.status, again.rerun is None) == (status, False)
+        assert [check.name for check in again.failures] == (["rerun"] if status == "refused" else [])
+
+
+def test_numbers_of_older_metrics_are_held_against_no_run(
+    board: Board, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A record that is kept where lists are not there may be of other versions than those of today."""
+    folder = tmp_path / "retrieval" / "retrieval"
+    shutil.copytree(board.root / "retrieval" / "retrieval", folder)
+    record = board.verification(folder).record
+    assert record is not None
+    older = record.model_copy(update={"metric_versions": {**record.metric_versions, "recall": 0}})
+    monkeypatch.setattr("mmrec_bench.leaderboard.rerun.run", lambda *_: pytest.fail("was run"))
+    monkeypatch.setattr(
+        "mmrec_bench.leaderboard.rerun.Verification.__call__",
+        lambda self, path: Verified(path, (), older.sealed(), writable=True),
+    )
+    with pytest.raises(ArtefactError, match=r"of other versions of metrics \(recall\).*leaderboard rescore"):
+        rerun(folder, board.verification, SETTINGS)
+
+
+def test_a_rerun_of_an_older_headline_is_no_rerun_of_this_one(board: Board, tmp_path: Path) -> None:
+    folder = tmp_path / "retrieval" / "retrieval"
+    shutil.copytree(board.root / "retrieval" / "retrieval", folder)
+    write_record(folder, rerun(folder, board.verification, SETTINGS).record.text())
+    write_record(folder, audit(folder, board.verification, "A. Reader").text())
+    old = read_record(folder / "verification.json")
+    for name, status in (("mrr", "audited"), ("recall", "list-verified")):
+        older = old.model_copy(update={"metric_versions": {**old.metric_versions, name: 0}})
+        write_record(folder, older.sealed().text())
+        now = board.verification(folder).record
+        assert now is not None
+        assert (now.status, now.audit) == (status, "A. Reader")
+        assert (now.rerun is None) is (name == "recall")

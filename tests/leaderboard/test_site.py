@@ -222,10 +222,33 @@ def test_what_is_missing_for_an_interval_is_said(board: BoardPage) -> None:
     assert compared(board, "Good", "Claimed")["recall@20"][3] == "none: no values of single seeds of Claimed"
     assert (
         compared(board, "Fixed (fixed)", "Fixed (fixed2)")["recall@20"][3]
-        == "none: no seed moves either, and scores of users are not at hand"
+        == "none: neither differs between seeds, and scores of users are not at hand"
     )
     assert compared(board, "Good", "Claimed")["recall@20, users:cold"][3] == "none: Claimed lacks it"
     assert compared(board, MARKUP, "Good")["recall@20"][2].startswith("-")
+
+
+def test_an_entry_is_not_compared_with_itself_nor_with_its_own_runs(board: BoardPage) -> None:
+    assert compared(board, "Good", "Good")["recall@20"][2:] == ["+0.0000", "none: the same entry"]
+    told = board.page.evaluate("""() => {
+      const twice = (seeds) => seeds.map((value) => 2 * value);
+      const entry = (...seeds) => ({ title: "x", tests: { a: { seeds }, b: { seeds: twice(seeds) } } });
+      const other = { title: "y", tests: { a: { seeds: [0.1, 0.3] }, b: { seeds: [0.5, 0.7] } } };
+      const all = ["a", "b"], one = entry(0.1, 0.2, 0.3);
+      return [shareRuns(one, entry(0.3, 0.4), all), shareRuns(one, entry(0.4), all), shareRuns(one, other, all)];
+    }""")
+    assert told == [True, False, False]
+
+
+def test_equal_seeds_have_no_spread(board: BoardPage) -> None:
+    """Three times 1/41 has another mean than 1/41 once sums are rounded."""
+    told = board.page.evaluate("""() => {
+      const entry = (mean, seeds) => ({ title: "x", deterministic: false, tests: { a: { mean, seeds } } });
+      const equal = entry(1 / 41, [1 / 41, 1 / 41, 1 / 41]), found = mean([1 / 41, 1 / 41, 1 / 41]);
+      return [found === 1 / 41, spread(equal, equal.tests.a), interval(equal, entry(0, [0, 0, 0]), "a", 0.95).text];
+    }""")
+    assert told[:2] == [False, {"variance": 0, "freedom": 2}]
+    assert told[2].startswith("none: neither differs between seeds")
 
 
 def test_plots_are_shown_without_what_was_only_claimed(board: BoardPage) -> None:

@@ -244,7 +244,7 @@ RETRIEVAL: dict[str, tuple[Spoil, str, str]] = {
     "repeated-seeds": (set_to(seeds=[0, 0]), "submission.json", "seeds must not repeat"),
     "more-seeds-than-lists": (set_to(seeds=[0, 1]), "submission.json", "files: lacks lists/seed-1.parquet"),
     "closed-with-external-data": (set_to(external_data=["all the web"]), "submission.json", "declare tier open"),
-    "not-deterministic": (set_to(deterministic=False), "submission.json", "is fitted in closed form"),
+    "not-deterministic": (set_to(deterministic=False), "submission.json", "no seed moves"),
     # numbers
     "claim-raised": (said(raise_claim), "submission.json", "the lists give"),
     "claim-raised-in-card-too": (raise_consistently, "submission.json", "test recall@10 is claimed as"),
@@ -363,6 +363,14 @@ RETRIEVAL: dict[str, tuple[Spoil, str, str]] = {
     ),
     "tuned-longer-than-was-allowed": (
         carded(lambda c: (tuned(c), c["tuning"].update(budget={"trials": 1}, spent={"trials": 9999}))),
+        "card.json", "its study had 9999 trials",
+    ),
+    "tuned-by-more-trials-in-its-seconds": (
+        carded(
+            lambda c: (
+                tuned(c), c["tuning"].update(budget={"trials": None, "seconds": 600.0}, spent={"trials": 9999})
+            )
+        ),
         "card.json", "its study had 9999 trials",
     ),
     "tuned-by-trials-that-are-none": (
@@ -625,7 +633,7 @@ def test_a_trained_system_is_not_deterministic(board: Board, tmp_path: Path) -> 
 
     edit_json(folder / "submission.json", alone)
     edit_config(folder, "- 0\n- 1\n- 2", "- 0")
-    assert "is trained, and seeds move it" in reasons(board.verification(folder), "submission.json")
+    assert "seeds move" in reasons(board.verification(folder), "submission.json")
 
 
 def test_a_link_to_a_submission_is_refused(board: Board, tmp_path: Path) -> None:
@@ -661,7 +669,7 @@ def test_lists_that_take_more_memory_than_there_is_are_refused(
 
     monkeypatch.setattr(verify, "read_lists", greedy)
     folder = copied(board, tmp_path, "retrieval")
-    assert "take more memory than there is here" in reasons(board.verification(folder), LISTS)
+    assert "takes more memory than there is here" in reasons(board.verification(folder), LISTS)
 
 
 def test_an_entry_whose_record_could_not_be_read_again_is_refused(

@@ -428,7 +428,7 @@ def test_an_open_entry_is_packed_with_what_it_has_seen_in_the_place_of_an_earlie
     assert (submission["title"], submission["replaces"]) == ("MF, again", "first")
     verified = board.verification(folder)
     assert not verified.refused
-    assert "stands in the place of first" in "".join(check.message for check in verified.checks)
+    assert "asks to stand in the place of first" in "".join(check.message for check in verified.checks)
     with pytest.raises(ConfigError, match="a closed system has seen none; declare tier open"):
         pack(runs, track, "closed", ["A. Author"], tmp_path, **{**told, "tier": "closed"})
 
@@ -456,6 +456,32 @@ def test_gaps_and_leaps_are_flagged(
     findings = Findings()
     flag_numbers(track, numbers, 0.0, others, findings)
     assert {check.name for check in findings.checks if check.verdict == "flag"} == flagged
+
+
+def test_claims_are_flagged_as_numbers_are_and_set_no_mark_for_others(board: Board) -> None:
+    track = board.tracks["retrieval"]
+    other = entry_of(track, "other", 0.9, status="self-reported").record
+    other.metrics["test"]["recall@10"] = measured([0.9])
+    honest = entry_of(track, "honest", 0.2).record
+    honest.metrics["test"]["recall@10"] = measured([0.2])
+    findings = Findings()
+    numbers = {"valid": {"recall@10": measured([0.05])}, "test": {"recall@10": measured([0.4])}}
+    flag_numbers(track, numbers, None, [other, honest], findings)
+    assert {check.name for check in findings.checks if check.verdict == "flag"} == {"gap", "too-good"}
+    flag_numbers(track, {"valid": {}, "test": {}}, None, [], Findings())  # what lacks is told elsewhere
+
+
+def test_what_was_only_claimed_is_flagged_too(board: Board, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "retrieval" / "retrieval"
+    shutil.copytree(board.root / "retrieval" / "retrieval", folder)
+
+    def claim(told: Any) -> None:
+        told["claimed"]["test"]["recall@10"]["mean"] = 0.999
+
+    edit_json(folder / "submission.json", claim)
+    monkeypatch.setattr(verify, "load_truth", nothing_there)
+    checks = Verification(None, tracks=board.tracks)(folder).checks
+    assert {"gap", "too-good"} <= {check.name for check in checks if check.verdict == "flag"}
 
 
 def test_two_seeds_are_too_few_whoever_packs_them(board: Board, tmp_path: Path) -> None:

@@ -25,7 +25,8 @@ Change = Callable[[Path], None]
 
 
 def test_it_runs_the_code_of_the_base_branch_alone_and_may_only_read() -> None:
-    assert WORKFLOW["on"] == "pull_request"  # `pull_request_target` would hand out secrets
+    assert list(WORKFLOW["on"]) == ["pull_request"]  # `pull_request_target` would hand out secrets
+    assert "edited" in WORKFLOW["on"]["pull_request"]["types"]  # beside another base branch, other things are new
     assert WORKFLOW["permissions"] == {"contents": "read"}
     assert STEPS[0]["with"] == {
         "ref": "${{ github.event.pull_request.base.sha }}",

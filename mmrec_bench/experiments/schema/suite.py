@@ -45,7 +45,7 @@ class SuiteConfig(BaseConfig):
     description: str = ""
     """What the suite shows, printed under the heading."""
     seeds: Seedlist | None = None
-    """Replaces the seeds of every experiment that is not fitted in closed form."""
+    """Replaces the seeds of every experiment that seeds can move."""
     set: tuple[str, ...] = ()
     """Overrides for every experiment; those of the trainer pass by what is fitted in closed form."""
     knockout: KnockoutConfig = KnockoutConfig()
@@ -158,7 +158,7 @@ def _suite_experiment(
     entry = entry_of(document.data.get("model"))
     if entry is not None and entry.closed_form:
         shared = tuple(setting for setting in shared if not setting.startswith("trainer."))
-    elif seeds:
+    if seeds and not (entry is not None and entry.deterministic):
         shared = (*shared, f"seeds={list(seeds)}")
     found = load_experiment(path, (*shared, *own), label)
     told = [setting for setting in own if setting.startswith(("model.", "trainer."))]

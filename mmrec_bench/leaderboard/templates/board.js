@@ -40,8 +40,18 @@ const spread = (entry, found) => {
   if (!found.seeds.length) return { missing: `no values of single seeds of ${entry.title}` };
   if (found.seeds.length < 2) return { missing: `one seed of ${entry.title}` };
   const centre = mean(found.seeds), n = found.seeds.length;
+  // Sums are rounded, so that the mean of equal values can differ from them.
+  if (found.seeds.every((value) => value === found.seeds[0])) return { variance: 0, freedom: n - 1 };
   const variance = found.seeds.reduce((sum, value) => sum + (value - centre) ** 2, 0) / (n - 1) / n;
   return { variance, freedom: n - 1 };
+};
+
+// Whether some seed of one gives all numbers of a seed of the other: then they hold the same run, as an entry does that
+// adds seeds to an earlier one.
+const shareRuns = (first, second, metrics) => {
+  const runs = ({ tests }) => (tests[metrics[0]]?.seeds ?? []).map((_, seed) => metrics.map((name) => tests[name]?.seeds[seed]).join());
+  const known = new Set(runs(first));
+  return runs(second).some((run) => known.has(run));
 };
 
 const interval = (first, second, metric, level) => {
@@ -49,7 +59,7 @@ const interval = (first, second, metric, level) => {
   const missing = sides.map((side) => side.missing).filter(Boolean);
   if (missing.length) return { text: `none: ${missing.join(", ")}` };
   const variance = sides[0].variance + sides[1].variance;
-  if (variance === 0) return { text: "none: no seed moves either, and scores of users are not at hand" };
+  if (variance === 0) return { text: "none: neither differs between seeds, and scores of users are not at hand" };
   const freedom = variance ** 2 / sides.reduce((sum, side) => sum + side.variance ** 2 / side.freedom, 0);
   const half = quantile(level, freedom) * Math.sqrt(variance);
   const difference = first.tests[metric].mean - second.tests[metric].mean;
@@ -72,6 +82,7 @@ if (comparison) {
   };
   const show = () => {
     const pair = selects.map((select) => entries[select.value]);
+    const alike = pair[0] === pair[1] ? "the same entry" : shareRuns(...pair, metrics) ? "runs of the two are the same" : "";
     body.replaceChildren();
     for (const metric of metrics) {
       const means = pair.map((entry) => entry.tests[metric]?.mean);
@@ -85,7 +96,7 @@ if (comparison) {
         continue;
       }
       add(row, "td", signed(means[0] - means[1]), means[0] - means[1]);
-      const found = interval(...pair, metric, level);
+      const found = alike ? { text: `none: ${alike}` } : interval(...pair, metric, level);
       const cell = add(row, "td", found.text ?? `[${signed(found.low)}, ${signed(found.high)}]`);
       if (!found.text) Object.assign(cell.dataset, { low: found.low, high: found.high });
     }

@@ -86,6 +86,8 @@ class RandomConfig(InteractiveConfig):
 class RandomChoice(ClosedFormSystem):
     """Shows any item or query that was not shown, each with the same chance; ranks by chance, and learns nothing."""
 
+    draws = True
+
     def start(self, candidates: Candidates) -> State:
         """Begin with relevance by chance, a hash of session and node, which no block of sessions changes."""
         state = super().start(candidates)

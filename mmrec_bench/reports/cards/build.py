@@ -12,8 +12,8 @@ from mmrec_bench.reports.cards.scores import intervals
 from mmrec_bench.reports.cards.words import protocol_words
 from mmrec_bench.reports.collect import Estimate, Row, TableKey
 from mmrec_bench.reports.comparisons.family import told_apart
-from mmrec_bench.reports.comparisons.pairs import UNDIRECTED, seeds_of
-from mmrec_bench.reports.sessions.facts import lower_is_better
+from mmrec_bench.reports.comparisons.pairs import seeds_of
+from mmrec_bench.reports.directions import has_direction, lower_is_better
 from mmrec_bench.reports.user_scores import user_scores
 from mmrec_bench.seeding import Seeds
 from mmrec_bench.statistics.comparison import compare, verdict
@@ -162,7 +162,7 @@ def _audit(runs: Sequence[RunArtefact]) -> form.AuditCard | None:
 
 def _comparisons(row: Row, baselines: Sequence[Row]) -> tuple[form.ComparisonCard, ...]:
     metric = row.key.select_by
-    if not baselines or metric.partition("@")[0] in UNDIRECTED:
+    if not baselines or not has_direction(metric):
         return ()
     rows = {one.fingerprint: one for one in (row, *baselines)}
     sign = -1 if lower_is_better([metric]) else 1

@@ -11,16 +11,13 @@ from mmrec_bench.errors import ArtefactError
 from mmrec_bench.experiments.artefact import RunArtefact
 from mmrec_bench.reports.collect import Row, TableKey, collect
 from mmrec_bench.reports.comparisons.family import Family
-from mmrec_bench.reports.sessions.facts import lower_is_better
+from mmrec_bench.reports.directions import has_direction, lower_is_better
 from mmrec_bench.reports.user_scores import RowScores, UserScores
 from mmrec_bench.seeding import Seeds
 from mmrec_bench.statistics.comparison import CLAIM_SEEDS, Comparison, Verdict, compare, verdict
 from mmrec_bench.statistics.families import adjusted
 from mmrec_bench.statistics.ranks import CriticalDifference, critical_difference
 from mmrec_bench.types import DoubleArray
-
-UNDIRECTED = ("calibration",)
-"""Metrics whose best value lies between others; a difference of means says nothing of better."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +101,7 @@ def compare_runs(runs: Sequence[RunArtefact], family: Family) -> list[ComparedTa
 
 def fixed(row: Row) -> bool:
     """Whether no seed moves a row: a retrieval model fitted in closed form, whose single run stands for all."""
-    return len(row.runs) == 1 and row.key.task == "retrieval" and bool(row.runs[0].manifest.get("closed_form"))
+    return len(row.runs) == 1 and row.key.task == "retrieval" and row.runs[0].deterministic
 
 
 def seeds_of(row: Row, scores: DoubleArray) -> DoubleArray:
@@ -139,7 +136,7 @@ def _ranks(scores: Sequence[DoubleArray]) -> CriticalDifference | None:
 
 def _metric(family: Family, key: TableKey) -> str:
     metric = family.metric or key.select_by
-    if metric.partition("@")[0] in UNDIRECTED:
+    if not has_direction(metric):
         raise ArtefactError(f"'{metric}' has no better side: its best value lies between others. Name another metric")
     return metric
 

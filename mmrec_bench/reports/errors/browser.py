@@ -11,11 +11,11 @@ import pandas as pd
 
 from mmrec_bench.errors import ArtefactError
 from mmrec_bench.experiments.artefact import RunArtefact
+from mmrec_bench.reports.directions import lower_is_better
 from mmrec_bench.reports.errors.items import ItemViews
 from mmrec_bench.reports.errors.pages import fragment, markdown, page
 from mmrec_bench.reports.errors.users import Lists, Part, UserView
 from mmrec_bench.reports.files import write_all
-from mmrec_bench.reports.sessions.facts import lower_is_better
 from mmrec_bench.statistics.scores import user_differences
 from mmrec_bench.types import DoubleArray
 

@@ -5,18 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from mmrec_bench.metrics.sessions import SESSION_METRICS
 from mmrec_bench.reports.collect import Estimate, Row
 from mmrec_bench.reports.ranking_facts import in_words
-
-FALLING = ("log-loss", *(name for name, metric in SESSION_METRICS.items() if not metric.higher_is_better))
-"""Metrics of which less is better."""
-
-
-def lower_is_better(names: Sequence[str]) -> list[str]:
-    """Return those metrics of which less is better, without ``@K``, each once."""
-    stems = dict.fromkeys(name.partition("@")[0] for name in names)
-    return [stem for stem in stems if stem in FALLING]
 
 
 def session_headline(names: Sequence[str], select_by: str) -> list[str]:
