@@ -20,6 +20,8 @@ from mmrec_bench.training.records import EpochRecord, SilentObserver
 
 from .conftest import write_config
 
+ROOT = Path(__file__).parents[2]
+
 
 class Diary:
     """Writes down what a suite reports; can interrupt a run after some epochs."""
@@ -226,6 +228,14 @@ def test_a_run_that_another_process_makes_is_waited_for_at_the_end(suite_world: 
     assert not done.failures
     assert diary.lines == ["run popularity 0", "run mf-16 0", "run mf-16 1", "run popularity 0"]
     assert [label for label, _ in done.runs] == ["mf-16", "mf-16", "popularity"]
+
+
+def test_seeds_of_a_suite_are_those_of_what_draws(tmp_path: Path) -> None:
+    rows = "".join(
+        f"  - config: {ROOT}/configs/synthetic/{name}.yaml\n" for name in ("random-sessions-lightgcn", "core-lightgcn")
+    )
+    (tmp_path / "suite.yaml").write_text(f"schema_version: 1\ntitle: Tiny\nseeds: [3, 4]\nexperiments:\n{rows}")
+    assert [one.config.seeds for one in load_suite(tmp_path / "suite.yaml").experiments] == [(3, 4), (0,)]
 
 
 def test_the_same_experiment_twice_is_refused(suite_world: Path) -> None:

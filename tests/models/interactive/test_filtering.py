@@ -10,6 +10,7 @@ from scipy.stats import chi2
 
 from mmrec_bench.data.items import ItemTable, Words
 from mmrec_bench.data.lexicon import Supports, mined_lexicon
+from mmrec_bench.models.base import MODELS
 from mmrec_bench.models.interactive.base import Feedback, InteractiveSystem, State, relevance_of
 from mmrec_bench.models.interactive.board import Candidates
 from mmrec_bench.models.interactive.guess import entropies
@@ -188,6 +189,10 @@ def test_random_shows_anything_alike_and_ranks_by_chance() -> None:
     assert after.alive.all(), "it learns nothing"
     other = build("random", context_of(lexicon, seed=1))
     assert (other.propose(other.start(candidates), 1)[:, 0] != first).any()
+
+
+def test_random_is_the_one_closed_form_that_seeds_move() -> None:
+    assert [name for name in MODELS if MODELS[name].closed_form and not MODELS[name].deterministic] == ["random"]
 
 
 @pytest.mark.parametrize("initialiser", ["sigmoid", "min-max", "softmax", "uniform"])
