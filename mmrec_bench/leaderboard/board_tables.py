@@ -151,5 +151,9 @@ def measured_cell(found: Measured | None) -> Cell:
 
 def hardware_words(devices: Sequence[Hardware]) -> str:
     """Return what a system ran on, in words."""
-    told = [f"{device.name} ({device.type}{f', {device.cores} cores' if device.cores else ''})" for device in devices]
-    return "; ".join(dict.fromkeys(told)) or ABSENT
+
+    def words(device: Hardware) -> str:
+        cores = "" if not device.cores else ", 1 core" if device.cores == 1 else f", {device.cores} cores"
+        return f"{device.name} ({device.type}{cores})"
+
+    return "; ".join(dict.fromkeys(map(words, devices))) or ABSENT
