@@ -24,7 +24,7 @@ from mmrec_bench.cli.console import (
 from mmrec_bench.cli.executors import Address, Choice, DataUrl, ExecutorOption, RunMemory, Shards, Workers
 from mmrec_bench.cli.extraction import extract_for
 from mmrec_bench.cli.running import finish, print_report, run_experiments
-from mmrec_bench.errors import ConfigError, ConfigIssue, DataError, ModelError, TrainingError
+from mmrec_bench.errors import ConfigError, ConfigIssue, MissingExtraError, MMRecBenchError, ResourceError
 from mmrec_bench.experiments.prepare import Preparer
 from mmrec_bench.experiments.run_settings import RunSettings
 from mmrec_bench.experiments.schema.experiment import Experiment, is_space, is_suite, load_experiment
@@ -83,10 +83,13 @@ def tune(
     winners = [one for one in chosen if one is not None]
     outcome = run_experiments(winners, [], settings, preparer, reuse_stale, choice.executor(data_dir, device))
     outcome = replace(outcome, failures=(*failures, *outcome.failures))
-    tuned = {experiments[row].label for row in studies}
+    tuned = {experiments[row].label: study.manifest["fingerprints"]["study"] for row, study in studies.items()}
     for label, artefact in outcome.runs:
-        by_hand = label in tuned and not artefact.manifest.get("tuning")
-        note = " (made before, by hand: it does not name this study)" if by_hand else ""
+        chosen_by, note = artefact.manifest.get("tuning"), ""
+        if label in tuned and not chosen_by:
+            note = " (made before, by hand: it does not name this study)"
+        elif chosen_by and chosen_by["study"] != tuned.get(label, chosen_by["study"]):
+            note = " (made before: it names another study, or another budget, that chose the same)"
         out.print(f"run: {artefact.folder}{note}", highlight=False, markup=False)
     title = f"{Path(config).stem}, tuned with {budget}"
     print_report(make_report(title, command_line(), outcome.runs, failures=outcome.failures), headline_only=False)
@@ -117,8 +120,8 @@ def run_studies(
         except KeyboardInterrupt:
             errors.print("interrupted: finished trials are kept; the same command goes on", highlight=False)
             raise typer.Exit(130) from None
-        except (DataError, ModelError, TrainingError) as error:
-            if len(spaces) == 1:
+        except MMRecBenchError as error:
+            if len(spaces) == 1 or isinstance(error, (ResourceError, MissingExtraError)):
                 raise
             failures.append(Failure(space.experiment.label, None, str(error)))
             errors.print(f"{space.experiment.label} failed: {error}", style="red", highlight=False, markup=False)
@@ -142,6 +145,9 @@ def _spaces(
     if suite.config.tuning is not None:
         message = "is declared by the suite itself: run it with `mmrec-bench bench`, or remove it"
         raise ConfigError(config, [ConfigIssue("tuning", message)])
+    if suite.knockouts or suite.probes:
+        told = "knockouts and probes of the suite are not made: `mmrec-bench bench` makes them"
+        errors.print(told, highlight=False, markup=False)
     return suite.experiments, spaces_of(config, suite.experiments, space)
 
 

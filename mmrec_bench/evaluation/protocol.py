@@ -126,5 +126,6 @@ class RetrievalProtocol(ProtocolConfig):
 
         Two tables carry the same id exactly if their numbers mean the same thing.
         """
-        code = self.digest(EVALUATOR_VERSION, {name: METRICS[name].version for name in self.metrics})
+        versions = {name: METRICS[name].version for name in self.metrics}
+        code = self.digest(EVALUATOR_VERSION, versions, exclude=sorted(self.exclude))
         return f"retrieval/{self.split.name}/exclude-{'+'.join(sorted(self.exclude))}/{code}"

@@ -192,6 +192,9 @@ def with_inputs(
     if (stage := prepared.first_stage) is None:
         return prepared, facts
     first = _first_run(stage, settings, observer)
+    if stage.prepared.inputs:  # its model is built again of the very features that it was trained on
+        own, _ = resolve(stage.prepared.inputs, stage.prepared.dataset, settings, observer)
+        prepared = replace(prepared, first_stage=replace(stage, prepared=replace(stage.prepared, load=lambda: own)))
     return replace(prepared, first_run=first), [*facts, _first_stage_facts(stage, first)]
 
 

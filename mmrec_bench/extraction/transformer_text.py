@@ -25,6 +25,7 @@ class TransformersTextConfig(PretrainedConfig):
     """A model of the package transformers; which pooling fits is a property of its training."""
 
     modality = "text"
+    version = 2
 
     name: Literal["transformers"] = "transformers"
     pooling: TextPooling = "mean"
@@ -61,6 +62,14 @@ class TransformersTextEncoder(ContentEncoder[str]):
             lambda: library.AutoModel.from_pretrained(folder, use_safetensors=True, dtype=torch.float32, **told),
         )
         self._model = self._model.to(device).eval()
+        # The texts of a model of text and image, or the encoder of one that writes; the whole asks for more than texts.
+        inner = getattr(self._model, "text_model", None)
+        if inner is None and self._model.config.is_encoder_decoder:
+            inner = self._model.get_encoder()
+        self._states: Any = self._model if inner is None else inner
+        # SigLIP was trained on texts of one length, and its vector is the state at the last place, padded or not.
+        text_config = getattr(self._model.config, "text_config", self._model.config)
+        self._one_length = str(getattr(text_config, "model_type", "")).startswith("siglip")
         if config.pooling == "projected" and not hasattr(self._model, "get_text_features"):
             raise DataError(
                 f"{folder}: {type(self._model).__name__} has no projected text vector; set encoder.pooling to mean, "
@@ -86,20 +95,23 @@ class TransformersTextEncoder(ContentEncoder[str]):
         return vectors
 
     def _batch(self, texts: Sequence[str]) -> FloatArray:
-        tokens = self._tokenizer(
-            list(texts), truncation=True, max_length=self._longest + 1, padding=True, return_tensors="pt"
-        )
-        if cut := int((tokens["attention_mask"].sum(dim=1) > self._longest).sum()):
+        tokens = self._tokenizer(list(texts), truncation=True, max_length=self._longest + 1)
+        if cut := sum(len(ids) > self._longest for ids in tokens["input_ids"]):
             self.counts[f"cut at {self._longest} tokens"] += cut
-            tokens = self._tokenizer(
-                list(texts), truncation=True, max_length=self._longest, padding=True, return_tensors="pt"
-            )
-        tokens = tokens.to(self._device)
+        tokens = self._tokenizer(
+            list(texts),
+            truncation=True,
+            max_length=self._longest,
+            padding="max_length" if self._one_length else True,
+            return_tensors="pt",
+            return_attention_mask=True,
+        ).to(self._device)
+        told = {"input_ids": tokens["input_ids"]} if self._one_length else dict(tokens)
         if self._config.pooling == "projected":
-            found = self._model.get_text_features(**tokens)
+            found = self._model.get_text_features(**told)
             vectors = found if isinstance(found, Tensor) else found.pooler_output
         else:
-            vectors = self._pooled(self._model(**tokens).last_hidden_state, tokens["attention_mask"])
+            vectors = self._pooled(self._states(**told).last_hidden_state, tokens["attention_mask"])
         if self._config.normalise:
             vectors = torch.nn.functional.normalize(vectors, dim=1)
         return np.asarray(vectors.float().cpu().numpy(), np.float32)

@@ -153,6 +153,12 @@ def check_weights(folder: Path) -> None:
             file = folder / str(module.get("path", "")) / "pytorch_model.bin"
             if file.is_file() and not file.with_name("model.safetensors").is_file():
                 raise DataError(f"{file}: pickled weights are never read, and there are no others beside it")
+    for router in folder.rglob("router_config.json"):
+        told = _json(router)
+        kinds = told.get("types") if isinstance(told, dict) else None
+        for kind in map(str, kinds.values() if isinstance(kinds, dict) else ()):
+            if not kind.startswith("sentence_transformers."):
+                raise DataError(f"{router}: names code that is not of sentence-transformers ({kind[:80]!r}): refused")
 
 
 @functools.cache

@@ -142,7 +142,8 @@ class LisReport:
             f"Gain of test AUC over M_T ({', '.join(f'{value:.4f}' for value in aucs)} by seed), mean over n = "
             f"{len(self.seeds)} seeds. Protocol `{facts['protocol_id']}`; {judged['impressions']:,} impressions of "
             f"{judged['users']:,} users ({judged['share']:.1%} of all, {judged['days']:.1f} days behind T). Intervals: "
-            f"bootstrap over users and seeds, {self.config.n_draws:,} draws. MDE: the smallest gain that would "
+            f"bootstrap over {'users, for this very seed' if len(self.seeds) == 1 else 'users and seeds'}, "
+            f"{self.config.n_draws:,} draws; too short where few seeds differ much. MDE: the smallest gain that would "
             f"be found at this level with power {POWER:g}."
         )
         return Table(f"{facts['dataset']}: LIS of {facts['model']}", note, header, tuple(body))

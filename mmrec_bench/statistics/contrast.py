@@ -10,6 +10,7 @@ import numpy as np
 from scipy import stats
 from scipy.optimize import brentq
 
+from mmrec_bench.statistics.scores import ROUNDING, user_differences
 from mmrec_bench.types import DoubleArray
 
 LEVEL = 0.95
@@ -76,8 +77,8 @@ def spread(first: DoubleArray, second: DoubleArray) -> Spread | None:
     n_users = first.shape[1]
     if min(len(first), len(second), n_users) < 2:
         return None
-    of_users = (first.mean(axis=0) - second.mean(axis=0)).var(ddof=1) / n_users
-    of_seeds = np.array([group.mean(axis=1).var(ddof=1) / len(group) for group in (first, second)])
+    of_users = user_differences(first, second).var(ddof=1) / n_users
+    of_seeds = np.array([_variance(group.mean(axis=1)) / len(group) for group in (first, second)])
     common = max(float(of_seeds.sum() - _residual(first) - _residual(second)), 0.0)
     freedom = np.inf
     if common > 0:
@@ -126,7 +127,13 @@ def p_value(first: DoubleArray, second: DoubleArray, alternative: Alternative = 
 
 def difference_of(first: DoubleArray, second: DoubleArray) -> float:
     """Return mean of the first group minus mean of the second."""
-    return float((first.mean(axis=0) - second.mean(axis=0)).mean())
+    return float(user_differences(first, second).mean())
+
+
+def _variance(means: DoubleArray) -> float:
+    """Return the unbiased variance of the means of seeds; what is less than rounding is none."""
+    found, rounding = float(means.var(ddof=1)), ROUNDING * float(np.abs(means).max())
+    return found if found > rounding**2 else 0.0
 
 
 def over_users(scores: DoubleArray, alpha: float = 1 - LEVEL) -> tuple[float, float] | None:

@@ -18,7 +18,7 @@ from mmrec_bench.data.dataset import Dataset
 from mmrec_bench.data.interactions import Interactions
 from mmrec_bench.data.items import ItemTable
 from mmrec_bench.errors import ArtefactError, ConfigError, DataError, MMRecBenchError, ResourceError
-from mmrec_bench.experiments.features import shards
+from mmrec_bench.experiments.features import contents, shards
 from mmrec_bench.experiments.features.contents import picture_places, wanted_pictures
 from mmrec_bench.experiments.features.extract import extract
 from mmrec_bench.experiments.features.extract_config import ExtractConfig, PicturesConfig, load_extraction
@@ -317,6 +317,12 @@ def test_what_makes_no_sense_is_refused(world: Path, overrides: tuple[str, ...],
 def test_what_the_data_does_not_give_is_refused(world: Path, overrides: tuple[str, ...], message: str) -> None:
     with pytest.raises(MMRecBenchError, match=message):
         made(world, *overrides)
+
+
+def test_fields_of_after_the_fact_are_refused_undeclared(world: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(contents, "AFTER_THE_FACT", ("title",))
+    with pytest.raises(MMRecBenchError, match="the field 'title' tells what users did"):
+        made(world)
 
 
 def test_a_name_of_a_data_set_is_enough() -> None:

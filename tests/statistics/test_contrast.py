@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from mmrec_bench.statistics.contrast import Contrast, contrast, largest_null_difference
+from mmrec_bench.statistics.contrast import Contrast, contrast, largest_null_difference, p_value
 
 
 def slow_contrast(first: np.ndarray, second: np.ndarray) -> tuple[float, float]:
@@ -98,3 +98,14 @@ def test_the_largest_null_difference_is_that_of_all_halves() -> None:
     assert largest_null_difference(scores) == pytest.approx(max(halves))
     assert largest_null_difference(np.array([0.3, 0.1, 0.2])) == pytest.approx(0.2)
     assert largest_null_difference(np.array([0.1, 0.1])) == 0.0
+
+
+@pytest.mark.parametrize(("n_first", "n_second"), [(5, 7), (3, 11), (5, 10)])
+def test_equal_scores_over_other_numbers_of_seeds_differ_in_nothing(n_first: int, n_second: int) -> None:
+    """Their means are rounded in other ways."""
+    scores = np.random.default_rng(0).integers(0, 6, 943) / 5
+    first, second = (np.repeat(scores[None], n, axis=0) for n in (n_first, n_second))
+    assert first.mean(axis=0).tolist() != second.mean(axis=0).tolist()
+    found = contrast(first, second)
+    assert (found.difference, found.low, found.high) == (0.0, 0.0, 0.0)
+    assert p_value(first, second) == 1.0

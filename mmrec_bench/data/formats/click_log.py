@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, get_args
 
 import numpy as np
 from pydantic import model_validator
@@ -60,6 +60,13 @@ class ClickLogCard(VectorFilesCard):
             raise explained_error("features: row r of a vector file is of the r-th item of a file; add 'items'")
         if len(set(self.feature_columns)) != len(self.feature_columns):
             raise explained_error("feature_columns: names a column twice")
+        for role in get_args(LogColumn):
+            if (name := self.columns.get(role, role)) in self.feature_columns:
+                raise explained_error(
+                    f"feature_columns: {name!r} is the column of the {role}, which a log holds for itself"
+                    + ("; rankers would read what they are to find" if role in ("label", "click") else "")
+                    + ". Remove it, or write it as a column of another name"
+                )
         return self
 
     @property

@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import csv
 import gzip
+import io
 import re
 import zlib
 from collections.abc import Sequence
@@ -18,6 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 
+from mmrec_bench.data.raw.files import FREE, MAX_RATIO
 from mmrec_bench.errors import DataError
 from mmrec_bench.registry import nearest
 from mmrec_bench.types import BoolArray, DoubleArray, IntArray, StringArray
@@ -36,11 +38,11 @@ def read_file(path: Path) -> bytes:
     """Return the content of a file, unpacked where it is gzip.
 
     Raises:
-        DataError: It is missing, no file, cannot be read, or is a damaged archive.
+        DataError: It is missing, no file, cannot be read, is a damaged archive, or unpacks to too much.
     """
     try:
         data = path.read_bytes()
-        return gzip.decompress(data) if data.startswith(b"\x1f\x8b") else data
+        return _unpacked(path, data) if data.startswith(b"\x1f\x8b") else data
     except FileNotFoundError:
         raise DataError(f"{path}: no such file. Check the name in the card and the folder of the data") from None
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
@@ -48,6 +50,18 @@ def read_file(path: Path) -> bytes:
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
         raise DataError(f"{str(path)!r}: cannot be read: {reason}") from None
+
+
+def _unpacked(path: Path, data: bytes) -> bytes:
+    limit = max(FREE, MAX_RATIO * len(data))
+    with gzip.GzipFile(fileobj=io.BytesIO(data)) as file:
+        found = file.read(limit + 1)
+    if len(found) > limit:
+        raise DataError(
+            f"{path}: unpacks to more than {MAX_RATIO} times its size ({len(data):,} bytes); it is refused. Unpack it "
+            "yourself if it is right"
+        )
+    return found
 
 
 @dataclass(frozen=True, slots=True, eq=False)

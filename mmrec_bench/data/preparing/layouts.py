@@ -90,6 +90,11 @@ class LayoutRecipe(Recipe):
         dataset = reading.dataset = self.layout.read(reading.raw, None)
         self._check_repeats(reading, dataset.report.n_duplicates)
         one = dataset.payload
+        if self.min_rating is not None and one.values is None:
+            raise DataError(
+                f"{reading.raw / self.raw_files[0]}: holds no ratings, so that build.min_rating ({self.min_rating:g}) "
+                "would do nothing. Leave it out, or name the column of ratings in build.layout"
+            )
         n = len(one)
         columns = {
             "file": np.zeros(n, np.int16),

@@ -42,7 +42,7 @@ def to_pairs(store: Store, min_rating: float | None, repeats: Repeats) -> Iterat
     number_ids(store)
     yield "read"
     if min_rating is not None:
-        store.run("DELETE FROM edges WHERE rating < ?", [min_rating])
+        store.run("DELETE FROM edges WHERE rating < CAST(? AS FLOAT)", [min_rating])  # as ratings are kept
         yield f"rating of {min_rating:g} or more"
     _merge_repeats(store, repeats)
     yield f"{repeats} row of each pair"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -127,7 +128,7 @@ class Items:
             source.problems.add(source.name, kind, line)
 
         try:
-            record = json.loads(doc)
+            record = json.loads(doc, parse_constant=_missing)  # NaN and infinities, which pandas writes
         except (ValueError, RecursionError):  # numbers of thousands of digits, or lists in lists in lists
             note("not-json")
             return {"item_id": item}
@@ -144,6 +145,8 @@ class Items:
 
     def _title(self, record: dict[str, Any], note: Any) -> str | None:
         value = record.get(self.keys.title)
+        if isinstance(value, float) and not math.isfinite(value):
+            return None
         if isinstance(value, (int, float)) and not isinstance(value, bool):
             value = str(value)
         if value is not None and not isinstance(value, str):
@@ -187,3 +190,7 @@ def _cut(texts: list[str]) -> list[str]:
             kept.append(text[:left])
             left -= len(text)
     return kept
+
+
+def _missing(_: str) -> None:
+    """Return null for a number that is none."""

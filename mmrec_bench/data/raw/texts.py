@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import math
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -54,6 +55,8 @@ def _pieces(value: Any, depth: int) -> Iterator[str]:
     """
     if isinstance(value, str):
         yield plain_text(value)
+    elif isinstance(value, float) and not math.isfinite(value):
+        return  # how tables tell that nothing is there
     elif isinstance(value, (int, float)) and not isinstance(value, bool):
         yield str(value)
     elif isinstance(value, list) and depth:

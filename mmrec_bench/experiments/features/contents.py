@@ -14,6 +14,7 @@ from mmrec_bench.data.cards import find_data
 from mmrec_bench.data.dataset import Dataset
 from mmrec_bench.data.fetching.picture_list import failures
 from mmrec_bench.data.formats.base import DatasetCard
+from mmrec_bench.data.preparing.recipes import AFTER_THE_FACT
 from mmrec_bench.errors import DataError
 from mmrec_bench.experiments.features.extract_config import ExtractConfig, PicturesConfig, TextsConfig
 from mmrec_bench.extraction.pictures import PictureError, open_picture
@@ -167,6 +168,11 @@ def _texts(config: TextsConfig, card: DatasetCard, dataset: Dataset[Any], folder
         )
     for name in found:
         declared = card.provenance.fields.get(name)
+        if declared is None and name in AFTER_THE_FACT:
+            raise DataError(
+                f"data set '{dataset.name}': the field '{name}' tells what users did, or what was so when a page was "
+                "saved, so that its vectors would know what is held out. Leave it out of texts.fields"
+            )
         if declared is not None and declared.made_of != "content":
             raise DataError(
                 f"data set '{dataset.name}': the field '{name}' is made of what users did ({declared.made_of}, says "

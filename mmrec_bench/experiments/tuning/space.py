@@ -158,9 +158,7 @@ class Space:
         Raises:
             ConfigError: They do not go together.
         """
-        base = self.experiment
-        config = Document(str(base.source), _with(base.config, values)).parse(ExperimentConfig)
-        return Experiment(config, base.source, base.label)
+        return with_values(self.experiment, values)
 
 
 def load_space(name_or_path: str | Path, experiment: Experiment) -> Space:
@@ -263,6 +261,16 @@ def _refusal(config: ExperimentConfig, key: str, value: Any) -> str | None:
 
 class _NoMappingError(Exception):
     """A key goes through a value that holds no keys."""
+
+
+def with_values(base: Experiment, values: Mapping[str, Any]) -> Experiment:
+    """Return an experiment with other values, by their keys.
+
+    Raises:
+        ConfigError: They do not go together.
+    """
+    config = Document(str(base.source), _with(base.config, values)).parse(ExperimentConfig)
+    return Experiment(config, base.source, base.label)
 
 
 def _with(config: ExperimentConfig, values: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,8 +10,9 @@ from typing import Any, Self
 
 from mmrec_bench.errors import ArtefactError
 from mmrec_bench.experiments.folders import Artefact, checked_manifest, distinct, folders_of_kind
-from mmrec_bench.experiments.schema.experiment import Experiment, load_experiment
-from mmrec_bench.experiments.tuning.study import FILES, REQUIRED, TRIALS, WINNER
+from mmrec_bench.experiments.schema.experiment import Experiment
+from mmrec_bench.experiments.tuning.space import with_values
+from mmrec_bench.experiments.tuning.study import FILES, REQUIRED, TRIALS
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,15 +49,16 @@ class StudyArtefact(Artefact):
         """Return the experiment with the values of the best trial; its runs say that this study chose them.
 
         Args:
-            tuned: What was tuned; gives the seeds to run it with and the name of its row.
+            tuned: What was tuned; gives all else, so that settings which move no number are those of today.
         """
-        found, facts = load_experiment(self.folder / WINNER, (f"seeds={list(tuned.config.seeds)}",)), self.manifest
+        facts = self.manifest
+        found = with_values(tuned, facts["best"]["values"])
         told = {
             "study": facts["fingerprints"]["study"],
             **{key: facts[key] for key in ("search", "budget", "spent")},
             "trial": facts["best"]["trial"],
         }
-        return replace(found, tuning=told, label=tuned.label)
+        return replace(found, tuning=told)
 
 
 def find_studies(roots: Sequence[Path]) -> list[StudyArtefact]:

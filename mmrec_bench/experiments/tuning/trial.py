@@ -9,7 +9,14 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from mmrec_bench.data.split import SealedTest, VaultLedger
-from mmrec_bench.errors import MMRecBenchError, ProtocolError
+from mmrec_bench.errors import (
+    ArtefactError,
+    DataError,
+    MissingExtraError,
+    MMRecBenchError,
+    ProtocolError,
+    ResourceError,
+)
 from mmrec_bench.experiments.building import keep_weights
 from mmrec_bench.experiments.environment import use_threads
 from mmrec_bench.experiments.prepare import Preparer
@@ -63,6 +70,10 @@ class _NoTest(SealedTest[Any]):
         raise ProtocolError("a trial never opens the test vault; the winner of its study is run, and opens it once")
 
 
+class StorageError(ResourceError):
+    """The storage of a study cannot be used."""
+
+
 class _GivenUpError(Exception):
     """The trial is pruned; training ends."""
 
@@ -105,6 +116,8 @@ def try_out(
 
     Raises:
         ResourceError: The weights cannot be written.
+        StorageError: The storage of the study cannot be used.
+        MissingExtraError, ArtefactError, DataError: What a trial needs is not there, whatever its settings.
     """
     use_threads(settings.threads)
     started = time.perf_counter()
@@ -118,6 +131,8 @@ def try_out(
         result = train(model, context, config, watch, Seeds(seed), settings.device, observer=observer)
     except _GivenUpError:
         return TrialScore("pruned", None, tuple(scores), time.perf_counter() - started)
+    except (MissingExtraError, ArtefactError, DataError, StorageError):
+        raise  # what is there is at fault, and no setting
     except MMRecBenchError as error:
         return TrialScore("failed", None, tuple(scores), time.perf_counter() - started, str(error))
     score = TrialScore("complete", result.best_score, tuple(scores), time.perf_counter() - started)

@@ -23,7 +23,7 @@ from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 
 from mmrec_bench.errors import ResourceError
-from mmrec_bench.experiments.tuning.trial import Outcome, TrialScore
+from mmrec_bench.experiments.tuning.trial import Outcome, StorageError, TrialScore
 
 LEASE_SECONDS = 60.0
 """A worker of another machine that has not renewed its trial for so long is taken for dead."""
@@ -237,7 +237,7 @@ def _told(url: str) -> Iterator[None]:
         raise
     except (OptunaError, sqlalchemy.exc.SQLAlchemyError, ImportError, RuntimeError, OSError) as error:
         reason = str(error.__cause__ or error).strip().splitlines()[0]
-        raise ResourceError(
+        raise StorageError(
             f"the storage of the study, {_without_password(url)}, cannot be used: {reason}. Name a database that can "
             "be reached and written, such as sqlite:////folder/study.sqlite or postgresql://user@host/name, with "
             "--storage"

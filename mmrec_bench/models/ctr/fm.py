@@ -53,7 +53,10 @@ class Pairwise(nn.Module):
     paper=Citation(
         title="Factorization Machines", authors="Rendle", venue="ICDM 2010", url="https://doi.org/10.1109/ICDM.2010.127"
     ),
-    deviations=("The extra slot is one more field, whose projection starts at zero: an FM has no dense layer.",),
+    deviations=(
+        "The extra slot is one more field, whose projection starts at zero: an FM has no dense layer. It has a vector, "
+        "and no weight of its own.",
+    ),
     uses_features=True,
 )
 class FM(FieldsModel):

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Annotated
+from typing import Annotated, Self
 
 import torch
-from pydantic import Field, PositiveInt
+from pydantic import Field, PositiveInt, model_validator
 from torch import Tensor, nn
 
 from mmrec_bench.errors import ModelError
@@ -14,6 +14,7 @@ from mmrec_bench.list_losses import draws
 from mmrec_bench.models.ranking.base import ListInputs, RankingContext
 from mmrec_bench.models.ranking.objective import ObjectiveConfig, ObjectiveRanker
 from mmrec_bench.row_share import RowDropout
+from mmrec_bench.settings import explained_error
 
 
 class RerankerConfig(ObjectiveConfig):
@@ -25,7 +26,17 @@ class RerankerConfig(ObjectiveConfig):
     """Dropout of rows and of what they become."""
     initial_order: bool = True
     """Whether the order in which rows are shown is known; it tells what the initial ranker thought of them. Without it,
-    the order of a list hangs on its rows alone. For lists that nobody has shown, such as LETOR files, say false."""
+    the order of a list hangs on its rows alone. For lists that nobody has shown, such as LETOR files, and where the
+    order is what is learned (``learns_from: order``), say false."""
+
+    @model_validator(mode="after")
+    def _order_is_not_read_off(self) -> Self:
+        if self.learns_from == "order" and self.initial_order:
+            raise explained_error(
+                "initial_order is true, and learns_from is order: what is to be learned would be read off the places "
+                "of the rows. Set model.initial_order: false"
+            )
+        return self
 
 
 class Reranker(ObjectiveRanker):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from typing import TypeAlias
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, TypeAlias
 
+from mmrec_bench.models.base import MODELS
 from mmrec_bench.reports.cards.schema import ResultCard, Score
 from mmrec_bench.reports.ledger.schema import CARDS, Ledger
 from mmrec_bench.reports.legacy_file import LegacyLine
@@ -197,9 +198,23 @@ def _settings(card: ResultCard | None) -> str:
     if card is None:
         return ABSENT
     parts = ["by hand" if card.tuning is None else "tuned"]
-    parts += ["released switches"] * (card.config.get("model", {}).get("preset") == "released")
+    model = card.config.get("model", {})
+    if model.get("preset") == "released":
+        other = _overridden(model)
+        parts.append("released switches" + (f" but {', '.join(other)}" if other else ""))
     trainer = card.config.get("trainer") or {}
     return ", ".join([*parts, *([f"{trainer['max_epochs']} epochs at most"] if "max_epochs" in trainer else [])])
+
+
+def _overridden(model: Mapping[str, Any]) -> list[str]:
+    """Return what the preset of released code would have set otherwise, with its value here."""
+    name = str(model.get("name"))
+    released = MODELS[name].config.RELEASED if name in MODELS else {}
+    return [
+        f"{key} {model[key]:g}" if isinstance(model[key], float) else f"{key} {model[key]}"
+        for key, value in released.items()
+        if key in model and model[key] != value
+    ]
 
 
 def _chosen_on_test(ledger: Ledger, card: ResultCard | None, metric: str) -> str:

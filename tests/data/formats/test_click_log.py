@@ -246,6 +246,11 @@ def test_parquet_lacks_columns_and_rows(load: Load) -> None:
         ("columns: {clicks: c}\n", "columns"),
         ("features: {image: image.npy}\n", "row r of a vector file is of the r-th item of a file; add 'items'"),
         ("feature_columns: [price, price]\n", "names a column twice"),
+        ("feature_columns: [label]\n", "is the column of the label, .*rankers would read what they are to find"),
+        (
+            "feature_columns: [shown]\ncolumns: {position: shown}\n",
+            "'shown' is the column of the position, which a log",
+        ),
         ("feature_column: [price]\n", "did you mean 'feature_columns'"),
         ("counts: {n_interactions: 5}\n", "format 'click-log' holds lists"),
     ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import pickle
 from collections.abc import Callable
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 from mmrec_bench.data.cards import load_card, load_dataset
 from mmrec_bench.data.dataset import Dataset
 from mmrec_bench.data.features import FeatureTable
+from mmrec_bench.data.formats import tables
 from mmrec_bench.data.interactions import Interactions
 from mmrec_bench.data.mapping import mapping_of
 from mmrec_bench.errors import ConfigError, DataError, MMRecBenchError
@@ -540,3 +542,10 @@ def test_random_cards_load_or_are_refused(folder: Path, text: str) -> None:
     (folder / "mine.inter").write_text(INTER)
     (folder / "card.yaml").write_bytes(text.encode("utf-8", "surrogatepass"))
     check_loads_or_refuses(folder / "card.yaml")
+
+
+def test_files_that_unpack_to_too_much_are_refused(load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tables, "FREE", 1 << 16)
+    assert len(load(gzip.compress(INTER.encode())).payload) == 4
+    with pytest.raises(DataError, match=r"mine\.inter: unpacks to more than 200 times its size"):
+        load(gzip.compress(bytes(1 << 22)))

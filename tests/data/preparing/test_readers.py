@@ -15,6 +15,8 @@ import pytest
 
 from mmrec_bench.data.cards import load_dataset, parse_card
 from mmrec_bench.data.dataset import Dataset
+from mmrec_bench.data.fetching.checks import digest_of
+from mmrec_bench.data.fetching.record import Record
 from mmrec_bench.data.formats.prepared import PreparedCard
 from mmrec_bench.data.interactions import Interactions
 from mmrec_bench.data.preparing.prepare import Means, PreparedData, prepare
@@ -390,3 +392,43 @@ def test_rows_that_a_layout_merges_are_counted_and_never_steps_of_their_own(tmp_
     _, data = made(tmp_path, delimited | {"min_rating": 3}, name="delimited")
     assert data.payload.values is not None
     assert data.payload.values.tolist() == [5, 4]
+
+
+@pytest.mark.parametrize("threshold", [4.1, 3.3, 0.7, 4])
+def test_a_rating_at_the_threshold_stays(tmp_path: Path, threshold: float) -> None:
+    """4.1 is kept as the nearest float32, which is below it."""
+    (tmp_path / "a.csv").write_text(f"u1,B1,{threshold},1\nu2,B1,{threshold - 0.1:.1f},2\nu3,B1,5,3\n")
+    data = made(tmp_path, {"reader": "ratings", "ratings": "a.csv", "min_rating": threshold})[1]
+    assert data.user_ids.tolist() == ["u1", "u3"]
+
+
+def test_a_threshold_of_ratings_that_are_not_there_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "s.json").write_text('{"1": [1, 2], "2": [2, 3]}')
+    card = card_of({"reader": "sequences", "layout": {"sequences": "s.json"}, "min_rating": 4})
+    with pytest.raises(DataError, match=r"s\.json: holds no ratings, so that build\.min_rating \(4\) would do nothing"):
+        prepare(card, tmp_path, tmp_path / "data")
+
+
+def test_numbers_that_are_none_are_missing_texts(tmp_path: Path) -> None:
+    """Tables write NaN where nothing is there."""
+    lines(tmp_path / "r.json", [{"reviewerID": "u", "asin": i, "overall": 1, "unixReviewTime": 1} for i in ("A", "B")])
+    odd = float("nan")
+    lines(
+        tmp_path / "m.json", [{"asin": "A", "title": odd, "brand": odd}, {"asin": "B", "title": "One", "brand": "Acme"}]
+    )
+    build = {"reader": "amazon-2014", "reviews": "r.json", "metadata": "m.json", "fields": ["brand"]}
+    data = made(tmp_path, build, word_fields=["brand"])[1]
+    assert data.items.titles is not None
+    assert data.items.titles.tolist() == ["", "One"]
+    assert data.items.words is not None
+    assert data.items.words.vocabulary == (("brand", "Acme"),)
+
+
+def test_a_raw_file_that_is_not_the_one_that_was_fetched_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("u1,B1,5,1\n")
+    Record.of(path, digest_of(path), "https://example.org/a.csv").write(path)
+    prepare(card_of({"reader": "ratings", "ratings": "a.csv"}), tmp_path, tmp_path / "data")
+    path.write_text("u1,B1,4,1\n")
+    with pytest.raises(DataError, match=r"a\.csv: has changed since it was fetched"):
+        prepare(card_of({"reader": "ratings", "ratings": "a.csv"}), tmp_path, tmp_path / "other")

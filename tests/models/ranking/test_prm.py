@@ -10,6 +10,7 @@ import torch
 from pydantic import ValidationError
 
 from mmrec_bench.errors import ModelError
+from mmrec_bench.models.base import MODELS
 from mmrec_bench.models.ranking.padding import PaddedLists
 from mmrec_bench.models.ranking.prm import PRMConfig
 from tests.models.ranking.worlds import (
@@ -78,3 +79,11 @@ def test_settings_are_checked_and_count() -> None:
         torch.manual_seed(0)
         found.append(model.loss(batch)["softmax"].item())
     assert len(set(found)) == len(found)
+
+
+@pytest.mark.parametrize("name", ["prm", "dlcm"])
+def test_an_order_that_is_learned_is_not_read_off(name: str) -> None:
+    settings = {"name": name, "learns_from": "order", "loss": "listmle"}
+    with pytest.raises(ValidationError, match=r"initial_order is true, and learns_from is order"):
+        MODELS[name].config.model_validate(settings)
+    MODELS[name].config.model_validate({**settings, "initial_order": False})
