@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,12 +18,13 @@ from mmrec_bench.data.interactions import Interactions
 from mmrec_bench.errors import ArtefactError, ConfigError, ModelError
 from mmrec_bench.experiments import folders
 from mmrec_bench.experiments.artefact import find_runs
+from mmrec_bench.experiments.candidates import restored
 from mmrec_bench.experiments.features import align as align_module
 from mmrec_bench.experiments.features.align import SCORE, align
 from mmrec_bench.experiments.features.artefact import FeaturesArtefact, FeaturesKey
 from mmrec_bench.experiments.features.config import FeaturesConfig, load_features
 from mmrec_bench.experiments.prepare import Preparer, run_key
-from mmrec_bench.experiments.run import RunSettings, run
+from mmrec_bench.experiments.run import RunSettings, run, with_inputs
 from mmrec_bench.experiments.schema.experiment import load_experiment
 from mmrec_bench.experiments.schema.suite import load_suite
 from mmrec_bench.experiments.suite import plan, run_all
@@ -30,6 +32,7 @@ from mmrec_bench.reports.knockout.verdicts import knockouts_of
 from mmrec_bench.training.records import EpochRecord, SilentObserver
 
 from .conftest import N_ITEMS, write_config, write_world
+from .rankers import CANDIDATES, write_ranker
 from .test_suite import Diary
 
 ENCODER = "{name: ica, embedding_dim: 8, projection_dim: 12, n_chunks: 3, n_heads: 2}"
@@ -373,3 +376,21 @@ def test_a_setting_that_does_not_fit_the_tables_leaves_nothing_behind(features: 
         load_features(features, ("dataset.modalities=[]",))
     with pytest.raises(ConfigError, match="makes features; run it with `mmrec-bench features align`"):
         load_experiment(features)
+
+
+def test_a_first_stage_is_built_again_of_the_features_it_was_trained_on(features: Path, settings: RunSettings) -> None:
+    knn = "{model: itemknn-content, retriever: {backend: torch}}"
+    chosen = f"{{features: {{fused: ica.yaml}}, candidates: {{first_stage: {knn}, n: 12}}}}"
+    protocol = CANDIDATES.replace("[5, 20]", "[2, 5]")
+    path = write_ranker(
+        features.parent, "initial", inputs=chosen, protocol=protocol, dataset="card: tiny.yaml", trainer=""
+    )
+    prepared, _ = with_inputs(Preparer(None)(load_experiment(path)), 0, settings, None)
+    stage, first = prepared.first_stage, prepared.first_run
+    assert stage is not None
+    assert first is not None
+    assert "fused" in stage.prepared.dataset.features
+    again = restored(stage, first, settings.device).export()
+    bare = replace(stage, prepared=replace(stage.prepared, load=lambda: Preparer(None)(stage.experiment).dataset))
+    users = torch.arange(5)
+    assert not torch.equal(again.scores(users), restored(bare, first, settings.device).export().scores(users))

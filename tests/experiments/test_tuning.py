@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from mmrec_bench.data.split import SealedTest, VaultLedger
-from mmrec_bench.errors import ConfigError, ResourceError, TrainingError
+from mmrec_bench.errors import ConfigError, MissingExtraError, ResourceError, TrainingError
 from mmrec_bench.experiments.artefact import find_runs
 from mmrec_bench.experiments.folders import digest_of
 from mmrec_bench.experiments.prepare import Preparer, run_key
@@ -22,6 +22,7 @@ from mmrec_bench.experiments.run import RunSettings, run
 from mmrec_bench.experiments.schema.experiment import Experiment, load_experiment
 from mmrec_bench.experiments.stations.retrieval import RetrievalStation
 from mmrec_bench.experiments.tuning import search as tuning
+from mmrec_bench.experiments.tuning import trial as trial_module
 from mmrec_bench.experiments.tuning.search import tune
 from mmrec_bench.experiments.tuning.space import Space, load_space
 from mmrec_bench.experiments.tuning.studies import StudyArtefact
@@ -363,3 +364,32 @@ def test_studies_of_other_spaces_share_a_storage_and_no_trial(world: Path, tmp_p
     assert sorted(diary.scores) == [0, 1, 2, 3], "every trial of its own was made"
     assert {tuple(line["values"]) for line in lines(other)} == {("model.embedding_dim",)}
     assert other.folder != first.folder
+
+
+def test_what_is_not_there_is_no_failed_trial(world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once it is there, the same command goes on from nothing."""
+
+    def missing(*_: object) -> None:
+        raise MissingExtraError("the faiss retriever needs faiss")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(trial_module, "built", missing)
+        with pytest.raises(MissingExtraError):
+            study_of(world, tmp_path / "out")
+    diary = Diary()
+    study = study_of(world, tmp_path / "out", diary=diary)
+    assert diary.found == [0]
+    assert {line["outcome"] for line in lines(study)} == {"complete"}
+
+
+def test_a_winner_has_the_settings_of_today_that_move_no_number(world: Path, tmp_path: Path) -> None:
+    study = study_of(world, tmp_path / "out")
+    winner = study.winner(
+        load_experiment(world / "mf.yaml", ("retriever.memory_mib=99", "trainer.checkpoint_seconds=7"))
+    )
+    assert winner.config.retriever is not None
+    assert winner.config.trainer is not None
+    assert (winner.config.retriever.memory_mib, winner.config.trainer.checkpoint_seconds) == (99, 7)
+    before = study.winner(load_experiment(world / "mf.yaml"))
+    keys = [run_key(one, Preparer(None)(one), 0).fingerprint for one in (winner, before)]
+    assert keys[0] == keys[1]
