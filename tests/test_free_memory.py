@@ -75,8 +75,8 @@ def test_freed_memory_is_used_again_while_it_is_kept() -> None:
     environment = {name: value for name, value in os.environ.items() if name not in free_memory._OF_THE_USER}
     made = subprocess.run([sys.executable, "-c", _FAULTS], capture_output=True, text=True, check=True, env=environment)
     plain, kept = map(int, made.stdout.split())
-    assert kept < 100, "pages that were cleared anew"
-    assert plain > 1_000, "the C library keeps them by itself: freed_memory_kept is no longer needed"
+    assert plain > 100_000, "the C library keeps them by itself: freed_memory_kept is no longer needed"
+    assert kept < plain / 10, "pages that were cleared anew"  # a small block on top of them moves a table or two, once
 
 
 @pytest.mark.parametrize("name", ["MALLOC_MMAP_THRESHOLD_", "GLIBC_TUNABLES"])

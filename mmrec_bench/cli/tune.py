@@ -25,6 +25,7 @@ from mmrec_bench.cli.executors import Address, Choice, DataUrl, ExecutorOption, 
 from mmrec_bench.cli.extraction import extract_for
 from mmrec_bench.cli.running import finish, print_report, run_experiments
 from mmrec_bench.errors import ConfigError, ConfigIssue, MissingExtraError, MMRecBenchError, ResourceError
+from mmrec_bench.experiments.artefact import RunArtefact
 from mmrec_bench.experiments.prepare import Preparer
 from mmrec_bench.experiments.run_settings import RunSettings
 from mmrec_bench.experiments.schema.experiment import Experiment, is_space, is_suite, load_experiment
@@ -85,15 +86,19 @@ def tune(
     outcome = replace(outcome, failures=(*failures, *outcome.failures))
     tuned = {experiments[row].label: study.manifest["fingerprints"]["study"] for row, study in studies.items()}
     for label, artefact in outcome.runs:
-        chosen_by, note = artefact.manifest.get("tuning"), ""
-        if label in tuned and not chosen_by:
-            note = " (made before, by hand: it does not name this study)"
-        elif chosen_by and chosen_by["study"] != tuned.get(label, chosen_by["study"]):
-            note = " (made before: it names another study, or another budget, that chose the same)"
+        note = _made_before(artefact, tuned[label]) if label in tuned else ""
         out.print(f"run: {artefact.folder}{note}", highlight=False, markup=False)
     title = f"{Path(config).stem}, tuned with {budget}"
     print_report(make_report(title, command_line(), outcome.runs, failures=outcome.failures), headline_only=False)
     finish(outcome)
+
+
+def _made_before(run: RunArtefact, study: str) -> str:
+    """Return in words that a run of a winner was there before its study, and does not name it; empty otherwise."""
+    told = run.manifest.get("tuning")
+    if not told:
+        return " (made before, by hand: it does not name this study)"
+    return "" if told["study"] == study else " (made before: it names a study of other trials that chose the same)"
 
 
 def run_studies(

@@ -21,9 +21,8 @@ from mmrec_bench.evaluation.ranking_protocol import RankingProtocol
 from mmrec_bench.experiments import building as write
 from mmrec_bench.experiments.environment import PeakMemory, code_digest, device_facts, use_threads
 from mmrec_bench.experiments.folders import MANIFEST, SCHEMA_VERSION, read_json
-from mmrec_bench.experiments.inputs import resolve
 from mmrec_bench.experiments.prepare import Prepared, run_key
-from mmrec_bench.experiments.run import built, with_inputs
+from mmrec_bench.experiments.run import built, with_inputs, with_made_features
 from mmrec_bench.experiments.run_settings import RunSettings
 from mmrec_bench.experiments.schema.experiment import Experiment
 from mmrec_bench.experiments.suite import PlannedRun
@@ -260,8 +259,7 @@ def _short_before(prepared: Prepared, seed: int, settings: RunSettings, observer
 
     Features that are not there are made for good.
     """
-    dataset, _ = resolve(prepared.inputs, prepared.dataset, settings, observer)
-    prepared = replace(prepared, load=lambda: dataset, inputs=())
+    prepared, _ = with_made_features(prepared, settings, observer)
     if (stage := prepared.first_stage) is not None and stage.folder is None:
         if stage.key.state(settings.out) == "done":
             stage = replace(stage, folder=stage.key.folder(settings.out))

@@ -184,18 +184,24 @@ def with_inputs(
     Returns:
         The data with all of them, and what the manifest says of features and first stage.
     """
-    dataset, facts = resolve(prepared.inputs, prepared.dataset, settings, observer)
-    prepared = replace(prepared, load=lambda: dataset)
+    prepared, facts = with_made_features(prepared, settings, observer)
     if (start := prepared.start) is not None and start.folder is None:
         made = _start_run(start, seed, settings, observer)
         prepared = replace(prepared, start=replace(start, folder=made.folder))
     if (stage := prepared.first_stage) is None:
         return prepared, facts
     first = _first_run(stage, settings, observer)
-    if stage.prepared.inputs:  # its model is built again of the very features that it was trained on
-        own, _ = resolve(stage.prepared.inputs, stage.prepared.dataset, settings, observer)
-        prepared = replace(prepared, first_stage=replace(stage, prepared=replace(stage.prepared, load=lambda: own)))
-    return replace(prepared, first_run=first), [*facts, _first_stage_facts(stage, first)]
+    own, _ = with_made_features(stage.prepared, settings, observer)  # of which its model is built again
+    prepared = replace(prepared, first_stage=replace(stage, prepared=own), first_run=first)
+    return prepared, [*facts, _first_stage_facts(stage, first)]
+
+
+def with_made_features(
+    prepared: Prepared, settings: RunSettings, observer: Observer | None
+) -> tuple[Prepared, list[dict[str, Any]]]:
+    """Return the data with the tables of made features, made where they are not there, and what the manifest says."""
+    dataset, facts = resolve(prepared.inputs, prepared.dataset, settings, observer)
+    return replace(prepared, load=lambda: dataset, inputs=()), facts
 
 
 def built(

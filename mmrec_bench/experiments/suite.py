@@ -15,6 +15,7 @@ from mmrec_bench.experiments.folders import State
 from mmrec_bench.experiments.prepare import Prepared, Preparer, run_key
 from mmrec_bench.experiments.run import RunSettings, run
 from mmrec_bench.experiments.schema.experiment import Experiment
+from mmrec_bench.experiments.schema.suite import same_as
 from mmrec_bench.training.records import Observer
 from mmrec_bench.training.team import ALONE, Team
 
@@ -126,8 +127,7 @@ def plan(
             if key in taken and extra:
                 continue
             if key in taken:
-                message = f"is the same experiment as '{taken[key]}'; change a setting, or remove it"
-                failures.append(Failure(experiment.label, seed, message))
+                failures.append(Failure(experiment.label, seed, same_as(taken[key])))
                 continue
             taken[key] = experiment.label
             planned.append(PlannedRun(experiment, prepared, key, key.state(out), extra))

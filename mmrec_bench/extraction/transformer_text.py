@@ -95,17 +95,12 @@ class TransformersTextEncoder(ContentEncoder[str]):
         return vectors
 
     def _batch(self, texts: Sequence[str]) -> FloatArray:
-        tokens = self._tokenizer(list(texts), truncation=True, max_length=self._longest + 1)
-        if cut := sum(len(ids) > self._longest for ids in tokens["input_ids"]):
+        tokens = self._tokens(texts, self._longest + 1, padding=True)
+        if cut := int((tokens["attention_mask"].sum(dim=1) > self._longest).sum()):
             self.counts[f"cut at {self._longest} tokens"] += cut
-        tokens = self._tokenizer(
-            list(texts),
-            truncation=True,
-            max_length=self._longest,
-            padding="max_length" if self._one_length else True,
-            return_tensors="pt",
-            return_attention_mask=True,
-        ).to(self._device)
+        if cut or self._one_length:
+            tokens = self._tokens(texts, self._longest, padding="max_length" if self._one_length else True)
+        tokens = tokens.to(self._device)
         told = {"input_ids": tokens["input_ids"]} if self._one_length else dict(tokens)
         if self._config.pooling == "projected":
             found = self._model.get_text_features(**told)
@@ -115,6 +110,16 @@ class TransformersTextEncoder(ContentEncoder[str]):
         if self._config.normalise:
             vectors = torch.nn.functional.normalize(vectors, dim=1)
         return np.asarray(vectors.float().cpu().numpy(), np.float32)
+
+    def _tokens(self, texts: Sequence[str], longest: int, padding: bool | str) -> Any:
+        return self._tokenizer(
+            list(texts),
+            truncation=True,
+            max_length=longest,
+            padding=padding,
+            return_tensors="pt",
+            return_attention_mask=True,
+        )
 
     def _pooled(self, states: Tensor, mask: Tensor) -> Tensor:
         """Return one vector a text of the states of its tokens ``[n, t, d]``, padded on the right."""

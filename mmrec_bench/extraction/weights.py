@@ -147,9 +147,7 @@ def check_weights(folder: Path) -> None:
     if (modules := folder / "modules.json").is_file():
         listed = _json(modules)
         for module in listed if isinstance(listed, list) else ():
-            kind = str(module.get("type")) if isinstance(module, dict) else "?"
-            if not kind.startswith("sentence_transformers."):
-                raise DataError(f"{modules}: names code that is not of sentence-transformers ({kind[:80]!r}): refused")
+            _refuse_code_of_others(modules, str(module.get("type")) if isinstance(module, dict) else "?")
             file = folder / str(module.get("path", "")) / "pytorch_model.bin"
             if file.is_file() and not file.with_name("model.safetensors").is_file():
                 raise DataError(f"{file}: pickled weights are never read, and there are no others beside it")
@@ -157,8 +155,12 @@ def check_weights(folder: Path) -> None:
         told = _json(router)
         kinds = told.get("types") if isinstance(told, dict) else None
         for kind in map(str, kinds.values() if isinstance(kinds, dict) else ()):
-            if not kind.startswith("sentence_transformers."):
-                raise DataError(f"{router}: names code that is not of sentence-transformers ({kind[:80]!r}): refused")
+            _refuse_code_of_others(router, kind)
+
+
+def _refuse_code_of_others(path: Path, kind: str) -> None:
+    if not kind.startswith("sentence_transformers."):
+        raise DataError(f"{path}: names code that is not of sentence-transformers ({kind[:80]!r}): refused")
 
 
 @functools.cache

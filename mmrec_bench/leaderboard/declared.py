@@ -364,9 +364,10 @@ def _check_card(
     findings.passed("vault", "each seed opened the test part once to be judged")
     if submission.tier == "closed" and card.tuning is not None:
         budget, spent = card.tuning.budget, card.tuning.spent
-        limited = [("could have", budget)] if budget.get("seconds") is None or budget.get("trials") is not None else []
-        for what, study in (*limited, ("had", spent)):  # a budget of seconds alone is judged by what it came to
+        for what, study in (("could have", budget), ("had", spent)):
             trials = study.get("trials")
+            if study is budget and trials is None and budget.get("seconds") is not None:
+                continue  # a budget of seconds alone is judged by what it came to
             if type(trials) is not int or not 0 < trials <= track.tuning_trials:
                 had = f"its study {what} {ascii(trials)[:40]} trials"
                 findings.fail("tier", CARD, f"{had}; a closed system has at most {track.tuning_trials}")

@@ -44,7 +44,7 @@ from mmrec_bench.leaderboard.scoring import score_lists
 from mmrec_bench.leaderboard.submission import CARD, SUBMISSION, Submission
 from mmrec_bench.leaderboard.track import Track, load_tracks
 from mmrec_bench.leaderboard.truth import Truth, load_truth
-from mmrec_bench.leaderboard.versions import EVALUATOR, changed_metrics, metric_versions
+from mmrec_bench.leaderboard.versions import changed_metrics, metric_versions
 from mmrec_bench.leaderboard.words import Part
 from mmrec_bench.settings import MAX_BYTES, Document
 
@@ -248,10 +248,11 @@ class Verification:
         stands = old.status != "refused" or {check.name for check in old.failures} == {"rerun"}
         if record.status != "refused" and record.form_only.value and not old.form_only.value and stands:
             return old  # the lists were judged where they and the data were
-        if not differed and _of_older_headline(old, record, track):
-            return record.model_copy(update={"audit": old.audit})  # a rerun gave numbers that stand there no more
         if old.rerun is None and old.audit is None:
             return record
+        headline = {name.partition("@")[0] for name in track.headline}
+        if not differed and changed_metrics(old.metric_versions, track) & headline:
+            return record.model_copy(update={"audit": old.audit})  # a rerun gave numbers that stand there no more
         past: dict[str, object] = {"rerun": old.rerun, "audit": old.audit, "checks": (*record.checks, *reruns)}
         if differed:
             past["status"] = "refused"
@@ -268,12 +269,6 @@ def _kept(now: VerificationRecord, whole: VerificationRecord) -> tuple[str, ...]
         "audit": whole.audit is not None,
     }
     return tuple(name for name, holds in kept.items() if holds)
-
-
-def _of_older_headline(old: VerificationRecord, record: VerificationRecord, track: Track) -> bool:
-    """Return whether a metric of the headline, or the evaluator, has another version than when a record was made."""
-    names = {EVALUATOR, *(name.partition("@")[0] for name in track.headline)}
-    return any(old.metric_versions.get(name) != record.metric_versions.get(name) for name in names)
 
 
 def _reruns(record: VerificationRecord) -> tuple[Check, ...]:

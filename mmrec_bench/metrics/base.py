@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-Direction: TypeAlias = Literal["higher", "lower"]
+Direction: TypeAlias = Literal["higher", "lower", "one"]
 """Which values are better."""
 
 

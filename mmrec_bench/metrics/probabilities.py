@@ -164,7 +164,7 @@ for _metric in (
         "impressions", "lower", _log_loss,
     ),
     ProbabilityMetric(
-        "calibration", 1, "calibration", r"\sum_j p_j \Big/ \sum_j y_j", "clicks; 1 is best", "lower", _calibration
+        "calibration", 1, "calibration", r"\sum_j p_j \Big/ \sum_j y_j", "clicks", "one", _calibration
     ),
 ):  # fmt: skip
     PROBABILITY_METRICS.register(_metric.name, _metric)

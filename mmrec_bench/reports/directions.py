@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from mmrec_bench.metrics.probabilities import PROBABILITY_METRICS
 from mmrec_bench.metrics.sessions import SESSION_METRICS
 
-FALLING = ("log-loss", *(name for name, metric in SESSION_METRICS.items() if not metric.higher_is_better))
+FALLING = (
+    *(name for name in PROBABILITY_METRICS if PROBABILITY_METRICS[name].direction == "lower"),
+    *(name for name, metric in SESSION_METRICS.items() if not metric.higher_is_better),
+)
 """Metrics of which less is better."""
 
-UNDIRECTED = ("calibration",)
+UNDIRECTED = tuple(name for name in PROBABILITY_METRICS if PROBABILITY_METRICS[name].direction == "one")
 """Metrics whose best value, 1, lies between others; a difference of means says nothing of better."""
 
 

@@ -41,6 +41,12 @@ def test_a_study_and_the_runs_of_its_winner(
     assert facts["tuning"]["budget"] == {"trials": 2, "seconds": None}
     assert call(monkeypatch, *command) == 0
     assert "trial 1: " not in capsys.readouterr().out, "what is there is not made again"
+    told = facts["tuning"] | {"study": "another"}
+    for tuning, note in ((told, "made before: it names a study of other trials"), (None, "made before, by hand")):
+        edited = json.dumps(facts | {"tuning": tuning})
+        made.write_text(edited, encoding="utf-8")
+        assert call(monkeypatch, *command) == 0
+        assert note in capsys.readouterr().out
     assert call(monkeypatch, "validate", str(space)) == 0
     assert "search space of mlp" in capsys.readouterr().out
     reports = tmp_path / "reports"

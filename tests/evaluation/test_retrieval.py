@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from mmrec_bench.errors import ProtocolError, RegistryError
+from mmrec_bench.evaluation.protocol import RetrievalProtocol
 from mmrec_bench.evaluation.retrieval import RetrievalEvaluator
 from mmrec_bench.metrics.catalogue import CATALOGUE_METRICS
 from mmrec_bench.metrics.ranking import METRICS
@@ -176,3 +177,10 @@ def test_what_cannot_be_evaluated_is_refused(split, pairs) -> None:
         build(train, valid, [pairs(np.zeros((60, 91), bool))])
     with pytest.raises(RegistryError, match="did you mean 'recall'"):
         build(train, valid, [train], metrics=("recal",))
+
+
+def test_an_order_of_words_that_means_nothing_moves_no_id() -> None:
+    def told(*exclude: str) -> str:
+        return RetrievalProtocol.model_validate({"split": "x-label", "exclude": exclude}).id
+
+    assert told("train", "valid") == told("valid", "train") != told("train")

@@ -55,6 +55,7 @@ def test_less_is_better_where_the_metric_says_so() -> None:
     board = board_of(entry_of(track, "a", 0.6), entry_of(track, "b", 0.4), track=track)
     assert [entry.name for entry in board.entries] == ["b", "a"]
     assert "Lower is better: log-loss" in standing(board).note
+    assert "Nearest to 1 is best: calibration." in standing(board_of(track=TRACKS["synthetic-ctr"])).note
 
 
 def test_numbers_by_older_metrics_have_no_rank() -> None:

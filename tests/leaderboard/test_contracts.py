@@ -176,3 +176,9 @@ def test_closed_rankers_learn_from_what_the_track_gives(tmp_path: Path) -> None:
     assert failures() == [
         "tier: config.yaml: model.learns_from is 'labels'; closed systems of the track learn from clicks"
     ]
+
+
+def test_what_orders_no_systems_is_not_first_in_a_headline() -> None:
+    content = load_track("synthetic-ctr").model_dump(mode="json")
+    with pytest.raises(ConfigError, match="calibration orders no systems; begin with another metric"):
+        Document("track", {**content, "headline": ["calibration", "auc"]}).parse(Track)

@@ -110,6 +110,7 @@ def _fetched(
     _git(work, "push", "--quiet", "--force", "origin", f"{merge}:refs/pull/7/merge")
     base = tmp_path / "base"
     _git(tmp_path, "clone", "--quiet", "--branch", "main", str(there), str(base))
+    _git(base, "checkout", "--quiet", "HEAD^")  # as an old run that is started again
     stamp = tmp_path / "installed"
     stamp.touch()
     incoming, before = tmp_path / "incoming", tmp_path / "before"
@@ -125,6 +126,7 @@ def _fetched(
     }
     fetched = _step("Submissions of the pull request, as data", base, env)
     assert fetched.returncode == 0, fetched.stderr
+    assert _git(base, "rev-parse", "HEAD") == _git(there, "rev-parse", "main"), "the code is that of the base branch"
     assert [path.name for path in incoming.iterdir()] == ["leaderboard"]
     return base, env
 

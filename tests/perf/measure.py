@@ -135,7 +135,7 @@ def models(data_dir: Path, rounds: int) -> None:
             rows[name].append((epoch, median_seconds(lambda m=model, e=evaluator: e.evaluate(m.export()), 3)))
     train_scale = statistics.median(facts["train_epoch_s"] for facts in yard) / MMREC_YARDSTICK_EPOCH
     test_scale = statistics.median(facts["evaluate_s"] for facts in yard) / MMREC_YARDSTICK_EVALUATION
-    print("\n### Every model (released switches, 256 + 256 feature values, trainable where released)\n")
+    print("\n### Models beside released code (released switches, 256 + 256 feature values, trainable where released)\n")
     print(
         f"MMRec's seconds are scaled to this machine by the yardstick: epochs x {train_scale:.2f}, evaluations x "
         f"{test_scale:.2f}.\n"

@@ -174,3 +174,12 @@ def test_seeds_needed_are_the_fewest() -> None:
     assert truth.detectable(needed) <= gain < truth.detectable(needed - 1)
     assert truth.seeds_needed(1.0) == 2
     assert Components(50, users=0.04, seeds=(5e-5, 5e-5), residual=0.05).seeds_needed(gain) is None
+
+
+def test_systems_that_differ_by_rounding_share_a_rank() -> None:
+    scores = np.random.default_rng(0).random((200, 4))
+    scores[:, 1] = scores[:, 0] * (1 + 2.0**-52)
+    assert (scores[:, 0] != scores[:, 1]).any()
+    ranks = critical_difference(scores).ranks
+    assert ranks[0] == ranks[1]
+    assert len(set(ranks)) == 3

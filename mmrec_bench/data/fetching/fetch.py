@@ -20,7 +20,7 @@ from mmrec_bench.data.downloads import Download, address_fault
 from mmrec_bench.data.fetching.checks import check_whole, digest_of
 from mmrec_bench.data.fetching.part import Part
 from mmrec_bench.data.fetching.policy import Policy, Refusal, Watcher, unwatched
-from mmrec_bench.data.fetching.record import Record, record_of, record_path
+from mmrec_bench.data.fetching.record import Record, check_same, record_of, record_path
 from mmrec_bench.data.fetching.request import new_session
 from mmrec_bench.data.fetching.transfer import brought
 from mmrec_bench.data.fetching.unpack import unpack, unpacked
@@ -150,14 +150,8 @@ def _checked(download: Download, path: Path) -> Record:
     """
     if unchanged := _unchanged(download, path):
         return unchanged
-    known, digest = record_of(path), digest_of(path)
-    wanted = download.sha256 if download.sha256 is not None or known is None else known.sha256
-    if wanted is not None and digest != wanted:
-        source = "the card says" if download.sha256 is not None else "when it was fetched it was"
-        raise DataError(
-            f"{path}: is another file: sha256 {digest}, {source} {wanted}. Delete it to fetch it again"
-            + ("" if download.sha256 is not None else f", or delete {record_path(path)} if this one is right")
-        )
+    digest = digest_of(path)
+    known = check_same(path, digest, download.sha256)
     if known is None:
         try:
             check_whole(download, path)

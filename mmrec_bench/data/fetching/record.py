@@ -61,3 +61,28 @@ def record_of(path: Path) -> Record | None:
             f"{record_path(path)}: is no record of a fetched file ({str(error).splitlines()[0]}). Delete it, so that "
             "one is written anew"
         ) from None
+
+
+def check_same(path: Path, digest: str, of_card: str | None) -> Record | None:
+    """Check that a file is that of the card, or, where the card knows no digest, the one that was fetched.
+
+    Args:
+        path: The file.
+        digest: Its sha256.
+        of_card: That of the card, or None.
+
+    Returns:
+        What was written down of it, or None.
+
+    Raises:
+        DataError: It is another file.
+    """
+    known = record_of(path)
+    wanted = of_card if of_card is not None or known is None else known.sha256
+    if wanted is not None and digest != wanted:
+        source = "the card says" if of_card is not None else "when it was fetched it was"
+        raise DataError(
+            f"{path}: is another file: sha256 {digest}, {source} {wanted}. Delete it to fetch it again"
+            + ("" if of_card is not None else f", or delete {record_path(path)} if this one is right")
+        )
+    return known

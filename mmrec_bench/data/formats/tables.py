@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 
-from mmrec_bench.data.raw.files import FREE, MAX_RATIO
+from mmrec_bench.data.raw.files import check_unpacked, unpacked_limit
 from mmrec_bench.errors import DataError
 from mmrec_bench.registry import nearest
 from mmrec_bench.types import BoolArray, DoubleArray, IntArray, StringArray
@@ -53,14 +53,9 @@ def read_file(path: Path) -> bytes:
 
 
 def _unpacked(path: Path, data: bytes) -> bytes:
-    limit = max(FREE, MAX_RATIO * len(data))
     with gzip.GzipFile(fileobj=io.BytesIO(data)) as file:
-        found = file.read(limit + 1)
-    if len(found) > limit:
-        raise DataError(
-            f"{path}: unpacks to more than {MAX_RATIO} times its size ({len(data):,} bytes); it is refused. Unpack it "
-            "yourself if it is right"
-        )
+        found = file.read(unpacked_limit(len(data)) + 1)
+    check_unpacked(path, len(found), len(data))
     return found
 
 

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from mmrec_bench import __version__, strict_yaml
 from mmrec_bench.data.arrays import digest
-from mmrec_bench.data.fetching.record import record_of, record_path
+from mmrec_bench.data.fetching.record import check_same
 from mmrec_bench.data.formats.base import Counts
 from mmrec_bench.data.formats.external import natural_order, rows_of
 from mmrec_bench.data.formats.prepared import CARD, INTERACTIONS, Built, FileFacts, PreparedCard, read_card
@@ -271,23 +271,14 @@ def _raw_facts(card: PreparedCard, raw: Path) -> dict[str, FileFacts]:
     """Return what the raw files are.
 
     Raises:
-        DataError: One is not the file that the card says.
+        DataError: One is not the file that the card says, or not the one that was fetched.
     """
     wanted = {download.file: download.sha256 for download in card.downloads}
     facts = {}
     for name in card.build.raw_files:
         file = RawFile.find(raw, name)
         facts[name] = FileFacts(n_bytes=file.n_bytes, sha256=file.sha256())
-        digest = wanted.get(file.path.name)
-        if digest is None and (known := record_of(file.path)) is not None and known.sha256 != facts[name].sha256:
-            raise DataError(
-                f"{file.path}: has changed since it was fetched (its sha256 was {known.sha256}). Delete it to fetch it "
-                f"again, or delete {record_path(file.path)} if this one is right"
-            )
-        if digest is not None and digest != facts[name].sha256:
-            raise DataError(
-                f"{file.path}: its sha256 is {facts[name].sha256}, the card says {digest}. Fetch the file again"
-            )
+        check_same(file.path, facts[name].sha256, wanted.get(file.path.name))
     return facts
 
 

@@ -26,6 +26,24 @@ FREE = 1 << 28
 """Bytes that may always be unpacked, whatever the ratio."""
 
 
+def check_unpacked(path: Path, n_unpacked: int, n_packed: int) -> None:
+    """Refuse a packed file that becomes too long.
+
+    Raises:
+        DataError: It is a bomb.
+    """
+    if n_unpacked > unpacked_limit(n_packed):
+        raise DataError(
+            f"{path}: unpacks to more than {MAX_RATIO} times its size ({n_packed:,} bytes); this is no packed text. "
+            "Get the file again from its publisher"
+        )
+
+
+def unpacked_limit(n_packed: int) -> int:
+    """Return the bytes that so many packed ones may become."""
+    return max(FREE, MAX_RATIO * n_packed)
+
+
 class CutShortError(DataError):
     """The packed data ends before its end, or is damaged; what came before was read."""
 
@@ -95,17 +113,15 @@ class RawFile:
             CutShortError: Packed data that ends early or is damaged, after what could be unpacked.
             DataError: The file cannot be read, or is a bomb.
         """
-        unpacked, limit = 0, max(FREE, MAX_RATIO * self.n_bytes)
+        unpacked, n_bytes = 0, self.n_bytes
         with ExitStack() as stack:
             try:
                 file = self._opened(stack)
+                packed = self.member is not None or self.kind != "plain"
                 while block := file.read1(BLOCK):  # `read` would lose what comes right before damage
                     unpacked += len(block)
-                    if unpacked > limit and not (self.member is None and self.kind == "plain"):
-                        raise DataError(
-                            f"{self.path}: unpacks to more than {MAX_RATIO} times its size ({self.n_bytes:,} bytes); "
-                            "this is no packed text. Get the file again from its publisher"
-                        )
+                    if packed:
+                        check_unpacked(self.path, unpacked, n_bytes)
                     yield block
             except (EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile, zipfile.BadZipFile) as error:
                 raise CutShortError(

@@ -128,7 +128,7 @@ class Items:
             source.problems.add(source.name, kind, line)
 
         try:
-            record = json.loads(doc, parse_constant=_missing)  # NaN and infinities, which pandas writes
+            record = json.loads(doc)
         except (ValueError, RecursionError):  # numbers of thousands of digits, or lists in lists in lists
             note("not-json")
             return {"item_id": item}
@@ -190,7 +190,3 @@ def _cut(texts: list[str]) -> list[str]:
             kept.append(text[:left])
             left -= len(text)
     return kept
-
-
-def _missing(_: str) -> None:
-    """Return null for a number that is none."""

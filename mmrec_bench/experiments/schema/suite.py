@@ -123,8 +123,8 @@ def load_suite(
             issues += error.within(f"experiments[{row}]", line=document.lines.get(("experiments", row)))
             continue
         if (twin := next((one for one in experiments if _same_runs(one, found)), None)) is not None:
-            message = f"is the same experiment as '{twin.label}'; change a setting, or remove it"
-            issues.append(ConfigIssue(f"experiments[{row}]", message, document.lines.get(("experiments", row))))
+            line = document.lines.get(("experiments", row))
+            issues.append(ConfigIssue(f"experiments[{row}]", same_as(twin.label), line))
         experiments.append(found)
         if item.knockout:
             knockouts.append(found)
@@ -142,6 +142,11 @@ def load_suite(
         where = SHIPPED_SPACES if tuning.spaces is None else str(path.parent / tuning.spaces)
         spaces = spaces_of(str(path), experiments, where)
     return Suite(config, path.stem, tuple(experiments), tuple(knockouts), tuple(probes), spaces)
+
+
+def same_as(label: str) -> str:
+    """Return what is wrong with an experiment that another row holds already."""
+    return f"is the same experiment as '{label}'; change a setting, or remove it"
 
 
 def _same_runs(one: Experiment, other: Experiment) -> bool:

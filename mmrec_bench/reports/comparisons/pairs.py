@@ -131,8 +131,7 @@ def _lines(family: Family, labels: Sequence[tuple[str, str]], made: Sequence[Com
 def _ranks(scores: Sequence[DoubleArray]) -> CriticalDifference | None:
     if len(scores) < 3 or scores[0].shape[1] < 2:
         return None
-    # Means of equal scores over other numbers of seeds are equal but for rounding, and share a rank.
-    return critical_difference(np.stack([group.mean(axis=0) for group in scores], axis=1).round(10))
+    return critical_difference(np.stack([group.mean(axis=0) for group in scores], axis=1))
 
 
 def _metric(family: Family, key: TableKey) -> str:

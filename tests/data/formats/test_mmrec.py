@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 from mmrec_bench.data.cards import load_card, load_dataset
 from mmrec_bench.data.dataset import Dataset
 from mmrec_bench.data.features import FeatureTable
-from mmrec_bench.data.formats import tables
 from mmrec_bench.data.interactions import Interactions
 from mmrec_bench.data.mapping import mapping_of
+from mmrec_bench.data.raw import files
 from mmrec_bench.errors import ConfigError, DataError, MMRecBenchError
 
 INTER = "userID\titemID\tx_label\n0\t0\t0\n0\t1\t1\n1\t2\t2\n1\t1\t0\n"
@@ -545,7 +545,7 @@ def test_random_cards_load_or_are_refused(folder: Path, text: str) -> None:
 
 
 def test_files_that_unpack_to_too_much_are_refused(load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tables, "FREE", 1 << 16)
+    monkeypatch.setattr(files, "FREE", 1 << 16)
     assert len(load(gzip.compress(INTER.encode())).payload) == 4
     with pytest.raises(DataError, match=r"mine\.inter: unpacks to more than 200 times its size"):
         load(gzip.compress(bytes(1 << 22)))
