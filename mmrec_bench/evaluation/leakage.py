@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import NormalDist
 from typing import Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import stats
 
 from mmrec_bench.metrics.bootstrap import UserDraws, auc_draws
 from mmrec_bench.metrics.probabilities import PROBABILITY_METRICS, Judged, auc
-from mmrec_bench.seeding import Seeds
+from mmrec_bench.statistics.contrast import LEVEL
 from mmrec_bench.types import DoubleArray, FloatArray, IntArray
 
-LEVEL, POWER = 0.95, 0.8
-"""Level of intervals, and power at which the minimum detectable effect is stated."""
+POWER = 0.8
+"""Power at which the minimum detectable effect is stated."""
 
 Verdict: TypeAlias = Literal["gain", "small gain", "small loss", "loss", "none", "underpowered"]
 """``gain`` and ``loss``: the interval is on one side of 0, and the mean beyond the margin; ``small``: not beyond it;
@@ -30,7 +31,7 @@ class Impact:
     Attributes:
         per_seed: Difference of each seed.
         gauc: Difference of GAUC, mean over seeds; None where it is undefined.
-        draws: Mean difference in each draw of users and of seeds, float64 ``[n_draws]``.
+        draws: Difference of each seed in each draw of users, float64 ``[S, n_draws]``; NaN where it is undefined.
     """
 
     per_seed: tuple[float, ...]
@@ -44,15 +45,14 @@ class Impact:
 
     @property
     def interval(self) -> tuple[float, float]:
-        """Percentiles of the draws; those with one class alone have no AUC, and are left out."""
-        low, high = np.nanquantile(self.draws, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-        return float(low), float(high)
+        """The interval of the mean, over users and seeds; of a single seed over users alone."""
+        return _interval(self.mean, self.draws.mean(axis=0), _variance_of_seeds(self.per_seed, self.draws), self._n)
 
     @property
     def detectable(self) -> float:
-        """The minimum detectable effect: what is found at this level with this power, by the spread of the draws."""
-        normal = NormalDist()
-        return (normal.inv_cdf((1 + LEVEL) / 2) + normal.inv_cdf(POWER)) * float(np.nanstd(self.draws, ddof=1))
+        """The minimum detectable effect: what is found at this level with this power, by the spread of both."""
+        users, seeds = np.nanvar(self.draws.mean(axis=0), ddof=1), _variance_of_seeds(self.per_seed, self.draws)
+        return float(np.sqrt(users * _errors_found(np.inf) ** 2 + seeds * _errors_found(_freedom(self._n)) ** 2))
 
     def verdict(self, margin: float) -> Verdict:
         """Return what the interval says, with the smallest difference that counts."""
@@ -67,8 +67,61 @@ class Impact:
         """Return this difference as a share of another, with its interval; None where that of the other holds 0."""
         if bound.interval[0] <= 0 or bound.mean <= 0:
             return None
-        low, high = np.nanquantile(self.draws / bound.draws, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-        return self.mean / bound.mean, float(low), float(high)
+        share = self.mean / bound.mean
+        # What a seed adds to a ratio of means, linearised.
+        per_seed = (np.array(self.per_seed) - share * np.array(bound.per_seed)) / bound.mean
+        of_seeds = _variance_of_seeds(per_seed, (self.draws - share * bound.draws) / bound.mean)
+        drawn = self.draws.mean(axis=0) / bound.draws.mean(axis=0)
+        return share, *_interval(share, drawn, of_seeds, self._n)
+
+    @property
+    def _n(self) -> int:
+        return len(self.per_seed)
+
+
+def _interval(center: float, drawn: DoubleArray, of_seeds: float, n_seeds: int) -> tuple[float, float]:
+    """Return an interval: percentiles of draws of users, widened by what seeds bring.
+
+    As in `statistics.contrast`, each part has its own quantile: of draws for users, and of Student's t with S - 1
+    degrees of freedom for seeds, whose few draws would be too narrow. Draws with one class alone have no AUC, and are
+    left out.
+
+    Args:
+        center: What was found.
+        drawn: The same in each draw of users, float64 ``[n_draws]``.
+        of_seeds: Variance that seeds bring to it.
+        n_seeds: Their number S.
+    """
+    low, high = np.nanquantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    seeds = stats.t.isf((1 - LEVEL) / 2, _freedom(n_seeds)) * np.sqrt(of_seeds)
+    below, above = np.hypot(max(center - low, 0.0), seeds), np.hypot(max(high - center, 0.0), seeds)
+    return float(center - below), float(center + above)
+
+
+def _variance_of_seeds(per_seed: Sequence[float] | DoubleArray, draws: DoubleArray) -> float:
+    """Return the variance that seeds bring to their mean, beyond what they do to single users; zero of one seed.
+
+    The latter moves the draws of users already, and is taken out once: it is what the draws of seeds differ by.
+
+    Args:
+        per_seed: Value of each seed, ``[S]``.
+        draws: The same in each draw of users, float64 ``[S, n_draws]``.
+    """
+    n_seeds = len(per_seed)
+    if n_seeds < 2:
+        return 0.0
+    single = np.nanvar(draws - draws.mean(axis=0), axis=1, ddof=1).sum() / (n_seeds - 1)
+    return max(float(np.var(per_seed, ddof=1) - single) / n_seeds, 0.0)
+
+
+def _errors_found(freedom: float) -> float:
+    """Return how many standard errors large an effect is that is found at this level with this power."""
+    return float(stats.t.isf((1 - LEVEL) / 2, freedom) + stats.t.ppf(POWER, freedom))
+
+
+def _freedom(n_seeds: int) -> int:
+    """Return the degrees of freedom of a variance of seeds; that of a single one is zero, whatever they are."""
+    return max(n_seeds - 1, 1)
 
 
 class Comparison:
@@ -79,14 +132,10 @@ class Comparison:
         labels: int8 ``[N]`` of 0 and 1, both there.
         baseline: Probabilities of each seed, float32 ``[S, N]``.
         draws: How often each user is drawn, int32 ``[n_draws, n_users]``.
-        seed: Seed of the draws of seeds, with replacement, which go with those of users.
     """
 
-    def __init__(
-        self, users: IntArray, labels: NDArray[np.int8], baseline: FloatArray, draws: UserDraws, seed: int = 0
-    ) -> None:
+    def __init__(self, users: IntArray, labels: NDArray[np.int8], baseline: FloatArray, draws: UserDraws) -> None:
         self._users, self._labels, self._draws = users, labels, draws
-        self._picked = Seeds(seed).numpy("bootstrap-seeds").integers(len(baseline), size=(len(draws), len(baseline)))
         self.aucs = tuple(auc(labels, scores.astype(np.float64)) for scores in baseline)
         """AUC of the baseline by seed."""
         self._gaucs = self._gauc(baseline)
@@ -98,8 +147,7 @@ class Comparison:
         per_seed = tuple(one - other for one, other in zip(own, self.aucs, strict=True))
         gaucs = self._gauc(scores)
         gauc = None if gaucs is None or self._gaucs is None else float(np.mean(gaucs) - np.mean(self._gaucs))
-        drawn = np.take_along_axis(self._draw(scores) - self._drawn, self._picked.T, axis=0).mean(axis=0)
-        return Impact(per_seed, gauc, drawn)
+        return Impact(per_seed, gauc, self._draw(scores) - self._drawn)
 
     def _draw(self, scores: FloatArray) -> DoubleArray:
         """Return the AUC of each seed in each draw of users, float64 ``[S, n_draws]``."""

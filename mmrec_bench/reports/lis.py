@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from mmrec_bench.errors import ArtefactError
-from mmrec_bench.evaluation.leakage import LEVEL, POWER, Comparison, Impact
+from mmrec_bench.evaluation.leakage import POWER, Comparison, Impact
 from mmrec_bench.experiments.lis.config import LisConfig
 from mmrec_bench.experiments.lis.leaks import Variant
 from mmrec_bench.experiments.lis.probe import BASELINE, ProbeArtefact
@@ -19,6 +19,7 @@ from mmrec_bench.metrics.bootstrap import user_draws
 from mmrec_bench.reports.files import write_all
 from mmrec_bench.reports.plots.bars import bars_plot
 from mmrec_bench.reports.table import ABSENT, Cell, Table, interval, number
+from mmrec_bench.statistics.contrast import LEVEL
 from mmrec_bench.types import BoolArray, FloatArray
 
 SLICES = {"all": None, "known users": True, "new users": False}
@@ -103,7 +104,7 @@ class LisReport:
             users = np.unique(table["user_id"].to_numpy()[kept], return_inverse=True)[1].astype(np.int64)
             draws = user_draws(int(users.max()) + 1, self.config.n_draws, self.config.bootstrap_seed)
             baseline = self._scores(BASELINE)[:, kept]
-            found[name] = Comparison(users, labels, baseline, draws, self.config.bootstrap_seed)
+            found[name] = Comparison(users, labels, baseline, draws)
         return found
 
     def _rows_of(self, known: bool | None) -> BoolArray:
@@ -138,13 +139,13 @@ class LisReport:
         ]
         facts = self.seeds[0].manifest
         judged, aucs = facts["judged"], self._comparisons["all"].aucs
+        of_seeds = ", for this very seed" if len(self.seeds) == 1 else ", widened for seeds by Student's t"
         note = (
             f"Gain of test AUC over M_T ({', '.join(f'{value:.4f}' for value in aucs)} by seed), mean over n = "
             f"{len(self.seeds)} seeds. Protocol `{facts['protocol_id']}`; {judged['impressions']:,} impressions of "
             f"{judged['users']:,} users ({judged['share']:.1%} of all, {judged['days']:.1f} days behind T). Intervals: "
-            f"bootstrap over {'users, for this very seed' if len(self.seeds) == 1 else 'users and seeds'}, "
-            f"{self.config.n_draws:,} draws; too short where few seeds differ much. MDE: the smallest gain that would "
-            f"be found at this level with power {POWER:g}."
+            f"{self.config.n_draws:,} draws of users{of_seeds}. MDE: the smallest gain that would be found at this "
+            f"level with power {POWER:g}."
         )
         return Table(f"{facts['dataset']}: LIS of {facts['model']}", note, header, tuple(body))
 
@@ -184,7 +185,7 @@ class LisReport:
             for low, high in [bound.impact.interval]
         )
         note += "; ".join(told) + ". " if bounds else "No id-embedding leak was measured to compare with. "
-        note += "Ratios are refused where that interval holds 0, and their own are of the same draws."
+        note += "Ratios are refused where that interval holds 0, and their own are of the same users and seeds."
         return Table(f"{self.seeds[0].manifest['dataset']}: AIS", note, header, body)
 
     @property

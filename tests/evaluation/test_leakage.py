@@ -6,6 +6,8 @@ from sklearn.metrics import roc_auc_score
 
 from mmrec_bench.evaluation.leakage import Comparison, Impact
 from mmrec_bench.metrics.bootstrap import user_draws
+from mmrec_bench.statistics.contrast import contrast
+from tests.perf.lis_sizes import left_out
 
 
 def _world(n: int = 600, n_users: int = 40) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -38,7 +40,7 @@ def test_the_same_probabilities_differ_by_nothing() -> None:
 
 
 def _impact(center: float, spread: float) -> Impact:
-    return Impact((center,), None, center + spread * np.random.default_rng(0).standard_normal(2000))
+    return Impact((center,), None, center + spread * np.random.default_rng(0).standard_normal((1, 2000)))
 
 
 @pytest.mark.parametrize(
@@ -78,3 +80,29 @@ def test_what_seeds_do_not_share_is_in_the_interval() -> None:
     apart = Comparison(users, labels, base, draws).of(base + np.array([[0.3], [-0.1]], np.float32) * one)
     assert min(apart.per_seed) < 0 < max(apart.per_seed)
     assert apart.interval[1] - apart.interval[0] > 3 * (together.interval[1] - together.interval[0])
+
+
+@pytest.mark.parametrize("of_seeds", [0.0, 0.01, 0.05])
+def test_a_true_zero_is_left_out_as_seldom_as_said(of_seeds: float) -> None:
+    assert 0.01 < left_out(400, 3, of_seeds) < 0.07
+
+
+def test_the_interval_of_gains_is_that_of_other_comparisons() -> None:
+    rng = np.random.default_rng(4)
+    gains = 0.1 * rng.standard_normal(400) + 0.05 * rng.standard_normal((5, 400)) + 0.02 * rng.standard_normal((5, 1))
+    draws = rng.multinomial(400, np.full(400, 1 / 400), size=4000)
+    low, high = Impact(tuple(gains.mean(axis=1)), None, gains @ draws.T / 400).interval
+    wanted = contrast(gains, np.zeros((5, 400)))  # a second group that nothing moves leaves the spread of the first
+    assert (low, high) == pytest.approx((wanted.low, wanted.high), abs=0.002)
+
+
+def test_ratios_vary_with_seeds_where_gains_do_not_vary_together() -> None:
+    def of(per_seed: list[float]) -> Impact:
+        return Impact(tuple(per_seed), None, np.array(per_seed)[:, None] + 1e-5 * np.sin(np.arange(100.0)))
+
+    bound = of([0.05, 0.06, 0.07])
+    together, apart = of([0.025, 0.03, 0.035]).ratio(bound), of([0.035, 0.03, 0.025]).ratio(bound)
+    assert together is not None
+    assert apart is not None
+    assert together[0] == apart[0] == pytest.approx(0.5)
+    assert together[2] - together[1] < 0.01 < 0.5 < apart[2] - apart[1]

@@ -18,6 +18,7 @@ from mmrec_bench.reports.comparisons.files import write_comparisons
 from mmrec_bench.reports.comparisons.numbers import frame_of_comparisons
 from mmrec_bench.reports.comparisons.pairs import ComparedTable, compare_runs
 from mmrec_bench.reports.comparisons.tables import facts_of_comparisons, tables_of_comparisons
+from mmrec_bench.statistics.comparison import Comparison
 from mmrec_bench.statistics.contrast import contrast, p_value
 from mmrec_bench.statistics.families import adjusted
 
@@ -146,6 +147,19 @@ def test_one_run_of_a_closed_form_stands_for_all() -> None:
     assert frame_of_comparisons(tables)["n_second"].tolist() == [1, 1, 1]
     trained = compare_runs([*made, artefact(0, "mf")], family)
     assert verdicts(trained)["freedom mf"] == "needs more seeds"
+
+
+def test_against_a_closed_form_the_power_is_that_of_all_seeds_of_the_other() -> None:
+    def line(n_seeds: int) -> Comparison:
+        made = [artefact(seed, "vbpr") for seed in range(n_seeds)]
+        return compare_runs([*made, artefact(0, "mf", closed_form=True)], against("mf"))[0].lines[0].found
+
+    assert line(10).n_seeds == (10, 10)
+    found = line(10).components
+    assert found is not None
+    assert line(10).detectable == pytest.approx(found.detectable(10))
+    assert found.detectable(10) < found.detectable(5)
+    assert line(3).n_seeds == (3, 5), "and the other is not taken for more than it has"
 
 
 def test_without_a_family_all_pairs_are_explored() -> None:

@@ -213,8 +213,8 @@ class LisConfig(BaseConfig):
     """Honest features by the name of their row, whose gain (AIS) is set against that of the leak."""
     margin: PositiveFloat = 0.001
     """Smallest difference of AUC that counts: +0.001 in the paper."""
-    n_draws: PositiveInt = 1000
-    """Draws of the bootstrap over users and seeds."""
+    n_draws: Annotated[int, Field(ge=40)] = 1000
+    """Draws of the bootstrap over users: at least 40, one of which lies beyond each end of an interval."""
     bootstrap_seed: NonNegativeInt = 0
     """Seed of the bootstrap."""
     seeds: Seedlist = (0, 1, 2)

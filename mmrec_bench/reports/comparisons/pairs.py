@@ -79,9 +79,10 @@ def compare_runs(runs: Sequence[RunArtefact], family: Family) -> list[ComparedTa
             rows = {row.fingerprint: row for other, *both in pairs if other == key for row in both}
             metric = _metric(family, key)
             found = UserScores(rows).both(metric)
-            oriented[key] = {name: _oriented(rows[name], scores, _sign(metric)) for name, scores in found.items()}
+            oriented[key] = {name: _oriented(scores, _sign(metric)) for name, scores in found.items()}
         names = first.fingerprint, second.fingerprint
-        one, other = (oriented[key][name] for name in names)
+        n_seeds = max(CLAIM_SEEDS, len(first.runs), len(second.runs))
+        one, other = (_seeds_of(row, oriented[key][row.fingerprint], n_seeds) for row in (first, second))
         rng = Seeds(0).numpy(f"compare/{'/'.join(names)}/{_metric(family, key)}")  # whatever else is compared
         made.append(compare(one.parts, other.parts, rng, family.margin, (one.means, other.means)))
     lines = _lines(family, [(first.label, second.label) for _, first, second in pairs], made)
@@ -104,14 +105,18 @@ def fixed(row: Row) -> bool:
     return len(row.runs) == 1 and row.key.task == "retrieval" and row.runs[0].deterministic
 
 
-def seeds_of(row: Row, scores: DoubleArray) -> DoubleArray:
-    """Return the scores of a row, those of a fixed one as often as a claim needs seeds."""
-    return np.repeat(scores, CLAIM_SEEDS, axis=0) if fixed(row) else scores
+def seeds_of(row: Row, scores: DoubleArray, n_seeds: int = CLAIM_SEEDS) -> DoubleArray:
+    """Return the scores of a row, those of a fixed one so many times: by default as often as a claim needs seeds."""
+    return np.repeat(scores, n_seeds, axis=0) if fixed(row) else scores
 
 
-def _oriented(row: Row, scores: RowScores, sign: int) -> RowScores:
+def _seeds_of(row: Row, scores: RowScores, n_seeds: int) -> RowScores:
+    return RowScores(seeds_of(row, scores.parts, n_seeds), seeds_of(row, scores.means, n_seeds))
+
+
+def _oriented(scores: RowScores, sign: int) -> RowScores:
     """Return scores of which more is better."""
-    return RowScores(sign * seeds_of(row, scores.parts), sign * seeds_of(row, scores.means))
+    return RowScores(sign * scores.parts, sign * scores.means)
 
 
 def _lines(family: Family, labels: Sequence[tuple[str, str]], made: Sequence[Comparison]) -> list[Compared]:
