@@ -46,12 +46,15 @@ def test_the_least_of_all_limits_counts(
 
 
 _FAULTS = """
+import ctypes
 import resource
 from contextlib import nullcontext
 
 import torch
 
 from mmrec_bench.free_memory import freed_memory_kept
+
+ctypes.CDLL(None).prctl(41, 1, 0, 0, 0)  # PR_SET_THP_DISABLE: huge pages would make few faults of many pages
 
 def step():
     tables = [torch.ones(12 << 20) for _ in range(3)]  # 48 MiB each, which glibc by itself always gives back

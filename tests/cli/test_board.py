@@ -96,9 +96,11 @@ def serving(site: Path) -> Iterator[int]:
     with server_of(site, 0) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
-        yield server.server_port
-        server.shutdown()
-        thread.join()
+        try:
+            yield server.server_port
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 def status_of(port: int, path: str) -> int:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
 
 from mmrec_bench.cli import app as cli
@@ -273,7 +274,8 @@ def test_the_command_is_installed() -> None:
 def test_too_large_a_model_is_an_error_and_not_killed(tmp_path: Path) -> None:
     """In a process of its own: tables that the system would promise, and kill the process when it fills them."""
     command = [Path(sys.executable).with_name("mmrec-bench"), "run", "configs/synthetic/mf.yaml", "--seed", "0"]
-    command += ["--set", "model.embedding_dim=20000000", "--out", str(tmp_path)]
+    wide = psutil.virtual_memory().available * 3 // 2 // (4 * 2_000)  # of 2,000 users
+    command += ["--set", f"model.embedding_dim={wide}", "--device", "cpu", "--out", str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=Path(__file__).parents[2])
     assert done.returncode == 1
     assert "too little memory for building the model on cpu. Lower model.embedding_dim" in done.stderr

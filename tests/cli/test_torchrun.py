@@ -6,7 +6,6 @@ import json
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -19,14 +18,10 @@ from safetensors.torch import load_file
 from mmrec_bench.cli import app as cli
 from tests.experiments.conftest import write_config, write_world
 from tests.experiments.shop import write_shop
+from tests.ports import free_ports
 
 RUN = ["-m", "mmrec_bench", "run"]
 LONG = ["--set", "trainer.max_epochs=40", "--set", "trainer.patience=40", "--set", "trainer.checkpoint_seconds=0"]
-
-
-def free_port() -> str:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return str(server.getsockname()[1])
 
 
 def started(*arguments: str, **environment: str) -> subprocess.Popen[str]:
@@ -37,7 +32,7 @@ def started(*arguments: str, **environment: str) -> subprocess.Popen[str]:
 
 def by_two(*arguments: str) -> list[tuple[int, str, str]]:
     """Run a command as two processes; return exit code, output and errors of each."""
-    place = {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": free_port()}
+    place = {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": free_ports(1)[0]}
     processes = [started(*arguments, RANK=str(rank), LOCAL_RANK=str(rank), **place) for rank in range(2)]
     try:
         told = [process.communicate(timeout=200) for process in processes]
@@ -109,7 +104,7 @@ def test_torchrun_killed_and_resumed_makes_the_run_of_an_unbroken_one(tmp_path: 
     config = str(write_config(tmp_path, "lightgcn"))
 
     def torchrun(out: str, *options: str) -> subprocess.Popen[str]:
-        two = ["-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", free_port()]
+        two = ["-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", *free_ports(1)]
         return started(*two, *RUN, config, "--device", "cpu", "--out", str(tmp_path / out), *LONG, *options)
 
     whole = torchrun("whole")

@@ -200,7 +200,7 @@ def test_a_greater_budget_goes_on_from_a_smaller_one(world: Path, tmp_path: Path
 def test_processes_share_a_study_without_losing_or_doubling_trials(world: Path, tmp_path: Path) -> None:
     told: dict[str, Any] = {"world": world, "out": tmp_path / "runs", "budget": Budget(trials=12)}
     write_space(world, AXES)
-    assert in_processes([told, told, told, {**told, "diary": Diary((0, 0))}]) == [0, 0, 0, -9], "one of four is killed"
+    assert in_processes([{**told, "diary": Diary((0, 0))}, told, told, told]) == [-9, 0, 0, 0], "one of four is killed"
     diary = Diary()
     study = searched(**told, diary=diary)
     assert not diary.scores

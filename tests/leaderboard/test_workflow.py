@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -43,7 +44,15 @@ def test_it_runs_the_code_of_the_base_branch_alone_and_may_only_read() -> None:
 def _git(folder: Path, *arguments: str) -> str:
     settings = ("-c", "user.name=A", "-c", "user.email=a@example.org", "-c", "commit.gpgsign=false")
     command = ["git", *settings, *arguments]
-    return subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True).stdout.strip()
+    return subprocess.run(
+        command, cwd=folder, env=_environment(), check=True, capture_output=True, text=True
+    ).stdout.strip()
+
+
+def _environment() -> dict[str, str]:
+    """Return the environment without what git reads of it: settings of the user, or a hook that runs these tests."""
+    others = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    return {**others, "GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"}
 
 
 def _commit(folder: Path, message: str) -> None:
@@ -54,6 +63,9 @@ def _commit(folder: Path, message: str) -> None:
 @pytest.fixture(scope="module")
 def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A repository whose board lacks an entry."""
+    version = subprocess.run(["git", "--version"], check=True, capture_output=True, text=True).stdout
+    if tuple(map(int, re.findall(r"\d+", version)[:2])) < (2, 38):
+        pytest.skip("git merge-tree --write-tree needs git 2.38")
     folder = tmp_path_factory.mktemp("host") / "team" / "repository"
     (folder / OTHER).parent.mkdir(parents=True)
     for name in ("Makefile", "pyproject.toml", "constraints.txt"):
@@ -69,7 +81,7 @@ def _step(name: str, cwd: Path, env: dict[str, str]) -> subprocess.CompletedProc
     return subprocess.run(
         ["bash", "-e", "-c", lines],
         cwd=cwd,
-        env={**os.environ, **env},
+        env={**_environment(), **env},
         capture_output=True,
         text=True,
         timeout=300,

@@ -14,6 +14,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import torch
+import torch._dynamo  # torch imports it in the first step, which one process may do seconds before the other
 
 from mmrec_bench.errors import MMRecBenchError
 from mmrec_bench.training.config import TrainerConfig
@@ -35,7 +36,7 @@ class Lost(ToyMF):
         if self.calls == 8 and self.way == "memory":
             raise MemoryError
         if self.calls == 8 and self.way == "hangs":
-            time.sleep(6)
+            time.sleep(12)
         if self.calls == 8 and self.way == "dies":
             os._exit(3)
         return super().loss(batch)
@@ -47,7 +48,7 @@ def main() -> None:
     told = {}
     for way, port in zip(WAYS, ports, strict=True):
         os.environ["MASTER_PORT"] = port
-        team = Group(rank, 2, torch.device("cpu"), timedelta(minutes=1), timedelta(seconds=3))
+        team = Group(rank, 2, torch.device("cpu"), timedelta(minutes=1), timedelta(seconds=6))
         _, context = build("mf")
         model = Lost(context)
         model.way = way if rank == 1 else ""

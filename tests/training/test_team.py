@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -19,6 +18,7 @@ from mmrec_bench.models.base import Pairs, Triplets
 from mmrec_bench.models.ranking.base import ListBatch, ListInputs
 from mmrec_bench.training.checkpoint import CheckpointStore, Origin
 from mmrec_bench.training.team import ALONE, Group, cut, rows_of
+from tests.ports import free_ports
 from tests.training.shared import TOYS, cases, trained
 
 ROOT = Path(__file__).parents[2]
@@ -30,14 +30,6 @@ FEW = (
     "din-ctr-0.3", "magus", "mirrored", "unbroken", "resumed",
 )  # fmt: skip
 """A case of every kind of loss and of draw; the others are tried by a slow test."""
-
-
-def free_ports(n: int) -> list[str]:
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(n)]
-    ports = [str(each.getsockname()[1]) for each in sockets]
-    for each in sockets:
-        each.close()
-    return ports
 
 
 def by_two(program: str, arguments: Sequence[str], port: str, codes: Sequence[int] = (0, 0)) -> None:

@@ -12,6 +12,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -85,7 +86,8 @@ class _Worker:
             env={**os.environ, "PYTHONPATH": path},
         )
         self._heard = heard
-        threading.Thread(target=self._listen, daemon=True, name="worker").start()
+        self._listener = threading.Thread(target=self._listen, daemon=True, name="worker")
+        self._listener.start()
 
     def give(self, order: dict[str, Any]) -> None:
         """Hand over an order; if the worker is lost, that is heard."""
@@ -116,6 +118,13 @@ class _Worker:
         """End it at once; what it was making can be gone on from."""
         self._process.kill()
         self._process.wait()
+        self._listener.join(timeout=1)
+        if self._listener.is_alive():  # what it had started holds its output
+            return
+        for pipe in (self._process.stdin, self._process.stdout):
+            with suppress(OSError):
+                assert pipe is not None
+                pipe.close()
 
     def _listen(self) -> None:
         assert self._process.stdout is not None

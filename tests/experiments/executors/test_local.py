@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -35,7 +36,10 @@ def models(world: Path) -> Path:
 
 def last_checkpoint(out: Path) -> int:
     """Return when the last checkpoint was written, in nanoseconds."""
-    return max((path.stat().st_mtime_ns for path in out.rglob("checkpoint.safetensors")), default=0)
+    found = [0]
+    with suppress(FileNotFoundError):  # what is removed meanwhile
+        found += (path.stat().st_mtime_ns for path in out.rglob("checkpoint.safetensors"))
+    return max(found)
 
 
 def alone(settings: RunSettings) -> RunSettings:
@@ -69,18 +73,20 @@ def test_two_workers_make_what_one_process_makes(models: Path, settings: RunSett
 
 def test_a_killed_worker_is_replaced_and_its_run_goes_on(models: Path, settings: RunSettings) -> None:
     """Killed once its checkpoint is there: the second worker need not start over, and ends bit-identical."""
-    sets = "[trainer.max_epochs=40, trainer.patience=1000, trainer.checkpoint_seconds=0]"
+    sets = "[trainer.max_epochs=100, trainer.patience=1000, trainer.checkpoint_seconds=0]"
     suite = write_suite(models, "mf", sets=sets, seeds="[0]")
+    ended = threading.Event()
 
     def kill() -> None:
-        while not list(settings.out.rglob("checkpoint.safetensors")):
-            time.sleep(0.005)
+        while not list(settings.out.rglob("checkpoint.safetensors")) and not ended.wait(0.005):
+            pass
         for process in children():
             process.kill()
 
     killer = threading.Thread(target=kill)
     diary = Diary(lambda line: killer.start() if line == "run mf 0" else None)
     done = execute(suite, settings, LocalExecutor(2, None), diary)
+    ended.set()
     killer.join()
     assert any("was lost (signal SIGKILL" in line and "try 2 of 3" in line for line in diary.lines)
     assert diary.lines.count("run mf 0") == 1, "announced once"
@@ -91,11 +97,18 @@ def test_a_run_whose_workers_always_die_fails_and_the_others_do_not(models: Path
     """Of the two workers one is used, for each run wants more memory than there is: the other run waits."""
     suite = write_suite(models, "mf", "popularity", seeds="[0]")
 
-    def kill(line: str) -> None:
-        if line == "run mf 0" or line.startswith("mf on tiny, seed 0: its worker was lost"):
-            threading.Timer(0.2, lambda: [process.kill() for process in children()]).start()
+    def kill() -> None:
+        until = time.monotonic() + 30
+        while not (found := children()) and time.monotonic() < until:  # it is started after it is announced
+            time.sleep(0.01)
+        for process in found:
+            process.kill()
 
-    diary = Diary(kill)
+    def announced(line: str) -> None:
+        if line == "run mf 0" or line.startswith("mf on tiny, seed 0: its worker was lost"):
+            threading.Timer(0.2, kill).start()
+
+    diary = Diary(announced)
     executor = LocalExecutor(2, None, run_memory_mib=10**9)  # more than there is: one at a time, in order
     done = execute(suite, settings, executor, diary)
     assert [label for label, _ in done.runs] == ["popularity"]

@@ -7,8 +7,8 @@ import socket
 import sys
 import tempfile
 import threading
-import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from mmrec_bench.data.preparing import by_tasks
 from mmrec_bench.data.preparing.prepare import Means, prepare
 from mmrec_bench.data.raw.store import Store
 from mmrec_bench.errors import DataError, MissingExtraError, ResourceError
-from mmrec_bench.experiments.environment import PACKAGE_FOLDER
+from mmrec_bench.experiments.environment import PACKAGE_FOLDER, use_threads
 from mmrec_bench.experiments.executors import ray as ray_module
 from mmrec_bench.experiments.executors import ray_tasks
 from mmrec_bench.experiments.executors.demand import Demand
@@ -54,10 +54,13 @@ def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]
     before = dict(os.environ)
     os.environ["PYTHONPATH"] = os.pathsep.join([str(PACKAGE_FOLDER.parent), before.get("PYTHONPATH", "")])
     small = {"object_store_memory": 100 * MIB, "include_dashboard": False}
-    cluster = cluster_utils.Cluster(initialize_head=True, head_node_args={"num_cpus": 0, **small})
+    os.environ["RAY_TMPDIR"] = "/tmp"  # a socket's path may have 107 letters
+    cluster = cluster_utils.Cluster()
     try:
+        cluster.add_node(wait=False, num_cpus=0, **small)
         os.environ |= {CACHE_VARIABLE: str(cache), "MMREC_BENCH_DATA": str(data)}
-        cluster.add_node(num_cpus=2, **small)
+        cluster.add_node(wait=False, num_cpus=2, **small)
+        cluster.wait_for_nodes(120)
         os.environ.clear()
         os.environ |= before
         yield cluster.address, cache
@@ -66,6 +69,13 @@ def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]
         cluster.shutdown()
         os.environ.clear()
         os.environ |= before
+
+
+@pytest.fixture(autouse=True)
+def _as_a_node_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No more threads than CPUs of the node, and time enough for a busy machine."""
+    use_threads(min(2, torch.get_num_threads()))
+    monkeypatch.setattr(ray_module, "PROBE_SECONDS", 120)
 
 
 def test_a_cluster_makes_what_one_process_makes(nodes: tuple[str, Path], world: Path, settings: RunSettings) -> None:
@@ -103,19 +113,21 @@ def test_a_lost_worker_is_tried_again_and_counted_once(
         world, "mf", seeds="[0]", sets="[trainer.max_epochs=30, trainer.patience=99, trainer.checkpoint_seconds=0]"
     )
     killed: list[int] = []
+    ended = threading.Event()
 
     def kill() -> None:
-        while not list((cache / "runs").rglob("checkpoint.safetensors")):
-            time.sleep(0.005)
-        for process in psutil.process_iter(["cmdline"]):
-            line = " ".join(process.info["cmdline"] or [])
-            if line.startswith("ray::make_remotely") and process.pid not in killed:
-                process.kill()
-                killed.append(process.pid)
+        while not list((cache / "runs").rglob("checkpoint.safetensors")) and not ended.wait(0.005):
+            pass
+        for process in psutil.Process().children(recursive=True):
+            with suppress(psutil.Error):
+                if " ".join(process.cmdline()).startswith("ray::make_remotely"):
+                    process.kill()
+                    killed.append(process.pid)
 
     killer = threading.Thread(target=kill)
     diary = Diary(lambda line: killer.start() if line == "run mf 0" else None)
     done = execute(suite, settings, RayExecutor(address, None), diary)
+    ended.set()
     killer.join()
     assert killed, "the test must have killed it"
     assert same(done, execute(suite, replace(settings, out=world / "alone"), None, Diary()))
