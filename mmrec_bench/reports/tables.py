@@ -85,12 +85,23 @@ def facts_of(key: TableKey, rows: Sequence[Row]) -> list[str]:
 
 
 def code_facts(rows: Sequence[Row]) -> list[str]:
-    """Return a warning where runs of one table were made by different code."""
-    codes = Counter(run.manifest["fingerprints"].get("code") for row in rows for run in row.runs)
-    if len(codes) < 2:
-        return []
-    made = ", ".join(f"{code} ({count} runs)" for code, count in codes.items())
-    return [f"Careful: the runs were made by different versions of the code: {made}."]
+    """Return a warning where runs of one table were made by different code, and one where what they stand on was."""
+    runs = [run.manifest for row in rows for run in row.runs]
+    codes = Counter(run["fingerprints"].get("code") for run in runs)
+    inputs = Counter(
+        (each["kind"], each.get("name", each.get("model")), each["code"])
+        for run in runs
+        for each in run.get("inputs", ())
+        if "code" in each and each["code"] != run["fingerprints"].get("code")
+    )
+    facts = []
+    if len(codes) > 1:
+        made = ", ".join(f"{code} ({n} runs)" for code, n in codes.items())
+        facts.append(f"Careful: the runs were made by different versions of the code: {made}.")
+    if inputs:
+        made = ", ".join(f"{kind} {name} by {code} ({n} runs)" for (kind, name, code), n in inputs.items())
+        facts.append(f"Careful: what runs stand on was made by another version of the code than they were: {made}.")
+    return facts
 
 
 def _which(key: TableKey) -> str:

@@ -197,6 +197,11 @@ class Group(Team):
             dist.destroy_process_group()
 
     def _told_by_leader(self, facts: Any) -> Any:
+        if self._told is None:
+            raise TrainingError(
+                "was not tried: the processes have parted, for an earlier run failed. Start all of them again for the "
+                "runs that are missing"
+            )
         content = torch.tensor(list(json.dumps(facts).encode()), dtype=torch.uint8)
         size = torch.tensor([len(content)])
         with answers():

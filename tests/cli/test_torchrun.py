@@ -134,8 +134,10 @@ def test_a_model_that_cannot_be_shared_fails_once_and_clearly(tmp_path: Path) ->
         "from mmrec_bench.cli import main\n"
         "main()\n"
     )
-    leader, other = by_two("-c", sums, "run", str(config), "--device", "cpu", "--out", str(tmp_path / "runs"))
+    seeds = ["--seed", "0", "--seed", "1"]
+    leader, other = by_two("-c", sums, "run", str(config), *seeds, "--device", "cpu", "--out", str(tmp_path / "runs"))
     assert leader[0] == 1
+    assert "FAILED mf, seed 1: was not tried: the processes have parted" in leader[2]
     assert "FAILED mf, seed 0: MF cannot be trained by 2 processes" in leader[2]
     assert "loss term 'bpr'" in leader[2]
     assert "Traceback" not in leader[2] + other[2]

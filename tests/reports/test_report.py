@@ -141,6 +141,15 @@ def test_runs_of_different_code_are_marked() -> None:
     runs = [(None, artefact(seed, 0.1, fingerprints={"code": f"code{seed}"})) for seed in range(2)]
     text = make_report("T", "c", runs).markdown()
     assert "made by different versions of the code: code0 (1 runs), code1 (1 runs)" in text
+    assert "what runs stand on" not in text
+
+
+def test_inputs_of_other_code_are_told() -> None:
+    inputs = [{"kind": "features", "name": "fused", "code": "old"}, {"kind": "base", "model": "mf", "code": "new"}]
+    runs = [(None, artefact(seed, 0.1, fingerprints={"code": "new"}, inputs=inputs)) for seed in range(2)]
+    text = make_report("T", "c", runs).markdown()
+    assert "another version of the code than they were: features fused by old (2 runs)." in text
+    assert "different versions of the code" not in text
 
 
 def test_parameters_of_items_and_facts_of_the_model_are_told() -> None:
