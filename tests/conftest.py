@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+try:
+    import resource
+except ImportError:  # Windows
+    resource = None  # type: ignore[assignment]
+
 os.environ.setdefault("GOMP_SPINCOUNT", "10000")  # as the command line does
 if workers := int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "0")):
     # Each of several processes has its share of the cores, and so has what it starts.
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // workers)))
-if "FORCE_COLOR" in os.environ or "TTY_COMPATIBLE" in os.environ:  # rich then writes to files as to a terminal
-    os.environ.pop("FORCE_COLOR", None)
-    os.environ.pop("TTY_COMPATIBLE", None)
+os.environ.pop("FORCE_COLOR", None)  # with which rich writes to files as to a terminal
+os.environ.pop("TTY_COMPATIBLE", None)
 os.environ["NO_PROXY"] = "127.0.0.1,localhost"  # servers of tests are on this machine
 os.environ["no_proxy"] = os.environ["NO_PROXY"]
 
@@ -29,6 +32,7 @@ from tests.data.fetching.server import Server, running
 
 # Until it is set, MKL may choose the number of threads by the load of the machine, and the last bits of sums with it.
 THREADS = use_threads(torch.get_num_threads())
+MEMORY = None if resource is None else resource.getrlimit(resource.RLIMIT_DATA)
 
 # How long an example takes is no matter of tests: a busy machine would fail them.
 hypothesis.settings.register_profile("untimed", deadline=None)
@@ -45,19 +49,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.skip(reason="no CUDA device"))
 
 
-@pytest.fixture(autouse=True)
-def _own_threads_and_memory() -> Iterator[None]:
-    """What a command does to its process, the next test does not find: number of threads and bound of memory."""
-    if sys.platform == "win32":
-        yield
-        return
-    import resource
-
-    before = resource.getrlimit(resource.RLIMIT_DATA)
-    yield
+def _own_threads_and_memory() -> None:
     if torch.get_num_threads() != THREADS:
         use_threads(THREADS)
-    resource.setrlimit(resource.RLIMIT_DATA, before)
+    if MEMORY is not None:
+        resource.setrlimit(resource.RLIMIT_DATA, MEMORY)
+
+
+@pytest.fixture(autouse=True)
+def _as_commands_find_them() -> Iterator[None]:
+    """Threads and bound of memory of this process as at its start, whatever commands or fixtures have made of them."""
+    _own_threads_and_memory()
+    yield
+    _own_threads_and_memory()
 
 
 @pytest.fixture(scope="session")

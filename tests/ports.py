@@ -7,7 +7,7 @@ import socket
 
 
 def free_ports(n: int) -> list[str]:
-    """Return ports that nobody listens on, below those that systems lend out: nobody else is given them meanwhile."""
+    """Return ports that nobody listens on, below those that most systems lend out."""
     found: list[str] = []
     for port in random.Random().sample(range(20_000, 30_000), 1_000):
         try:

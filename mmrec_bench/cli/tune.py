@@ -98,7 +98,7 @@ def _made_before(run: RunArtefact, study: str) -> str:
     told = run.manifest.get("tuning")
     if not told:
         return " (made before, by hand: it does not name this study)"
-    return "" if told["study"] == study else " (made before: it names a study of other trials that chose the same)"
+    return "" if told["study"] == study else " (made before: it names another study, or one of another budget)"
 
 
 def run_studies(

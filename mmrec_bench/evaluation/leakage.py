@@ -13,6 +13,7 @@ from scipy import stats
 from mmrec_bench.metrics.bootstrap import UserDraws, auc_draws
 from mmrec_bench.metrics.probabilities import PROBABILITY_METRICS, Judged, auc
 from mmrec_bench.statistics.contrast import LEVEL
+from mmrec_bench.statistics.power import reach
 from mmrec_bench.types import DoubleArray, FloatArray, IntArray
 
 POWER = 0.8
@@ -52,7 +53,8 @@ class Impact:
     def detectable(self) -> float:
         """The minimum detectable effect: what is found at this level with this power, by the spread of both."""
         users, seeds = np.nanvar(self.draws.mean(axis=0), ddof=1), _variance_of_seeds(self.per_seed, self.draws)
-        return float(np.sqrt(users * _errors_found(np.inf) ** 2 + seeds * _errors_found(_freedom(self._n)) ** 2))
+        of_users, of_seeds = (reach(freedom, 1 - LEVEL, POWER) for freedom in (np.inf, _freedom(self._n)))
+        return float(np.sqrt(users * of_users**2 + seeds * of_seeds**2))
 
     def verdict(self, margin: float) -> Verdict:
         """Return what the interval says, with the smallest difference that counts."""
@@ -65,7 +67,7 @@ class Impact:
 
     def ratio(self, bound: Impact) -> tuple[float, float, float] | None:
         """Return this difference as a share of another, with its interval; None where that of the other holds 0."""
-        if bound.interval[0] <= 0 or bound.mean <= 0:
+        if bound.interval[0] <= 0:
             return None
         share = self.mean / bound.mean
         # What a seed adds to a ratio of means, linearised.
@@ -112,11 +114,6 @@ def _variance_of_seeds(per_seed: Sequence[float] | DoubleArray, draws: DoubleArr
         return 0.0
     single = np.nanvar(draws - draws.mean(axis=0), axis=1, ddof=1).sum() / (n_seeds - 1)
     return max(float(np.var(per_seed, ddof=1) - single) / n_seeds, 0.0)
-
-
-def _errors_found(freedom: float) -> float:
-    """Return how many standard errors large an effect is that is found at this level with this power."""
-    return float(stats.t.isf((1 - LEVEL) / 2, freedom) + stats.t.ppf(POWER, freedom))
 
 
 def _freedom(n_seeds: int) -> int:

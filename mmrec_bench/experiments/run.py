@@ -200,6 +200,8 @@ def with_made_features(
     prepared: Prepared, settings: RunSettings, observer: Observer | None
 ) -> tuple[Prepared, list[dict[str, Any]]]:
     """Return the data with the tables of made features, made where they are not there, and what the manifest says."""
+    if not prepared.inputs:
+        return prepared, []
     dataset, facts = resolve(prepared.inputs, prepared.dataset, settings, observer)
     return replace(prepared, load=lambda: dataset, inputs=()), facts
 

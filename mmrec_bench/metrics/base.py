@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 Direction: TypeAlias = Literal["higher", "lower", "one"]
-"""Which values are better."""
+"""Which values are better; ``one``: those that are nearer to 1."""
 
 
 @dataclass(frozen=True, slots=True)

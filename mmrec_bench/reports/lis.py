@@ -31,7 +31,7 @@ class LisRow:
 
     Attributes:
         variant: What was put into the model.
-        impacts: Its gain over M_T by slice; slices with one class alone are left out.
+        impacts: Its gain over M_T by slice; slices of one class, or of one user, are left out.
     """
 
     variant: Variant
@@ -99,9 +99,9 @@ class LisReport:
         for name, known in SLICES.items():
             kept = self._rows_of(known)
             labels = table["label"].to_numpy(np.int8)[kept]
-            if len(np.unique(labels)) < 2:
-                continue
             users = np.unique(table["user_id"].to_numpy()[kept], return_inverse=True)[1].astype(np.int64)
+            if known is not None and (len(np.unique(labels)) < 2 or users.max() < 1):
+                continue
             draws = user_draws(int(users.max()) + 1, self.config.n_draws, self.config.bootstrap_seed)
             baseline = self._scores(BASELINE)[:, kept]
             found[name] = Comparison(users, labels, baseline, draws)

@@ -44,10 +44,10 @@ class Components:
             power: Chance to find the difference.
         """
         of_users = (self.users + self.residual / n_seeds) / self.n_users
-        square = _reach(self.n_users - 1, alpha, power) ** 2 * of_users
+        square = reach(self.n_users - 1, alpha, power) ** 2 * of_users
         if (seeds := sum(self.seeds)) > 0:
             freedom = (n_seeds - 1) * seeds**2 / sum(one**2 for one in self.seeds)
-            square += _reach(freedom, alpha, power) ** 2 * seeds / n_seeds
+            square += reach(freedom, alpha, power) ** 2 * seeds / n_seeds
         return float(np.sqrt(square))
 
     def seeds_needed(self, gain: float, alpha: float = 0.05, power: float = 0.8) -> int | None:
@@ -94,5 +94,14 @@ def components(first: DoubleArray, second: DoubleArray) -> Components | None:
     return Components(n_users, users, (of_first, of_second), sum(residuals))
 
 
-def _reach(freedom: float, alpha: float, power: float) -> float:
+def reach(freedom: float, alpha: float = 0.05, power: float = 0.8) -> float:
+    """Return how many standard errors large a difference is that a two-sided t test finds with this power.
+
+    An approximation: the sum of two quantiles stands for one of a non-central t.
+
+    Args:
+        freedom: Degrees of freedom; infinite for the normal distribution.
+        alpha: Level of the test.
+        power: Chance to find the difference.
+    """
     return float(stats.t.isf(alpha / 2, freedom) + stats.t.ppf(power, freedom))

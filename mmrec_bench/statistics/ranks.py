@@ -50,7 +50,7 @@ def critical_difference(scores: DoubleArray, alpha: float = 0.05) -> CriticalDif
         raise DataError("ranks need a finite score of each system on each block; leave incomplete blocks out")
     n_blocks, n_systems = scores.shape
     # What differs by rounding alone, such as means of equal scores over other numbers of seeds, shares a rank.
-    scores = (scores / max(float(np.abs(scores).max()), ROUNDING)).round(10)
+    scores = (scores / np.maximum(np.abs(scores).max(axis=1, keepdims=True), ROUNDING)).round(10)
     ranks = stats.rankdata(-scores, axis=1).mean(axis=0)
     told_apart = bool(np.ptp(scores, axis=1).any())
     p_value = float(stats.friedmanchisquare(*scores.T).pvalue) if told_apart else 1.0

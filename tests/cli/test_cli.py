@@ -274,7 +274,7 @@ def test_the_command_is_installed() -> None:
 def test_too_large_a_model_is_an_error_and_not_killed(tmp_path: Path) -> None:
     """In a process of its own: tables that the system would promise, and kill the process when it fills them."""
     command = [Path(sys.executable).with_name("mmrec-bench"), "run", "configs/synthetic/mf.yaml", "--seed", "0"]
-    wide = psutil.virtual_memory().available * 3 // 2 // (4 * 2_000)  # of 2,000 users
+    wide = psutil.virtual_memory().total * 3 // 2 // (4 * 2_000)  # of 2,000 users
     command += ["--set", f"model.embedding_dim={wide}", "--device", "cpu", "--out", str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=Path(__file__).parents[2])
     assert done.returncode == 1

@@ -42,7 +42,8 @@ def test_a_study_and_the_runs_of_its_winner(
     assert call(monkeypatch, *command) == 0
     assert "trial 1: " not in capsys.readouterr().out, "what is there is not made again"
     told = facts["tuning"] | {"study": "another"}
-    for tuning, note in ((told, "made before: it names a study of other trials"), (None, "made before, by hand")):
+    notes = ((told, "made before: it names another study, or one of another budget"), (None, "made before, by hand"))
+    for tuning, note in notes:
         edited = json.dumps(facts | {"tuning": tuning})
         made.write_text(edited, encoding="utf-8")
         assert call(monkeypatch, *command) == 0

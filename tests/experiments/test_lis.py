@@ -65,6 +65,18 @@ def test_every_leak_control_and_set_of_features_has_a_row(tmp_path: Path, settin
     assert "<svg" in written[2].read_text(encoding="utf-8")
 
 
+def test_nothing_is_said_of_a_slice_of_one_user(tmp_path: Path, settings: RunSettings) -> None:
+    report = _report(tmp_path, settings)
+    (table,) = report.tables
+    clicks = table.groupby("user_id")["label"].agg(["min", "max"])
+    both = clicks.index[(clicks["min"] == 0) & (clicks["max"] == 1)]
+    assert len(both) >= 2
+    for users, slices in ((both[:1], {"all", "new users"}), (both[:2], {"all", "known users", "new users"})):
+        other = LisReport(report.title, report.command, report.config, report.seeds, {})
+        other.__dict__["tables"] = [table.assign(known_user=table["user_id"].isin(users))]
+        assert set(other.rows[0].impacts) == slices
+
+
 def test_folders_carry_the_marker_and_stand_in_no_table(tmp_path: Path, settings: RunSettings) -> None:
     report = _report(tmp_path, settings)
     artefact = report.seeds[0]
@@ -218,6 +230,7 @@ def test_probes_that_say_nothing_are_refused(tmp_path: Path, leaks: str, message
         ("protocol={split: random-811}", "must be time-window"),
         ("dataset.impressions=null", "needs dataset.impressions"),
         ("protocol.metrics=[auc]", "protocol.metrics would do nothing"),
+        ("n_draws=39", "n_draws: .*40"),
         ("features={image: {tables: [image], alter: [{name: masked, modality: text, ratio: 0.5}]}}", "not among"),
     ],
 )

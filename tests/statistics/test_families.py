@@ -183,3 +183,8 @@ def test_systems_that_differ_by_rounding_share_a_rank() -> None:
     ranks = critical_difference(scores).ranks
     assert ranks[0] == ranks[1]
     assert len(set(ranks)) == 3
+
+
+def test_blocks_of_other_scales_are_ranked_each_for_itself() -> None:
+    small, large = np.tile([0.1, 0.2, 0.3], (20, 1)), np.array([[1e10, 2e10, 3e10]])
+    assert critical_difference(np.concatenate([small, large])).ranks == (3.0, 2.0, 1.0)

@@ -35,7 +35,7 @@ def check_unpacked(path: Path, n_unpacked: int, n_packed: int) -> None:
     if n_unpacked > unpacked_limit(n_packed):
         raise DataError(
             f"{path}: unpacks to more than {MAX_RATIO} times its size ({n_packed:,} bytes); this is no packed text. "
-            "Get the file again from its publisher"
+            "Get the file again from its publisher; if it is right, unpack it yourself"
         )
 
 

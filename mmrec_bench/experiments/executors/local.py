@@ -114,9 +114,12 @@ class _Worker:
         often = ", often sent for lack of memory" if name == "SIGKILL" else ""
         return f"signal {name}{often}"
 
-    def stop(self) -> None:
+    def kill(self) -> None:
         """End it at once; what it was making can be gone on from."""
         self._process.kill()
+
+    def close(self) -> None:
+        """Wait until it has ended, and close what it was heard by."""
         self._process.wait()
         self._listener.join(timeout=1)
         if self._listener.is_alive():  # what it had started holds its output
@@ -185,8 +188,10 @@ class _Work:
         job = self._busy.pop(worker, None)
         if answer is None:
             self._idle = [other for other in self._idle if other is not worker]
+            how = worker.lost_by()
+            worker.close()
             if job is not None:
-                self._retry(job.task, worker.lost_by())
+                self._retry(job.task, how)
             return
         assert job is not None
         self._idle.append(worker)
@@ -200,8 +205,11 @@ class _Work:
 
     def stop(self) -> None:
         """End all workers."""
-        for worker in (*self._busy, *self._idle):
-            worker.stop()
+        workers = (*self._busy, *self._idle)
+        for worker in workers:
+            worker.kill()
+        for worker in workers:
+            worker.close()
 
     def _start(self, task: Task, wanted: Expected) -> None:
         again = self._lost[task.name] > 0 or task.name in self._locked

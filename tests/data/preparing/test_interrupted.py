@@ -108,7 +108,7 @@ def test_a_disk_that_is_full_is_told_and_nothing_is_left(tmp_path: Path, size: s
             prepare(card_of(build), raw, disk, means)
         assert left_behind(disk) == []
     finally:
-        subprocess.run(["umount", "--lazy", str(disk)], check=True)
+        subprocess.run(["umount", str(disk)], check=True)
 
 
 def test_data_sets_of_one_name_may_share_the_place_of_working_files(

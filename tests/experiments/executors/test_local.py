@@ -85,8 +85,10 @@ def test_a_killed_worker_is_replaced_and_its_run_goes_on(models: Path, settings:
 
     killer = threading.Thread(target=kill)
     diary = Diary(lambda line: killer.start() if line == "run mf 0" else None)
-    done = execute(suite, settings, LocalExecutor(2, None), diary)
-    ended.set()
+    try:
+        done = execute(suite, settings, LocalExecutor(2, None), diary)
+    finally:
+        ended.set()
     killer.join()
     assert any("was lost (signal SIGKILL" in line and "try 2 of 3" in line for line in diary.lines)
     assert diary.lines.count("run mf 0") == 1, "announced once"
@@ -97,20 +99,27 @@ def test_a_run_whose_workers_always_die_fails_and_the_others_do_not(models: Path
     """Of the two workers one is used, for each run wants more memory than there is: the other run waits."""
     suite = write_suite(models, "mf", "popularity", seeds="[0]")
 
+    ended, timers = threading.Event(), list[threading.Timer]()
+
     def kill() -> None:
-        until = time.monotonic() + 30
-        while not (found := children()) and time.monotonic() < until:  # it is started after it is announced
-            time.sleep(0.01)
+        while not (found := children()) and not ended.wait(0.01):  # it is started after it is announced
+            pass
         for process in found:
             process.kill()
 
     def announced(line: str) -> None:
         if line == "run mf 0" or line.startswith("mf on tiny, seed 0: its worker was lost"):
-            threading.Timer(0.2, kill).start()
+            timers.append(threading.Timer(0.2, kill))
+            timers[-1].start()
 
     diary = Diary(announced)
     executor = LocalExecutor(2, None, run_memory_mib=10**9)  # more than there is: one at a time, in order
-    done = execute(suite, settings, executor, diary)
+    try:
+        done = execute(suite, settings, executor, diary)
+    finally:
+        ended.set()
+        for timer in timers:
+            timer.join()
     assert [label for label, _ in done.runs] == ["popularity"]
     (failure,) = done.failures
     assert (failure.label, failure.seed) == ("mf", 0)

@@ -126,8 +126,10 @@ def test_a_lost_worker_is_tried_again_and_counted_once(
 
     killer = threading.Thread(target=kill)
     diary = Diary(lambda line: killer.start() if line == "run mf 0" else None)
-    done = execute(suite, settings, RayExecutor(address, None), diary)
-    ended.set()
+    try:
+        done = execute(suite, settings, RayExecutor(address, None), diary)
+    finally:
+        ended.set()
     killer.join()
     assert killed, "the test must have killed it"
     assert same(done, execute(suite, replace(settings, out=world / "alone"), None, Diary()))
