@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import os
-import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -65,7 +64,7 @@ def faults():
 
 for keeping in (nullcontext, freed_memory_kept):
     with keeping():
-        for _ in range(3):
+        for _ in range(10):  # small blocks on top of the tables may move them in the first steps
             step()
         before = faults()
         for _ in range(20):
@@ -79,10 +78,8 @@ def test_freed_memory_is_used_again_while_it_is_kept() -> None:
     environment = {name: value for name, value in os.environ.items() if name not in free_memory._OF_THE_USER}
     made = subprocess.run([sys.executable, "-c", _FAULTS], capture_output=True, text=True, check=True, env=environment)
     plain, kept = map(int, made.stdout.split())
-    assert plain * resource.getpagesize() > 400 << 20, (
-        "the C library keeps them by itself: freed_memory_kept is no longer needed"
-    )
-    assert kept < plain / 10, "pages that were cleared anew"  # a small block on top of them moves a table or two, once
+    assert kept < 100, "pages that were cleared anew"
+    assert plain > 1_000, "the C library keeps them by itself: freed_memory_kept is no longer needed"
 
 
 @pytest.mark.parametrize("name", ["MALLOC_MMAP_THRESHOLD_", "GLIBC_TUNABLES"])

@@ -94,7 +94,7 @@ def components(first: DoubleArray, second: DoubleArray) -> Components | None:
     return Components(n_users, users, (of_first, of_second), sum(residuals))
 
 
-def reach(freedom: float, alpha: float = 0.05, power: float = 0.8) -> float:
+def reach(freedom: float, alpha: float, power: float) -> float:
     """Return how many standard errors large a difference is that a two-sided t test finds with this power.
 
     An approximation: the sum of two quantiles stands for one of a non-central t.

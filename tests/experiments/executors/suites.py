@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
+from typing import Self
 
 import psutil
 
@@ -90,13 +93,47 @@ def facts(value: object) -> object:
     return [facts(inner) for inner in value] if isinstance(value, list) else value
 
 
-def children() -> list[psutil.Process]:
-    """Return the worker processes of this one."""
+def last_checkpoint(out: Path) -> int:
+    """Return when the last checkpoint was written, in nanoseconds."""
+    found = [0]
+    with suppress(FileNotFoundError):  # what is removed meanwhile
+        found += (path.stat().st_mtime_ns for path in out.rglob("checkpoint.safetensors"))
+    return max(found)
+
+
+def children(mark: str = "mmrec_bench.experiments.executors.worker") -> list[psutil.Process]:
+    """Return the processes below this one whose command holds a text; by default, the workers."""
     found = []
     for process in psutil.Process().children(recursive=True):
-        try:
-            if "mmrec_bench.experiments.executors.worker" in process.cmdline():
+        with suppress(psutil.Error):
+            if mark in " ".join(process.cmdline()):
                 found.append(process)
-        except psutil.Error:
-            continue
     return found
+
+
+class Killer:
+    """Kills processes when there are some, once for each time that it is started, and until its block ends."""
+
+    def __init__(self, find: Callable[[], Sequence[psutil.Process]]) -> None:
+        self.killed: list[int] = []
+        self._find, self._ended, self._threads = find, threading.Event(), list[threading.Thread]()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        for thread in self._threads:
+            thread.join()
+
+    def start(self) -> None:
+        self._threads.append(threading.Thread(target=self._kill))
+        self._threads[-1].start()
+
+    def _kill(self) -> None:
+        while not (found := self._find()) and not self._ended.wait(0.005):
+            pass
+        for process in found:
+            with suppress(psutil.Error):
+                process.kill()
+                self.killed.append(process.pid)

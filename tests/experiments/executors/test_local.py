@@ -6,9 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -25,21 +23,13 @@ from mmrec_bench.experiments.run import RunSettings
 from mmrec_bench.experiments.schema.suite import load_suite
 from mmrec_bench.experiments.suite import plan
 
-from .suites import Diary, children, execute, same, write_models, write_suite
+from .suites import Diary, Killer, children, execute, last_checkpoint, same, write_models, write_suite
 
 
 @pytest.fixture
 def models(world: Path) -> Path:
     write_models(world)
     return world
-
-
-def last_checkpoint(out: Path) -> int:
-    """Return when the last checkpoint was written, in nanoseconds."""
-    found = [0]
-    with suppress(FileNotFoundError):  # what is removed meanwhile
-        found += (path.stat().st_mtime_ns for path in out.rglob("checkpoint.safetensors"))
-    return max(found)
 
 
 def alone(settings: RunSettings) -> RunSettings:
@@ -75,21 +65,9 @@ def test_a_killed_worker_is_replaced_and_its_run_goes_on(models: Path, settings:
     """Killed once its checkpoint is there: the second worker need not start over, and ends bit-identical."""
     sets = "[trainer.max_epochs=100, trainer.patience=1000, trainer.checkpoint_seconds=0]"
     suite = write_suite(models, "mf", sets=sets, seeds="[0]")
-    ended = threading.Event()
-
-    def kill() -> None:
-        while not list(settings.out.rglob("checkpoint.safetensors")) and not ended.wait(0.005):
-            pass
-        for process in children():
-            process.kill()
-
-    killer = threading.Thread(target=kill)
-    diary = Diary(lambda line: killer.start() if line == "run mf 0" else None)
-    try:
+    with Killer(lambda: children() if last_checkpoint(settings.out) else []) as killer:
+        diary = Diary(lambda line: killer.start() if line == "run mf 0" else None)
         done = execute(suite, settings, LocalExecutor(2, None), diary)
-    finally:
-        ended.set()
-    killer.join()
     assert any("was lost (signal SIGKILL" in line and "try 2 of 3" in line for line in diary.lines)
     assert diary.lines.count("run mf 0") == 1, "announced once"
     assert same(done, execute(suite, alone(settings), None, Diary()))
@@ -99,27 +77,14 @@ def test_a_run_whose_workers_always_die_fails_and_the_others_do_not(models: Path
     """Of the two workers one is used, for each run wants more memory than there is: the other run waits."""
     suite = write_suite(models, "mf", "popularity", seeds="[0]")
 
-    ended, timers = threading.Event(), list[threading.Timer]()
-
-    def kill() -> None:
-        while not (found := children()) and not ended.wait(0.01):  # it is started after it is announced
-            pass
-        for process in found:
-            process.kill()
-
     def announced(line: str) -> None:
         if line == "run mf 0" or line.startswith("mf on tiny, seed 0: its worker was lost"):
-            timers.append(threading.Timer(0.2, kill))
-            timers[-1].start()
+            killer.start()  # the worker is started after it is announced
 
     diary = Diary(announced)
     executor = LocalExecutor(2, None, run_memory_mib=10**9)  # more than there is: one at a time, in order
-    try:
+    with Killer(children) as killer:
         done = execute(suite, settings, executor, diary)
-    finally:
-        ended.set()
-        for timer in timers:
-            timer.join()
     assert [label for label, _ in done.runs] == ["popularity"]
     (failure,) = done.failures
     assert (failure.label, failure.seed) == ("mf", 0)

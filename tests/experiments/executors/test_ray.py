@@ -6,15 +6,12 @@ import os
 import socket
 import sys
 import tempfile
-import threading
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import psutil
 import pytest
 import scipy.sparse
 import torch
@@ -39,7 +36,7 @@ from mmrec_bench.retrieval.config import RetrieverConfig, build_retriever
 from mmrec_bench.retrieval.shards import ShardedRetriever
 from tests.data.preparing import small
 
-from .suites import Diary, execute, same, write_models, write_suite
+from .suites import Diary, Killer, children, execute, last_checkpoint, same, write_models, write_suite
 
 os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
 ray = pytest.importorskip("ray")
@@ -112,26 +109,10 @@ def test_a_lost_worker_is_tried_again_and_counted_once(
     suite = write_suite(
         world, "mf", seeds="[0]", sets="[trainer.max_epochs=30, trainer.patience=99, trainer.checkpoint_seconds=0]"
     )
-    killed: list[int] = []
-    ended = threading.Event()
-
-    def kill() -> None:
-        while not list((cache / "runs").rglob("checkpoint.safetensors")) and not ended.wait(0.005):
-            pass
-        for process in psutil.Process().children(recursive=True):
-            with suppress(psutil.Error):
-                if " ".join(process.cmdline()).startswith("ray::make_remotely"):
-                    process.kill()
-                    killed.append(process.pid)
-
-    killer = threading.Thread(target=kill)
-    diary = Diary(lambda line: killer.start() if line == "run mf 0" else None)
-    try:
+    with Killer(lambda: children("ray::make_remotely") if last_checkpoint(cache / "runs") else []) as killer:
+        diary = Diary(lambda line: killer.start() if line == "run mf 0" else None)
         done = execute(suite, settings, RayExecutor(address, None), diary)
-    finally:
-        ended.set()
-    killer.join()
-    assert killed, "the test must have killed it"
+    assert killer.killed, "the test must have killed it"
     assert same(done, execute(suite, replace(settings, out=world / "alone"), None, Diary()))
     assert len(done.runs) == 1
     assert not (settings.out / ".stale").exists()
