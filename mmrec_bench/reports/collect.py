@@ -11,6 +11,7 @@ from typing import Any
 
 from mmrec_bench.errors import ArtefactError
 from mmrec_bench.experiments.artefact import RunArtefact
+from mmrec_bench.reports.table import seeds_in_words
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,6 +183,11 @@ def _add(seeds: dict[int, RunArtefact], run: RunArtefact) -> None:
 def _score(row: Row, select_by: str) -> float:
     estimate = row.metric("valid", select_by)
     return -math.inf if estimate is None else estimate.mean
+
+
+def n_of(rows: Sequence[Row]) -> str:
+    """Return how many seeds rows have, in words."""
+    return seeds_in_words(len(row.seeds) for row in rows)
 
 
 def machines_of(rows: Sequence[Row]) -> list[str]:

@@ -18,7 +18,7 @@ from mmrec_bench.experiments.lis.probe import BASELINE, ProbeArtefact
 from mmrec_bench.metrics.bootstrap import user_draws
 from mmrec_bench.reports.files import write_all
 from mmrec_bench.reports.plots.bars import bars_plot
-from mmrec_bench.reports.table import ABSENT, Cell, Table, interval, number
+from mmrec_bench.reports.table import ABSENT, Cell, Table, interval, number, seeds_in_words
 from mmrec_bench.statistics.contrast import LEVEL
 from mmrec_bench.types import BoolArray, FloatArray
 
@@ -117,6 +117,10 @@ class LisReport:
     def _scores(self, name: str) -> FloatArray:
         return np.stack([table[name].to_numpy() for table in self.tables])
 
+    @property
+    def _n(self) -> str:
+        return seeds_in_words([len(self.seeds)])
+
     def lis_table(self) -> Table:
         """Return what every leak and control gains."""
         margin = self.config.margin
@@ -141,8 +145,8 @@ class LisReport:
         judged, aucs = facts["judged"], self._comparisons["all"].aucs
         of_seeds = ", for this very seed" if len(self.seeds) == 1 else ", widened for seeds by Student's t"
         note = (
-            f"Gain of test AUC over M_T ({', '.join(f'{value:.4f}' for value in aucs)} by seed), mean over n = "
-            f"{len(self.seeds)} seeds. Protocol `{facts['protocol_id']}`; {judged['impressions']:,} impressions of "
+            f"Gain of test AUC over M_T ({', '.join(f'{value:.4f}' for value in aucs)} by seed), mean over "
+            f"{self._n}. Protocol `{facts['protocol_id']}`; {judged['impressions']:,} impressions of "
             f"{judged['users']:,} users ({judged['share']:.1%} of all, {judged['days']:.1f} days behind T). Intervals: "
             f"{self.config.n_draws:,} draws of users{of_seeds}. MDE: the smallest gain that would be found at this "
             f"level with power {POWER:g}."
@@ -158,7 +162,7 @@ class LisReport:
         )
         counts = {name: int(self._rows_of(SLICES[name]).sum()) for name in names}
         note = f"Impressions: {', '.join(f'{count:,} of {name}' for name, count in counts.items())}. Known users have "
-        note += f"an impression before T. n = {len(self.seeds)} seeds."
+        note += f"an impression before T. {self._n}."
         return Table(f"{self.seeds[0].manifest['dataset']}: known and new users", note, header, body)
 
     def ais_table(self) -> Table | None:
@@ -178,7 +182,7 @@ class LisReport:
             )
             for row in rows
         )
-        note = f"Gain of test AUC over M_T of features in the extra slot, mean over n = {len(self.seeds)} seeds. "
+        note = f"Gain of test AUC over M_T of features in the extra slot, mean over {self._n}. "
         told = (
             f"LIS of `{bound.variant.name}` is {bound.impact.mean:+.4f} [{low:+.4f}, {high:+.4f}]"
             for bound in bounds
@@ -229,7 +233,7 @@ class LisReport:
         parts += [table.markdown() for table in shown if table is not None]
         parts.append("\n".join(f"- {fact}" for fact in self.facts()) + "\n")
         plotted = [(row.variant.name, row.impact.mean, *row.impact.interval) for row in self.rows]
-        note = f"Gain of test AUC over M_T, mean over n = {len(self.seeds)} seeds, with {_percent(LEVEL)} intervals."
+        note = f"Gain of test AUC over M_T, mean over {self._n}, with {_percent(LEVEL)} intervals."
         chart = bars_plot("lis", self.title, note, "gain of AUC over M_T", plotted)
         return write_all(
             folder, {"lis.md": "\n".join(parts), "lis.csv": self.frame().to_csv(index=False), "lis.svg": chart.svg}

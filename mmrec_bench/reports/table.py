@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -40,6 +40,12 @@ class Cell(str):
     def marked(self, mark: Mark | None) -> Cell:
         """Return the same cell with another mark."""
         return Cell(str(self), self.numbers, mark)
+
+
+def seeds_in_words(counts: Iterable[int]) -> str:
+    """Return numbers of seeds, such as ``n = 1/5 seeds``."""
+    found = sorted(set(counts))
+    return f"n = {'/'.join(map(str, found))} seed{'s' if found != [1] else ''}"
 
 
 def number(value: float | None, form: str) -> Cell:

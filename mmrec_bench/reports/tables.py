@@ -9,7 +9,7 @@ import pandas as pd
 
 from mmrec_bench.metrics.catalogue import CATALOGUE_METRICS
 from mmrec_bench.reports.audit import audit_facts
-from mmrec_bench.reports.collect import Estimate, Row, TableKey, machines_of
+from mmrec_bench.reports.collect import Estimate, Row, TableKey, machines_of, n_of
 from mmrec_bench.reports.directions import direction_notes
 from mmrec_bench.reports.ranking_facts import of_candidates, ranking_facts
 from mmrec_bench.reports.sessions.facts import session_facts, session_headline, session_numbers
@@ -108,11 +108,6 @@ def _which(key: TableKey) -> str:
     return f"Protocol `{key.protocol_id}`, data `{key.data}`"
 
 
-def _seeds(rows: Sequence[Row]) -> str:
-    counts = sorted({len(row.seeds) for row in rows})
-    return f"n = {'/'.join(map(str, counts))} seed{'s' if counts != [1] else ''}"
-
-
 def estimate_cell(estimate: Estimate | None, digits: int = 4) -> Cell:
     """Return the cell of a mean over seeds; None is absent."""
     if estimate is None:
@@ -142,7 +137,7 @@ def _accuracy(key: TableKey, rows: Sequence[Row], standings: Mapping[str, Standi
         for row, ceiling in zip(rows, ceilings, strict=True)
     )
     note = (
-        f"{_which(key)}. Test metrics, mean ± unbiased standard deviation over seeds ({_seeds(rows)}); "
+        f"{_which(key)}. Test metrics, mean ± unbiased standard deviation over seeds ({n_of(rows)}); "
         f"weights chosen by validation {key.select_by}, rows sorted by it."
     )
     note += direction_notes(shown)
@@ -160,7 +155,7 @@ def _slices(key: TableKey, rows: Sequence[Row]) -> list[Table]:
     sizes = {name: rows[0].slice(name, "n_users") for name in shown}
     header = ("model", *(f"{name} ({'?' if size is None else int(size.mean)})" for name, size in sizes.items()))
     body = tuple((row.label, *(estimate_cell(row.slice(name, key.select_by)) for name in shown)) for row in rows)
-    note = f"Test {key.select_by} on slices (users in brackets). {_which(key)}, {_seeds(rows)}."
+    note = f"Test {key.select_by} on slices (users in brackets). {_which(key)}, {n_of(rows)}."
     return [Table(f"{key.heading}: slices", note, header, body)]
 
 
@@ -170,7 +165,7 @@ def _catalogue(key: TableKey, rows: Sequence[Row], names: Sequence[str]) -> list
     if not shown:
         return []
     body = tuple((row.label, *(estimate_cell(row.metric("test", name)) for name in shown)) for row in rows)
-    note = f"What is recommended, whoever likes it. {_which(key)}, test lists, {_seeds(rows)}."
+    note = f"What is recommended, whoever likes it. {_which(key)}, test lists, {n_of(rows)}."
     return [Table(f"{key.heading}: beyond accuracy", note, ("model", *shown), body)]
 
 
@@ -186,7 +181,7 @@ def _cost(key: TableKey, rows: Sequence[Row]) -> Table:
             estimate_cell(row.fact("peak_memory_mib"), 0),
         )
 
-    note = f"Mean over seeds ({_seeds(rows)}) on {'; '.join(machines_of(rows))}. Peak memory is of the whole process. "
+    note = f"Mean over seeds ({n_of(rows)}) on {'; '.join(machines_of(rows))}. Peak memory is of the whole process. "
     note += "Item parameters stand for the identities of items; projections of their features are counted in the total."
     seconds = ("prepare s", "train s", "validate s", "test s")
     header = ("model", "parameters", "item parameters", "epochs", *seconds, "peak MiB")

@@ -61,6 +61,7 @@ def test_every_leak_control_and_set_of_features_has_a_row(tmp_path: Path, settin
     assert "| id-embedding | add | 40 |" in text
     assert "known users" in text
     assert "AIS / LIS (add)" in text
+    assert text.count("n = 2 seeds") == 3
     assert len(written[1].read_text(encoding="utf-8").splitlines()) == 1 + sum(len(row.impacts) for row in report.rows)
     assert "<svg" in written[2].read_text(encoding="utf-8")
 
@@ -68,6 +69,7 @@ def test_every_leak_control_and_set_of_features_has_a_row(tmp_path: Path, settin
 def test_nothing_is_said_of_a_slice_of_one_user(tmp_path: Path, settings: RunSettings) -> None:
     report = _report(tmp_path, settings)
     (table,) = report.tables
+    assert "mean over n = 1 seed. " in report.lis_table().note
     clicks = table.groupby("user_id")["label"].agg(["min", "max"])
     both = clicks.index[(clicks["min"] == 0) & (clicks["max"] == 1)]
     assert len(both) >= 2

@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 import altair as alt
 import vl_convert
 
-from mmrec_bench.reports.collect import Row, TableKey
+from mmrec_bench.reports.collect import TableKey
 from mmrec_bench.visible_text import visible_lines
 
 FONT, SIZE = "sans-serif", 12
@@ -117,12 +117,6 @@ def stem_of(key: TableKey) -> str:
 def subtitle_of(key: TableKey) -> str:
     """Return the small text under the title of a plot: what its numbers mean."""
     return f"protocol {key.protocol_id}, data {key.data}"
-
-
-def seeds_of(rows: Sequence[Row]) -> str:
-    """Return how many seeds rows have, in words."""
-    counts = sorted({len(row.seeds) for row in rows})
-    return f"n = {'/'.join(map(str, counts))} seed{'s' if counts != [1] else ''}"
 
 
 def records(rows: Sequence[Mapping[str, Any]]) -> alt.InlineData:

@@ -7,8 +7,8 @@ from itertools import accumulate
 from statistics import fmean
 from typing import Any, Literal, TypeAlias
 
-from mmrec_bench.reports.collect import Row, TableKey
-from mmrec_bench.reports.plots.base import COLOURS, Plot, draw, seeds_of, stem_of, subtitle_of
+from mmrec_bench.reports.collect import Row, TableKey, n_of
+from mmrec_bench.reports.plots.base import COLOURS, Plot, draw, stem_of, subtitle_of
 from mmrec_bench.reports.plots.curves import Curve, curves_chart
 
 Axis: TypeAlias = Literal["epochs", "seconds"]
@@ -74,7 +74,7 @@ def _plot(
     band = "; the band goes from the least to the greatest over seeds" if any(curve.band for curve in curves) else ""
     note = (
         f"Validation {key.select_by} of {len(curves)} rows by {TITLES[axis]}, mean over the seeds that still train "
-        f"({seeds_of(drawn)}){band}. Dots: where the kept weights are from, mean over seeds."
+        f"({n_of(drawn)}){band}. Dots: where the kept weights are from, mean over seeds."
     )
     if len(curves) > len(COLOURS):
         note += f" The best {len(COLOURS)} by validation have colours."

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from mmrec_bench.reports.collect import Row, TableKey, machines_of
-from mmrec_bench.reports.plots.base import Plot, draw, seeds_of, stem_of, subtitle_of
+from mmrec_bench.reports.collect import Row, TableKey, machines_of, n_of
+from mmrec_bench.reports.plots.base import Plot, draw, stem_of, subtitle_of
 from mmrec_bench.reports.plots.scatter import Point, scatter_chart
 from mmrec_bench.statistics.contrast import LEVEL, over_users
 from mmrec_bench.types import DoubleArray
@@ -64,7 +64,7 @@ def pareto_plot(key: TableKey, rows: Sequence[Row], cost: str, scores: Mapping[s
     what = COSTS[cost][0]
     on = f", on {'; '.join(machines_of(rows))}" if cost == "seconds" else ""
     note = (
-        f"Mean test {key.select_by} of {len(points)} rows over users and seeds ({seeds_of(rows)}), lines are "
+        f"Mean test {key.select_by} of {len(points)} rows over users and seeds ({n_of(rows)}), lines are "
         f"{LEVEL:.0%} intervals over users; {what.lower()}{on}, mean over seeds, logarithmic. Filled: on the Pareto "
         "front, the line of what no other row gives for less; it is of means, and rows whose intervals meet may swap."
     )

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import altair as alt
 
-from mmrec_bench.reports.collect import Estimate, Row, TableKey
-from mmrec_bench.reports.plots.base import COLOURS, INK, SIZE, Plot, draw, records, seeds_of, stem_of, subtitle_of
+from mmrec_bench.reports.collect import Estimate, Row, TableKey, n_of
+from mmrec_bench.reports.plots.base import COLOURS, INK, SIZE, Plot, draw, records, stem_of, subtitle_of
 
 WIDTH, LINE, COLUMNS = 150, 15, 4
 
@@ -52,7 +52,7 @@ def slices_plot(key: TableKey, rows: Sequence[Row]) -> Plot | None:
         .resolve_scale(x="independent")
     )
     note = (
-        f"Test {key.select_by} on slices of the test part, mean over seeds ({seeds_of(rows)}), lines are ± the "
+        f"Test {key.select_by} on slices of the test part, mean over seeds ({n_of(rows)}), lines are ± the "
         "standard deviation over seeds; each panel has a scale of its own, which need not begin at zero. Filled: the "
         "best on validation."
     )

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import altair as alt
 import numpy as np
 
-from mmrec_bench.reports.collect import Row, TableKey
-from mmrec_bench.reports.plots.base import COLOURS, INK, SIZE, Plot, draw, records, seeds_of, stem_of, subtitle_of
+from mmrec_bench.reports.collect import Row, TableKey, n_of
+from mmrec_bench.reports.plots.base import COLOURS, INK, SIZE, Plot, draw, records, stem_of, subtitle_of
 from mmrec_bench.statistics.scores import user_differences
 from mmrec_bench.types import DoubleArray
 
@@ -90,7 +90,7 @@ def differences_plot(key: TableKey, rows: Sequence[Row], scores: Mapping[str, Do
     )
     n_users = scores[rows[0].fingerprint].shape[1]
     note = (
-        f"Test {key.select_by} of each of {n_users:,} users, averaged over seeds ({seeds_of(rows)}): a row minus "
+        f"Test {key.select_by} of each of {n_users:,} users, averaged over seeds ({n_of(rows)}): a row minus "
         f"'{rows[0].label}', the best on validation. Bars: share of all users, to the right of zero (blue) served "
         "better, to the left (orange) worse; users served alike are in no bar."
     )
