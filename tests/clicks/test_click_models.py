@@ -257,6 +257,6 @@ def test_every_field_is_documented() -> None:
 @pytest.mark.parametrize("name", ["pbm", "ubm", "ccm"])
 def test_ten_million_impressions_in_twenty_seconds(name: str) -> None:
     labels = np.random.default_rng(0).integers(0, 5, (1_000_000, 10))
-    start = time.process_time()
+    start = time.perf_counter()
     model(name).simulate(labels, np.random.default_rng(0))
-    assert time.process_time() - start < 20
+    assert time.perf_counter() - start < 20
